@@ -1,0 +1,41 @@
+"""Snapshot: the one currency between the core and whatever shows or stores its progress.
+
+Everything in it lives on the CPU and can be pickled, so that a snapshot may cross a process boundary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of a run after one step.
+
+    step, total: steps done and steps planned in this phase; step counts from 1.
+    phase: "prompts" (stage 1), "generator" (stage 2), or "done" (the last snapshot of every run).
+    losses: each loss term by name at this step; empty on the last snapshot.
+    before, after: pictures of the preview seeds by the source and the current generator,
+        uint8 (N, H, W, 3); None on steps where they were not renewed.
+    diversity: spread of the adapted previews over that of their sources in the critic's space
+        (1 = as varied as the source, 0 = all alike); None where `after` is None or no critic is used.
+    seconds: time since the run began. remaining: estimate of the seconds left.
+    weights: the tensors that training changed, by state-dict name; only on the last snapshot.
+    prompts: state dict of the trained prompt learner, by name; only on the last snapshot, empty for NADA.
+    stopped: why a last snapshot came before the last step ("asked", "not finite"), None if it did not.
+    """
+
+    step: int
+    total: int
+    phase: str
+    losses: dict[str, float] = field(default_factory=dict)
+    before: torch.Tensor | None = None
+    after: torch.Tensor | None = None
+    diversity: float | None = None
+    seconds: float = 0.0
+    remaining: float = 0.0
+    weights: dict[str, torch.Tensor] | None = None
+    prompts: dict[str, torch.Tensor] | None = None
+    stopped: str | None = None
