@@ -1,0 +1,111 @@
+"""Tiny fakes: real classes with few, random weights, so that tests take seconds and need no download."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ipl_core.checkpoints import save_generator
+from ipl_core.clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE, Critic, load_critic
+from ipl_core.stylegan2 import Generator, GeneratorConfig
+
+TINY_CLIP = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 32, "layers": 2, "head_width": 16},
+    "text_cfg": {"context_length": 32, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+}
+PREPROCESSING = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+TINY_GENERATOR = GeneratorConfig(
+    resolution=32, z_dim=16, w_dim=16, mapping_layers=2, channels=((4, 8), (8, 8), (16, 8), (32, 4))
+)
+
+
+def save_tiny_critic(folder: Path, words: dict[str, Any] | None = None) -> Path:
+    """Write a critic with random weights as the embedded one is stored; `words` closes its vocabulary."""
+    import open_clip
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = open_clip.CLIP(**TINY_CLIP)
+    save_file({name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS_FILE)
+    description = {"model_cfg": TINY_CLIP, "preprocess_cfg": PREPROCESSING}
+    (folder / CONFIG_FILE).write_text(json.dumps(description), encoding="utf-8")
+    if words is not None:
+        (folder / WORDS_FILE).write_text(json.dumps(words), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_critic_folder() -> Callable[..., Path]:
+    """`save_tiny_critic`, for tests that need a critic's files or a closed vocabulary."""
+    return save_tiny_critic
+
+
+@pytest.fixture
+def tiny_clip_config() -> dict[str, Any]:
+    """open_clip's description of the tiny critic; a copy that may be changed."""
+    return copy.deepcopy(TINY_CLIP)
+
+
+@pytest.fixture(scope="session")
+def critic_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny critic of open vocabulary."""
+    return save_tiny_critic(tmp_path_factory.mktemp("critics") / "tiny-clip")
+
+
+@pytest.fixture(scope="session")
+def tiny_critic(critic_folder: Path) -> Critic:
+    """A real CLIP of two thin layers for 32×32 pictures, random weights, open vocabulary."""
+    return load_critic(critic_folder)
+
+
+@pytest.fixture
+def tiny_generator() -> Generator:
+    """A real StyleGAN2 of 32×32 pixels with few channels, random weights, frozen; a new one for every test."""
+    generator = Generator(TINY_GENERATOR, generator=torch.Generator().manual_seed(0))
+    return generator.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def rng() -> torch.Generator:
+    """A seeded source of random numbers."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_pretrained(tmp_path_factory: pytest.TempPathFactory, critic_folder: Path) -> Path:
+    """A folder as `pretrained/` is: a registry with a tiny generator and a tiny critic, both called "studio"."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    generator = Generator(TINY_GENERATOR, generator=torch.Generator().manual_seed(0))
+    save_generator(generator, folder / "tiny-generator.safetensors")
+    registry = {
+        "generators": {
+            "studio": {
+                "file": "tiny-generator.safetensors",
+                "critic": "studio",
+                "source": "photo",
+                "licence": "made by tests",
+                "sha256": hashlib.sha256((folder / "tiny-generator.safetensors").read_bytes()).hexdigest(),
+            }
+        },
+        "critics": {"studio": {"dir": str(critic_folder)}},
+    }
+    (folder / "registry.json").write_text(json.dumps(registry), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def studio(tiny_pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Points the catalog at the tiny models and the library at an empty folder of its own, which it gives."""
+    monkeypatch.setenv("IPL_PRETRAINED", str(tiny_pretrained))
+    monkeypatch.setenv("IPL_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
