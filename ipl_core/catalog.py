@@ -1,0 +1,244 @@
+"""Every model known: which file a name stands for, whether it is whole, what it may be used for.
+
+Names come from `registry.json` in the folder of embedded weights; a path of one's own works wherever a name does.
+The room knows nothing about training; the networks themselves are built by checkpoints.py and clip.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .devices import usable_device
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from .clip import Critic
+    from .stylegan2 import Generator
+
+REGISTRY = "registry.json"
+ADAPTED = "adapted.safetensors"  # what an adapted domain's weights are called, see library.py
+
+
+@dataclass(frozen=True)
+class GeneratorEntry:
+    """A generator of the registry: its file, the critic it is adapted with, what it draws, and its licence."""
+
+    name: str
+    file: Path
+    critic: str
+    source: str
+    licence: str
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class CriticEntry:
+    """A critic of the registry: a folder that holds an open_clip configuration and its weights."""
+
+    name: str
+    folder: Path
+    licence: str
+    sha256: str | None
+
+
+def pretrained_folder() -> Path:
+    """The folder of embedded weights: `IPL_PRETRAINED` if that is set, else `pretrained` beside this package."""
+    chosen = os.environ.get("IPL_PRETRAINED")
+    return Path(chosen).expanduser() if chosen else Path(__file__).resolve().parent.parent / "pretrained"
+
+
+def registry() -> dict[str, Any]:
+    """The registry as it stands in its file: kind of model → name → what is known about it.
+
+    Raises InputError if the file is missing or can't be read as JSON.
+    """
+    path = pretrained_folder() / REGISTRY
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"The list of models {path} can't be read ({error.strerror or error}): restore the folder "
+            "“pretrained”, or set IPL_PRETRAINED to where it is."
+        ) from error
+    except ValueError as error:
+        raise InputError(f"The list of models {path} is damaged ({error}): restore it.") from error
+    if not isinstance(known, Mapping):
+        raise InputError(f"The list of models {path} is damaged (not an object): restore it.")
+    return dict(known)
+
+
+def generators() -> dict[str, GeneratorEntry]:
+    """The generators of the registry by name."""
+    entries = {}
+    for name, facts in registry().get("generators", {}).items():
+        entries[name] = GeneratorEntry(
+            name=name,
+            file=_file(name, facts, "file"),
+            critic=facts.get("critic", ""),
+            source=facts.get("source", "photo"),
+            licence=facts.get("licence", ""),
+            sha256=facts.get("sha256"),
+        )
+    return entries
+
+
+def critics() -> dict[str, CriticEntry]:
+    """The critics of the registry by name."""
+    return {
+        name: CriticEntry(name, _file(name, facts, "dir"), facts.get("licence", ""), facts.get("sha256"))
+        for name, facts in registry().get("critics", {}).items()
+    }
+
+
+def find_generator(model: str) -> Path:
+    """The file, or the folder of an adapted domain, that `model` (a name or a path) stands for.
+
+    Raises InputError if there is no such model, if its file is missing, or if the file isn't the one registered.
+    """
+    known = generators()
+    if model in known:
+        entry = known[model]
+        if not entry.file.is_file():
+            raise InputError(
+                f"The weights of the model “{model}” are missing: {entry.file} doesn't exist. "
+                "Restore the folder “pretrained”, or give the path of a copy."
+            )
+        _verify(entry.file, entry.sha256)
+        return entry.file
+    path = Path(model).expanduser()
+    if path.is_dir() and not (path / ADAPTED).is_file():
+        raise InputError(f"The folder {path} holds no adapted domain: {ADAPTED} is missing there.")
+    if not path.exists():
+        raise InputError(
+            f"There is no model “{model}”: use one of {_listed(known)}, or the path of a model file "
+            "or of an adapted domain's folder."
+        )
+    return path
+
+
+def load_generator(model: str | os.PathLike[str], device: str = "cpu") -> Generator:
+    """The generator that `model` stands for: a registered name, a model file, or an adapted domain's folder.
+
+    It is in evaluation mode and its weights are frozen. Raises InputError if it can't be found or read.
+    """
+    where = usable_device(str(device))
+    path = find_generator(os.fspath(model))
+    if path.is_dir() or path.name == ADAPTED:
+        from .library import load_adapted
+
+        return load_adapted(path, device)
+    from .checkpoints import load_generator as read_generator
+
+    return read_generator(path, where).eval().requires_grad_(False)
+
+
+def find_critic(critic: str) -> str:
+    """The folder of a critic given by name or path, or the name itself where open_clip is to know it.
+
+    Raises InputError if a registered critic's files are missing or a path holds no critic.
+    """
+    known = critics()
+    if critic in known:
+        entry = known[critic]
+        if not entry.folder.is_dir():
+            raise InputError(
+                f"The weights of the critic “{critic}” are missing: {entry.folder} doesn't exist. "
+                "Restore the folder “pretrained”, or name another critic such as ViT-B-32."
+            )
+        return str(entry.folder)
+    path = Path(critic).expanduser()
+    return str(path) if path.is_dir() else critic
+
+
+def load_critic(critic: str, device: str = "cpu") -> Critic:
+    """The frozen CLIP model that `critic` (a registered name, a folder, or an open_clip name) stands for.
+
+    Raises InputError if it can't be found or read.
+    """
+    usable_device(str(device))
+    from .clip import load_critic as read_critic
+
+    return read_critic(find_critic(critic), device)
+
+
+def critic_of(model: str) -> str:
+    """The critic that the registry names for `model`; an adapted domain takes the one it was made with.
+
+    Raises InputError for a model file that says nothing about it.
+    """
+    known = generators()
+    if model in known and known[model].critic:
+        return known[model].critic
+    path = find_generator(model)
+    if path.is_dir() or path.name == ADAPTED:
+        from .library import read_settings
+
+        return read_settings(path)["critic"]
+    raise InputError(
+        f"Say which critic goes with the model {model}: nothing names one for it. "
+        f"Use one of {_listed(critics())}, or an open_clip name such as ViT-B-32."
+    )
+
+
+def generator_digest(model: str) -> str:
+    """Sha256 of the file behind `model`, the same whatever it is called; raises as `find_generator` does."""
+    path = find_generator(model)
+    return file_digest(path / ADAPTED if path.is_dir() else path)
+
+
+def critic_digest(critic: str) -> str:
+    """Sha256 over the files of a critic's folder; for a model of open_clip's own, its name is its identity."""
+    folder = Path(find_critic(critic))
+    if not folder.is_dir():
+        name, _, weights = critic.partition(":")
+        own = Path(weights).expanduser()
+        return f"open_clip:{name}:{file_digest(own)}" if weights and own.is_file() else f"open_clip:{critic}"
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".json", ".safetensors", ".bin", ".pt"):
+            digest.update(f"{path.name}:{file_digest(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Sha256 of one file's bytes, in hex. Raises InputError if the file can't be read."""
+    try:
+        facts = path.stat()
+        return _digest(str(path), facts.st_mtime_ns, facts.st_size)
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+@lru_cache(maxsize=64)
+def _digest(path: str, modified: int, size: int) -> str:  # time and size: a file written anew is read anew
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _verify(path: Path, expected: str | None) -> None:
+    found = file_digest(path)
+    if expected and found != expected:
+        raise InputError(
+            f"{path} isn't the file it should be (sha256 {found[:12]}…, expected {expected[:12]}…): "
+            "it is damaged or was changed. Restore it."
+        )
+
+
+def _file(name: str, facts: Any, field: str) -> Path:
+    if not isinstance(facts, Mapping) or not isinstance(facts.get(field), str):
+        raise InputError(f"The list of models is damaged: “{name}” has no “{field}”. Restore {REGISTRY}.")
+    return pretrained_folder() / facts[field]
+
+
+def _listed(known: Mapping[str, Any]) -> str:
+    return ", ".join(known) if known else "none (the list of models is empty)"

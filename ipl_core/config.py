@@ -1,0 +1,298 @@
+"""Every setting of a run, its presets and its limits; knows nothing about tensors or files.
+
+A configuration that exists is valid: the constructor fills what was left open from the preset and
+refuses the rest in the user's language, so that app, command line and API callers share one check.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from numbers import Real
+from typing import Any
+
+from .errors import InputError
+
+#: Part of a run's identity: raised with every change of the method that gives other weights for the same settings.
+REVISION = 1
+
+METHODS = ("nada", "shared", "ipl")
+CONTRASTIVE_FORMS = ("infonce", "difference")
+RESIDUALS = ("official", "class-aware", "none")
+TEMPLATE_SETS = ("studio", "imagenet")
+LAYER_GROUPS = ("adaptive", "all", "coarse", "middle", "fine", "coarse+middle", "middle+fine")
+
+#: Settings that a preset decides. `official` is the released code, `paper` the paper's equations where the
+#: two differ, `default` what was measured to work best on the embedded world.
+PRESETS: dict[str, dict[str, Any]] = {
+    "official": dict(
+        templates="imagenet",
+        mapper_steps=300,
+        mapper_batch=32,
+        mapper_lr=0.05,
+        lambda_domain=1.0,
+        contrastive="infonce",
+        residual="official",
+        steps=300,
+        batch=2,
+        learning_rate=0.002 * 0.8,
+        layers="adaptive",
+        layer_interval=1,
+        ema=0.99,
+        share_noise=False,
+    ),
+    "paper": dict(
+        templates="imagenet",
+        mapper_steps=300,
+        mapper_batch=32,
+        mapper_lr=0.05,
+        lambda_domain=1.0,
+        contrastive="difference",
+        residual="none",
+        steps=300,
+        batch=2,
+        learning_rate=0.002 * 0.8,
+        layers="adaptive",
+        layer_interval=1,
+        ema=0.99,
+        share_noise=True,
+    ),
+    "default": dict(
+        templates="studio",
+        mapper_steps=150,
+        mapper_batch=16,
+        mapper_lr=0.01,
+        lambda_domain=3.0,
+        contrastive="infonce",
+        residual="class-aware",
+        steps=200,
+        batch=4,
+        learning_rate=0.002,
+        layers="all",
+        layer_interval=10,
+        ema=0.98,
+        share_noise=True,
+    ),
+}
+
+# Limits keep a request from an API caller as bounded as one from a slider: (lowest, highest).
+_LIMITS: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**31 - 1),
+    "mapper_steps": (1, 5000),
+    "mapper_batch": (2, 128),
+    "mapper_lr": (1e-6, 1.0),
+    "lambda_domain": (0.0, 1000.0),
+    "steps": (1, 5000),
+    "batch": (1, 64),
+    "learning_rate": (1e-6, 0.1),
+    "layer_interval": (1, 5000),
+    "ema": (0.0, 0.9999),
+    "preview_psi": (0.0, 1.5),
+    "preview_seeds": (0, 2**31 - 1),
+}
+MAX_TEXT = 300  # characters in one text; the critic's own limit is in tokens and is checked when it is loaded
+MAX_PREVIEWS = 64
+_WHOLE_NUMBERS = ("seed", "mapper_steps", "mapper_batch", "steps", "batch", "layer_interval")
+_NUMBERS = ("mapper_lr", "lambda_domain", "learning_rate", "ema", "preview_psi")
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "method": METHODS,
+    "preset": tuple(PRESETS),
+    "templates": TEMPLATE_SETS,
+    "contrastive": CONTRASTIVE_FORMS,
+    "residual": RESIDUALS,
+    "layers": LAYER_GROUPS,
+}
+# What an error calls each setting, and what it advises when a text is blank.
+_LABELS: dict[str, str] = {
+    "target": "The target",
+    "source": "The source",
+    "context": "The context",
+    "model": "The model",
+    "critic": "The critic",
+    "method": "Method",
+    "preset": "Preset",
+    "templates": "Templates",
+    "contrastive": "Contrastive form",
+    "residual": "Residual",
+    "layers": "Layers",
+    "seed": "Seed",
+    "mapper_steps": "Steps of stage 1 (mapper_steps)",
+    "mapper_batch": "Batch of stage 1 (mapper_batch)",
+    "mapper_lr": "Learning rate of stage 1 (mapper_lr)",
+    "lambda_domain": "λ (lambda_domain)",
+    "steps": "Steps",
+    "batch": "Batch",
+    "learning_rate": "Learning rate (learning_rate)",
+    "layer_interval": "Layer interval (layer_interval)",
+    "ema": "EMA decay (ema)",
+    "preview_psi": "Preview truncation (preview_psi)",
+    "preview_seeds": "Each preview seed",
+}
+_HINTS: dict[str, str] = {
+    "target": "name the domain to adapt to, such as “pencil sketch”",
+    "source": "name the domain that the model shows now, such as “photo”",
+    "context": "give the words that learned prompts start from, such as “a photo of a”",
+    "model": "give the name of a model or the path of its file",
+    "critic": "leave it out to take the model's own critic, or name one",
+}
+
+
+@dataclass(frozen=True)
+class AdaptConfig:
+    """What to adapt, to what, and how. Fields left None are filled from `preset`.
+
+    target, source: domain words as a person would say them ("pencil sketch", "photo").
+    method: "nada" one fixed text direction; "shared" one learned prompt for all images; "ipl" a prompt per image.
+    model, critic: catalog names or paths; critic None takes the one the catalog names for the model.
+    context: the words the learned prompts start from.
+    templates: manual templates for NADA's direction and the domain term.
+    mapper_*: stage 1 (iterations, images a step, Adam rate); lambda_domain: weight of the domain term.
+    contrastive: "infonce" (released code) or "difference" (the paper's equation).
+    residual: what is added to a learned prompt's features: the template without its class word as the
+        released code does by a slip ("official"), with it ("class-aware"), or nothing ("none").
+    steps, batch, learning_rate: stage 2.
+    layers: which synthesis layers stage 2 trains; "adaptive" chooses anew every `layer_interval` steps.
+    ema: decay of the averaged weights that are shown and kept. share_noise: same noise within a pair.
+    preview_seeds, preview_psi: the latents watched during the run.
+
+    Raises InputError for a value outside its limits, naming the field, the value and the range.
+    """
+
+    target: str
+    source: str = "photo"
+    method: str = "ipl"
+    model: str = "studio"
+    critic: str | None = None
+    seed: int = 0
+    device: str = "cpu"
+    preset: str = "default"
+    context: str = "a photo of a"
+    templates: str | None = None
+    mapper_steps: int | None = None
+    mapper_batch: int | None = None
+    mapper_lr: float | None = None
+    lambda_domain: float | None = None
+    contrastive: str | None = None
+    residual: str | None = None
+    steps: int | None = None
+    batch: int | None = None
+    learning_rate: float | None = None
+    layers: str | None = None
+    layer_interval: int | None = None
+    ema: float | None = None
+    share_noise: bool | None = None
+    preview_seeds: tuple[int, ...] = tuple(range(8))
+    preview_psi: float = 0.7
+
+    def __post_init__(self) -> None:
+        settle = object.__setattr__  # the class is frozen for everyone else
+        settle(self, "preset", _choice("preset", self.preset))
+        for name, value in PRESETS[self.preset].items():
+            if getattr(self, name) is None:
+                settle(self, name, value)
+
+        for name in ("target", "source", "context", "model"):
+            settle(self, name, _words(name, getattr(self, name)))
+        if self.critic is not None:
+            settle(self, "critic", _words("critic", self.critic))
+        if self.target.casefold() == self.source.casefold():
+            raise InputError(
+                f"The target and the source are both “{self.target}”, so there is nothing to adapt: "
+                "name a target domain that differs from the source."
+            )
+        for name in _CHOICES:
+            settle(self, name, _choice(name, getattr(self, name)))
+        for name in _WHOLE_NUMBERS:
+            settle(self, name, _whole_number(name, getattr(self, name)))
+        for name in _NUMBERS:
+            settle(self, name, _number(name, getattr(self, name)))
+        if not isinstance(self.share_noise, bool):
+            raise InputError(f"Share noise must be true or false, not {self.share_noise!r}.")
+        settle(self, "device", _device(self.device))
+        settle(self, "preview_seeds", _seeds(self.preview_seeds))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every setting by name, ready for JSON; `from_dict` gives an equal configuration back."""
+        return {**asdict(self), "preview_seeds": list(self.preview_seeds)}
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> AdaptConfig:
+        """The configuration that `settings` describes, checked like any other.
+
+        Raises InputError for a setting that doesn't exist, for a missing target, and as the constructor does.
+        """
+        if not isinstance(settings, Mapping):
+            raise InputError(f"Settings must be given by name, not as {type(settings).__name__}.")
+        known = [field.name for field in fields(cls)]
+        unknown = [str(name) for name in settings if name not in known]
+        if unknown:
+            raise InputError(f"There is no setting named {_quoted(unknown)}. The settings are: {', '.join(known)}.")
+        if "target" not in settings:
+            raise InputError("The target is missing: name the domain to adapt to, such as “pencil sketch”.")
+        return cls(**settings)
+
+
+# One check for each kind of value. Each gives the value as it is kept, or raises InputError.
+
+
+def _words(name: str, value: Any) -> str:
+    label = _LABELS[name]
+    if not isinstance(value, str):
+        raise InputError(f"{label} must be text, not {_shown(value)}.")
+    text = " ".join(value.split())
+    if not text:
+        raise InputError(f"{label} is blank: {_HINTS[name]}.")
+    if len(text) > MAX_TEXT:
+        raise InputError(f"{label} has {len(text)} characters; at most {MAX_TEXT} are possible. Use fewer words.")
+    if not text.isprintable():
+        raise InputError(f"{label} contains characters that can't be shown: {text!r}. Type it as plain words.")
+    return text
+
+
+def _choice(name: str, value: Any) -> str:
+    if not isinstance(value, str) or value not in _CHOICES[name]:
+        raise InputError(f"{_LABELS[name]} must be one of {', '.join(_CHOICES[name])}, not {_shown(value)}.")
+    return value
+
+
+def _whole_number(name: str, value: Any) -> int:
+    low, high = _LIMITS[name]
+    # A slider or a JSON client may send 200.0 for 200; 200.5 is a mistake. True is no number here.
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if not real or not low <= value <= high or value != int(value):
+        raise InputError(f"{_LABELS[name]} must be a whole number from {low} to {high}, not {_shown(value)}.")
+    return int(value)
+
+
+def _number(name: str, value: Any) -> float:
+    low, high = _LIMITS[name]
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if not real or not low <= value <= high:  # NaN fails every comparison
+        raise InputError(f"{_LABELS[name]} must be a number from {low:g} to {high:g}, not {_shown(value)}.")
+    return float(value)
+
+
+def _device(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"cpu|mps|cuda(:\d{1,2})?", value):
+        raise InputError(f"Device must be cpu, cuda, cuda with a number (cuda:1) or mps, not {_shown(value)}.")
+    return value
+
+
+def _seeds(value: Any) -> tuple[int, ...]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise InputError(f"Preview seeds must be a list of whole numbers, not {_shown(value)}.")
+    seeds = tuple(_whole_number("preview_seeds", seed) for seed in value)
+    if not 1 <= len(seeds) <= MAX_PREVIEWS:
+        raise InputError(f"Preview seeds: give from 1 to {MAX_PREVIEWS} of them, not {len(seeds)}.")
+    return seeds
+
+
+def _shown(value: Any) -> str:
+    """A given value as an error may quote it: short whatever was sent."""
+    text = f"“{value}”" if isinstance(value, str) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(_shown(name) for name in names)

@@ -1,0 +1,476 @@
+"""The two stages as a whole: what they change, what they leave alone, and how a run ends."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import pickle
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ipl_core import AdaptConfig, InputError, Snapshot, adapt, catalog, pool
+from ipl_core.adapt import GeneratorTraining, adaptation_loss, choose_layers, group_parameters
+from ipl_core.clip import Critic
+from ipl_core.directions import normalise, text_direction
+from ipl_core.latents import generator_from_seed
+from ipl_core.library import apply_weights
+from ipl_core.pool import SourcePool
+from ipl_core.prompts import ManualPrompts, PromptScheme, make_prompts
+from ipl_core.stylegan2 import Generator
+
+rooms = importlib.import_module("ipl_core.adapt")  # the module; `ipl_core.adapt` is the function
+
+TINY = dict(mapper_steps=3, mapper_batch=4, steps=3, batch=2, preview_seeds=(0, 1))
+pytestmark = pytest.mark.usefixtures("studio")
+
+
+def tiny(target: str = "pencil sketch", **settings: Any) -> AdaptConfig:
+    return AdaptConfig(target, **{**TINY, **settings})
+
+
+def last(config: AdaptConfig, **options: Any) -> Snapshot:
+    return list(adapt(config, **options))[-1]
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# What a run yields
+
+
+@pytest.mark.parametrize("method", ["nada", "shared", "ipl"])
+def test_one_snapshot_a_step_and_a_last_one_with_the_weights(method: str) -> None:
+    snapshots = list(adapt(tiny(method=method)))
+    phases = [(snapshot.phase, snapshot.step, snapshot.total) for snapshot in snapshots]
+    stage_1 = [] if method == "nada" else [("prompts", step, 3) for step in (1, 2, 3)]
+    assert phases == stage_1 + [("generator", step, 3) for step in (1, 2, 3)] + [("done", 3, 3)]
+    for snapshot in snapshots[:-1]:
+        terms = {"contrastive", "domain", "total"} if snapshot.phase == "prompts" else {"adaptation"}
+        assert snapshot.losses.keys() == terms
+        assert snapshot.weights is None
+        assert snapshot.prompts is None
+    result = snapshots[-1]
+    assert result.stopped is None
+    assert result.losses == {}
+    assert result.weights
+    assert bool(result.prompts) == (method != "nada")
+    assert all(tensor.dtype == torch.float32 for tensor in result.weights.values())
+    times = [snapshot.seconds for snapshot in snapshots]
+    assert times == sorted(times)
+    assert all(snapshot.remaining > 0 for snapshot in snapshots[:-2])
+    assert pickle.loads(pickle.dumps(result)).step == 3  # noqa: S301
+
+
+def test_first_step_has_pictures_and_stage_1_leaves_them_as_they_are() -> None:
+    snapshots = list(adapt(tiny(), preview_interval=0.0))
+    for snapshot in snapshots:
+        assert snapshot.before.shape == snapshot.after.shape == (2, 32, 32, 3)
+        assert snapshot.before.dtype == torch.uint8
+        assert torch.equal(snapshot.before, snapshots[0].before)
+        if snapshot.phase == "prompts":
+            assert torch.equal(snapshot.after, snapshot.before)
+            assert snapshot.diversity == 1.0
+    assert not torch.equal(snapshots[-1].after, snapshots[-1].before)
+    assert snapshots[-1].diversity > 0
+
+
+def test_pictures_are_renewed_no_more_often_than_asked() -> None:
+    snapshots = list(adapt(tiny(), preview_interval=1e9))
+    assert [snapshot.after is not None for snapshot in snapshots] == [True] + [False] * 5 + [True]
+
+
+def test_diversity_of_one_picture_is_not_a_number_to_show() -> None:
+    assert last(tiny(method="nada", preview_seeds=[0])).diversity is None
+
+
+def test_last_pictures_are_those_of_the_kept_weights() -> None:
+    result = last(tiny())
+    generator = catalog.load_generator("studio")
+    apply_weights(generator, result.weights)
+    from ipl_core.media import to_uint8
+    from ipl_core.sampling import draw
+
+    assert torch.equal(to_uint8(draw(generator, [0, 1], psi=0.7)), result.after)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The same settings, the same weights
+
+
+@pytest.mark.parametrize("settings", [{}, {"layers": "adaptive", "layer_interval": 2, "share_noise": False}])
+def test_same_seed_same_weights_whatever_is_shown_or_cached(
+    settings: dict, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    once = last(tiny(**settings), preview_interval=0.0)
+    from_memory = last(tiny(**settings, preview_seeds=[5]))
+    pool._pools.clear()
+    from_disk = last(tiny(**settings))
+    pool._pools.clear()
+    monkeypatch.setenv("IPL_HOME", str(tmp_path / "another"))
+    from_nothing = last(tiny(**settings))
+    for again in (from_memory, from_disk, from_nothing):
+        assert same(once.weights, again.weights)
+        assert same(once.prompts, again.prompts)
+
+
+def test_another_seed_gives_other_weights() -> None:
+    assert not same(last(tiny(seed=0)).weights, last(tiny(seed=1)).weights)
+
+
+def test_the_callers_modes_and_global_random_numbers_have_no_part() -> None:
+    expected = last(tiny()).weights
+    torch.manual_seed(123)
+    state = torch.get_rng_state()
+    with torch.inference_mode():
+        for snapshot in adapt(tiny()):
+            assert torch.is_inference_mode_enabled()
+            reached = snapshot.weights
+    assert same(expected, reached)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        for snapshot in adapt(tiny()):
+            assert not torch.is_grad_enabled()
+            reached = snapshot.weights
+    assert same(expected, reached)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_two_interleaved_runs_give_what_each_gives_alone() -> None:
+    configs = [tiny("pencil sketch", method="ipl"), tiny("werewolf", method="shared", share_noise=False)]
+    alone = [last(config).weights for config in configs]
+    turns = threading.Barrier(2, timeout=60)
+    together: list[Snapshot | None] = [None, None]
+
+    def run(index: int) -> None:
+        for snapshot in adapt(configs[index]):
+            if snapshot.phase != "done":
+                turns.wait()  # neither gets ahead: every step of one lies between two of the other
+            together[index] = snapshot
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert same(together[0].weights, alone[0])
+    assert same(together[1].weights, alone[1])
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# What training changes, and what it must not
+
+
+def test_gradients_never_reach_the_critic_or_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def watched(load: Callable) -> Callable:
+        def spy(*arguments: Any) -> Any:
+            seen.append(load(*arguments))
+            return seen[-1]
+
+        return spy
+
+    monkeypatch.setattr(rooms, "load_generator", watched(catalog.load_generator))
+    monkeypatch.setattr(rooms, "load_critic", watched(catalog.load_critic))
+    models = None
+    for _ in adapt(tiny(layers="adaptive", layer_interval=1)):
+        if models is None:
+            models = seen[0], seen[1].model
+            before = [{name: tensor.clone() for name, tensor in model.state_dict().items()} for model in models]
+    for model, kept in zip(models, before):
+        assert same(model.state_dict(), kept)
+        for parameter in model.parameters():
+            assert parameter.grad is None
+            assert not parameter.requires_grad
+
+
+def test_only_the_chosen_layers_change() -> None:
+    source = catalog.load_generator("studio").state_dict()
+    for layers in ("all", "coarse", "middle", "coarse+middle"):
+        weights = last(tiny(method="nada", layers=layers)).weights
+        assert set(weights) == set(group_parameters(layers, catalog.load_generator("studio")))
+        assert any(not torch.equal(weights[name], source[name]) for name in weights)
+    assert not any(name.startswith("mapping") for name in weights)
+
+
+def test_adaptive_layers_leave_mapping_and_rgb_alone() -> None:
+    weights = last(tiny(method="nada", layers="adaptive", layer_interval=1)).weights
+    assert weights
+    assert all(name.startswith("synthesis.layers.") for name in weights)
+
+
+def test_layer_groups_split_the_layers_by_resolution(tiny_generator: Generator) -> None:
+    coarse, middle = (group_parameters(group, tiny_generator) for group in ("coarse", "middle"))
+    assert not set(coarse) & set(middle)
+    assert len(coarse) == 3 * 5  # layers of 4, 8 and 8 pixels, of five tensors each
+    assert group_parameters("coarse+middle", tiny_generator) == coarse + middle
+    assert len(coarse + middle) == 5 * (tiny_generator.num_layers - 1)
+    assert set(group_parameters("all", tiny_generator)) > {*coarse, *middle, "synthesis.input"}
+    with pytest.raises(InputError, match="no fine layers: it draws 32×32"):
+        group_parameters("middle+fine", tiny_generator)
+
+
+def test_layers_are_chosen_by_the_rows_that_move(
+    tiny_generator: Generator, tiny_critic: Critic, rng: torch.Generator
+) -> None:
+    w = torch.randn(8, 16, generator=rng)
+    target = tiny_critic.encode_texts(["pencil sketch"])
+    chosen = choose_layers(tiny_generator, tiny_critic, w, target)
+    assert len(chosen) == int(2 * tiny_generator.num_layers / 3)
+    assert chosen == sorted(set(chosen))
+    assert max(chosen) <= tiny_generator.num_layers - 2
+    # A row that its layer doesn't listen to can't move, so its layer is the last to be chosen.
+    for deaf in (0, 3):
+        with torch.no_grad():
+            tiny_generator.synthesis.layers[deaf].affine.weight.zero_()
+            if deaf % 2:
+                tiny_generator.synthesis.torgb[deaf // 2].affine.weight.zero_()
+    rest = choose_layers(tiny_generator, tiny_critic, w, target, count=tiny_generator.num_layers - 3)
+    assert rest == [k for k in range(tiny_generator.num_layers - 1) if k not in (0, 3)]
+
+
+def test_layers_are_chosen_anew_at_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def choose(*arguments: Any) -> list[int]:
+        calls.append(1)
+        return [len(calls)]
+
+    monkeypatch.setattr(rooms, "choose_layers", choose)
+    weights = last(tiny(method="nada", layers="adaptive", layer_interval=2, steps=5)).weights
+    assert len(calls) == 3
+    assert {name.split(".")[2] for name in weights} == {"1", "2", "3"}
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The methods differ in the direction and in nothing else
+
+
+class ConstantPrompts(PromptScheme):
+    """IPL's kind of answer, one direction an image, with prompts that don't depend on the image."""
+
+    def __init__(self, manual: ManualPrompts) -> None:
+        super().__init__()
+        self._manual = manual
+
+    def text_directions(self, w: Tensor) -> Tensor:
+        return self._manual.text_directions(w).expand(len(w), -1)
+
+
+def test_ipl_with_constant_prompts_is_nada(monkeypatch: pytest.MonkeyPatch) -> None:
+    nada = last(tiny(method="nada")).weights
+
+    def constant(config: AdaptConfig, *arguments: Any) -> PromptScheme:
+        return ConstantPrompts(make_prompts(replace(config, method="nada"), *arguments))
+
+    monkeypatch.setattr(rooms, "make_prompts", constant)
+    ipl = last(tiny(method="ipl")).weights
+    assert ipl.keys() == nada.keys()
+    for name in nada:
+        assert torch.allclose(ipl[name], nada[name], atol=1e-6), name
+
+
+def test_every_method_sees_the_same_latents(monkeypatch: pytest.MonkeyPatch) -> None:
+    def latents_of(method: str) -> list[Tensor]:
+        seen = []
+        take = SourcePool.take
+
+        def spy(self: SourcePool, *arguments: Any) -> tuple[Tensor, Tensor]:
+            seen.append(take(self, *arguments))
+            return seen[-1]
+
+        monkeypatch.setattr(SourcePool, "take", spy)
+        list(adapt(tiny(method=method)))
+        monkeypatch.setattr(SourcePool, "take", take)
+        return [w for w, _ in seen[-3:]]
+
+    for nada, ipl in zip(latents_of("nada"), latents_of("ipl")):
+        assert torch.equal(nada, ipl)
+
+
+def test_lambda_weighs_the_domain_term() -> None:
+    """λ=0 asks only for telling images apart, a large λ only for staying in the domain."""
+
+    def prompts_after(lambda_domain: float) -> tuple[float, float]:
+        losses = [
+            snapshot.losses
+            for snapshot in adapt(tiny(mapper_steps=25, steps=1, mapper_lr=0.02, lambda_domain=lambda_domain))
+            if snapshot.phase == "prompts"
+        ]
+        for loss in losses:
+            assert loss["total"] == pytest.approx(loss["contrastive"] + lambda_domain * loss["domain"], rel=1e-4)
+        return losses[0]["domain"], losses[-1]["domain"]
+
+    start, free = prompts_after(0.0)
+    same_start, held = prompts_after(500.0)
+    assert start == same_start
+    assert held < start
+    assert held < free
+
+
+def test_a_batch_gives_what_its_samples_give_one_by_one(
+    tiny_generator: Generator, tiny_critic: Critic, rng: torch.Generator
+) -> None:
+    w = torch.randn(3, 16, generator=rng)
+    before = normalise(torch.randn(3, 16, generator=rng))
+    directions = normalise(torch.randn(3, 16, generator=rng))
+
+    def gradients(rows: slice) -> tuple[Tensor, list[Tensor]]:
+        parameters = list(tiny_generator.requires_grad_(True).synthesis.parameters())
+        loss = adaptation_loss(tiny_generator, tiny_critic, w[rows], before[rows], directions[rows])
+        return loss.detach(), torch.autograd.grad(loss, parameters)
+
+    loss, batch = gradients(slice(None))
+    singles = [gradients(slice(index, index + 1)) for index in range(3)]
+    assert torch.allclose(loss, torch.stack([single for single, _ in singles]).mean(), atol=1e-5)
+    for together, parts in zip(batch, zip(*(gradient for _, gradient in singles))):
+        assert torch.allclose(together, torch.stack(parts).mean(0), rtol=1e-3, atol=1e-5)
+
+
+def test_the_first_step_has_no_direction_yet_and_is_finite(
+    tiny_generator: Generator, tiny_critic: Critic, rng: torch.Generator
+) -> None:
+    w = torch.randn(2, 16, generator=rng)
+    before = tiny_critic.encode_images(tiny_generator.synthesis(w)).detach()
+    direction = text_direction(*tiny_critic.encode_texts(["photo", "pencil sketch"])[:, None])
+    tiny_generator.requires_grad_(True)
+    loss = adaptation_loss(tiny_generator, tiny_critic, w, before, direction)
+    loss.backward()
+    assert loss.item() == pytest.approx(1.0)
+    moved = [parameter.grad for parameter in tiny_generator.synthesis.layers.parameters()]
+    assert all(torch.isfinite(gradient).all() for gradient in moved)
+    assert any(gradient.abs().max() > 0 for gradient in moved)
+
+
+def test_adaptation_lowers_its_loss() -> None:
+    config = tiny(method="nada", steps=30, batch=4, ema=0.5)
+    losses = [snapshot.losses["adaptation"] for snapshot in adapt(config) if snapshot.phase == "generator"]
+    assert sum(losses[-5:]) / 5 < 0.9 * sum(losses[:3]) / 3
+
+
+def test_average_follows_the_trained_weights() -> None:
+    """EMA with decay 0 is the trained generator itself; with a decay, a blend that lags behind it."""
+    source = catalog.load_generator("studio").state_dict()
+    at_once = last(tiny(method="nada", ema=0.0, steps=1)).weights
+    lagging = last(tiny(method="nada", ema=0.75, steps=1)).weights
+    for name, tensor in lagging.items():
+        assert torch.allclose(tensor, source[name] + 0.25 * (at_once[name] - source[name]), atol=1e-6)
+
+
+def test_unshared_noise_differs_within_a_pair_and_changes_the_result() -> None:
+    shared = last(tiny(method="nada", share_noise=True)).weights
+    apart = last(tiny(method="nada", share_noise=False)).weights
+    # The tiny generator's noise strengths start at zero, so only their own gradient can tell the two apart.
+    assert not same(shared, apart)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# How a run ends
+
+
+@pytest.mark.parametrize("steps", range(7))
+def test_stop_at_any_step_keeps_what_was_reached(steps: int) -> None:
+    stop = threading.Event()
+    if steps == 0:
+        stop.set()
+    result = None
+    for count, snapshot in enumerate(adapt(tiny(), stop), start=1):
+        result = snapshot
+        if count == steps:
+            stop.set()
+    # Asked after the very last step, there is nothing left to stop.
+    assert result.stopped == (None if steps == 6 else "asked")
+    assert result.phase == "done"
+    assert result.step == max(0, steps - 3)
+    assert bool(result.weights) == (steps > 3)
+    generator = catalog.load_generator("studio")
+    apply_weights(generator, result.weights)
+    if steps > 3:
+        complete = last(tiny(steps=steps - 3))
+        assert same(complete.weights, result.weights)
+
+
+def test_closing_the_run_ends_it() -> None:
+    steps = adapt(tiny())
+    next(steps)
+    steps.close()
+    assert list(steps) == []
+
+
+@pytest.mark.parametrize("bad_call", [4, 5])
+def test_numbers_that_stop_being_finite_keep_the_last_good_weights(
+    bad_call: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = last(tiny(steps=bad_call - 3)).weights
+    calls = itertools.count(1)
+    loss_of = rooms.adaptation_loss
+
+    def spoilt(*arguments: Any) -> Tensor:
+        loss = loss_of(*arguments)
+        return loss * float("nan") if next(calls) == bad_call - 2 else loss
+
+    monkeypatch.setattr(rooms, "adaptation_loss", spoilt)
+    snapshots = list(adapt(tiny(steps=9)))
+    assert snapshots[-1].stopped == "not finite"
+    assert snapshots[-1].step == bad_call - 3
+    assert len(snapshots) == bad_call + 1
+    assert same(snapshots[-1].weights, good)
+
+
+def test_gradients_that_are_not_finite_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoilt(student: Generator, *arguments: Any) -> Tensor:
+        parameter = student.synthesis.layers[0].bias
+        return (parameter - parameter).abs().sqrt().sum()  # a finite value whose slope is not
+
+    monkeypatch.setattr(rooms, "adaptation_loss", spoilt)
+    result = last(tiny(method="nada"))
+    assert (result.stopped, result.step, result.weights) == ("not finite", 0, {})
+
+
+def test_stage_1_that_stops_being_finite_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoilt(*arguments: Any) -> PromptScheme:
+        scheme = make_prompts(*arguments)
+        losses, calls = scheme.losses, itertools.count(1)
+
+        def spoilt_losses(w: Tensor, images: Tensor) -> dict[str, Tensor]:
+            terms = losses(w, images)
+            return {**terms, "total": terms["total"] * float("inf")} if next(calls) == 2 else terms
+
+        scheme.losses = spoilt_losses
+        return scheme
+
+    monkeypatch.setattr(rooms, "make_prompts", spoilt)
+    snapshots = list(adapt(tiny()))
+    assert [snapshot.phase for snapshot in snapshots] == ["prompts", "done"]
+    assert snapshots[-1].stopped == "not finite"
+    assert snapshots[-1].weights == {}
+    assert all(torch.isfinite(tensor).all() for tensor in snapshots[-1].prompts.values())
+
+
+def test_what_cannot_be_used_is_said_on_the_first_step(tmp_path: Path) -> None:
+    for settings, said in [
+        ({"model": "ffhq"}, "no model “ffhq”"),
+        ({"critic": str(tmp_path)}, "open_clip"),
+        ({"device": "cuda:99"}, "cuda:99"),
+        ({"layers": "fine"}, "no fine layers"),
+        ({"target": "very " * 40 + "old"}, "tokens"),
+    ]:
+        with pytest.raises(InputError, match=said):
+            next(adapt(tiny(**settings)))
+
+
+def test_training_objects_can_be_driven_by_hand(tiny_generator: Generator, tiny_critic: Critic) -> None:
+    config = tiny(method="nada")
+    scheme = make_prompts(config, tiny_critic, 16, generator_from_seed(0))
+    training = GeneratorTraining(config, tiny_generator, tiny_critic, scheme, SourcePool())
+    assert training.changed_weights() == {}
+    assert training()["adaptation"] == pytest.approx(1.0, abs=1e-4)
+    assert len(training.changed_weights()) == len(list(tiny_generator.synthesis.parameters()))

@@ -1,0 +1,203 @@
+"""The command line as a contract: files, exit status, one plain sentence on bad input."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from ipl_core import AdaptConfig, Snapshot, adapt, catalog, library
+from ipl_core.__main__ import COMMANDS, INTERRUPTED, main
+
+TINY = ["--mapper-steps", "2", "--mapper-batch", "2", "--steps", "2", "--batch", "2"]
+pytestmark = pytest.mark.usefixtures("studio")
+
+
+def test_adapt_writes_everything_and_sample_draws_from_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    request = ["adapt", "pencil sketch", "--source", "photo", "--method", "ipl", "--model", "studio", "--seed", "0"]
+    assert main([*request, *TINY, "--lambda", "2", "--out", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == sorted(library.FILES)
+    said = capsys.readouterr()
+    assert str(out / "adapted.safetensors") in said.out
+    assert "it/s" not in said.err  # no progress bar unless it is a terminal
+
+    settings = json.loads((out / "settings.json").read_text())
+    config = AdaptConfig.from_dict(settings["config"])
+    assert (config.lambda_domain, config.steps, config.batch, config.mapper_steps) == (2.0, 2, 2, 2)
+    assert len((out / "history.csv").read_text().splitlines()) == 5
+    assert Image.open(out / "source.png").size == Image.open(out / "samples.png").size
+
+    picture = tmp_path / "pictures" / "sheet.png"
+    assert main(["sample", str(out), "--seeds", "0-15", "--psi", "0.7", "--out", str(picture)]) == 0
+    assert Image.open(picture).size == (4 * 34 - 2, 4 * 34 - 2)
+
+    # What was kept repeats the run bit by bit.
+    weights = list(adapt(config))[-1].weights
+    adapted = catalog.load_generator(out).state_dict()
+    assert all(torch.equal(adapted[name], tensor) for name, tensor in weights.items())
+
+
+def test_a_run_that_exists_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["adapt", "werewolf", "--method", "nada", *TINY, "--out", str(tmp_path / "one")]) == 0
+
+    def never(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(sys.modules["ipl_core.adapt"], "adapt", never)
+    capsys.readouterr()
+    assert main(["adapt", "werewolf", "--method", "nada", *TINY, "--out", str(tmp_path / "two")]) == 0
+    assert "exists already" in capsys.readouterr().out
+    for name in library.FILES:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["adapt", " "], "target is blank"),
+        (["adapt", "photo"], "nothing to adapt"),
+        (["adapt", "word " * 50], "tokens"),
+        (["adapt", "werewolf", "--method", "gan"], "one of nada, shared, ipl"),
+        (["adapt", "werewolf", "--preset", "best"], "one of official, paper, default"),
+        (["adapt", "werewolf", "--steps", "0"], "from 1 to 5000, not 0"),
+        (["adapt", "werewolf", "--steps", "1.5"], "not 1.5"),
+        (["adapt", "werewolf", "--steps", "many"], "'many' is not a number"),
+        (["adapt", "werewolf", "--lambda", "nan"], "not nan"),
+        (["adapt", "werewolf", "--seed", "-1"], "not -1"),
+        (["adapt", "werewolf", "--batch", "1000"], "not 1000"),
+        (["adapt", "werewolf", "--device", "cuda:99"], "cuda:99"),
+        (["adapt", "werewolf", "--model", "ffhq"], "no model “ffhq”"),
+        (["adapt", "werewolf", "--layers", "fine"], "no fine layers"),
+        (["sample", "studio", "--seeds", "5-1"], "backwards"),
+        (["sample", "studio", "--psi", "3"], "from 0 to 1.5, not 3"),
+        (["sample", "studio", "--psi", "nan"], "not nan"),
+        (["sample", "studio", "--columns", "0"], "at least 1"),
+        (["sample", "nowhere"], "no model “nowhere”"),
+    ],
+)
+def test_bad_input_ends_with_one_sentence_and_status_2(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status = main([*arguments, "--out", str(tmp_path / "out.png")])
+    except SystemExit as ended:
+        status = ended.code
+    error = capsys.readouterr().err.strip()
+    assert status == 2
+    assert said in error
+    assert len(error.splitlines()) == 1
+    assert not list(tmp_path.glob("out.png/*"))
+
+
+def test_unwritable_out_is_said_before_any_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setattr(sys.modules["ipl_core.adapt"], "adapt", None)
+    assert main(["adapt", "werewolf", "--out", str(tmp_path / "file")]) == 2
+    assert "Nothing can be written to the folder" in capsys.readouterr().err
+    assert main(["sample", "studio", "--out", str(tmp_path / "file" / "a.png")]) == 2
+    assert main(["sample", "studio", "--out", str(tmp_path / "a.jpg")]) == 2
+    assert "ends in .png" in capsys.readouterr().err
+
+
+def test_unknown_words_are_listed_with_a_way_out(
+    tmp_path: Path, make_critic_folder: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = {"words": ["a", "photo", "of", "person"], "domains": {"pencil sketch": ["pencil sketch"]}}
+    folder = make_critic_folder(tmp_path / "closed", words)
+    assert main(["adapt", "spaceship", "--critic", str(folder), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert all(part in error for part in ("spaceship", "pencil sketch", "ViT-B-32"))
+
+
+def test_interrupt_keeps_what_was_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual = signal.getsignal(signal.SIGINT)
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        for snapshot in adapt(*arguments, **options):
+            yield snapshot
+            if (snapshot.phase, snapshot.step) == ("generator", 2):
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(sys.modules["ipl_core.adapt"], "adapt", interrupted)
+    request = ["adapt", "werewolf", "--method", "nada", "--steps", "9", "--batch", "1"]
+    assert main([*request, "--out", str(tmp_path / "out")]) == INTERRUPTED
+    assert "after 2 of 9 steps" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "settings.json").read_text())["stopped"] == "asked"
+    assert catalog.load_generator(tmp_path / "out").config.resolution == 32
+    assert signal.getsignal(signal.SIGINT) == usual
+
+
+def test_numbers_that_are_not_finite_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    room = sys.modules["ipl_core.adapt"]
+    loss_of = room.adaptation_loss
+    monkeypatch.setattr(room, "adaptation_loss", lambda *arguments: loss_of(*arguments) * float("nan"))
+    assert main(["adapt", "werewolf", "--method", "nada", *TINY, "--out", str(tmp_path / "out")]) == 1
+    assert "stopped being finite after 0 of 2 steps" in capsys.readouterr().out
+
+
+def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in COMMANDS:
+        with pytest.raises(SystemExit) as ended:
+            main([name, "--help"])
+        assert ended.value.code == 0
+        assert "--out" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+
+
+def test_progress_bar_passes_snapshots_on() -> None:
+    from ipl_core.__main__ import _shown
+
+    steps = [Snapshot(1, 1, "prompts", {"total": 1.0}), Snapshot(1, 1, "generator"), Snapshot(1, 1, "done")]
+    assert list(_shown(iter(steps))) == steps
+
+
+def test_as_a_program() -> None:
+    command = [sys.executable, "-m", "ipl_core", "sample", "nowhere", "--out", "a.png"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == 2
+    assert "nowhere" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import sys, threading, time, torch; start = time.perf_counter(); import ipl_core; "
+        "took = time.perf_counter() - start; loaded = sys.modules; "
+        "print(took, 'open_clip' in loaded, 'gradio' in loaded, threading.active_count())"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    seconds, open_clip, gradio, threads = ended.stdout.split()
+    assert (open_clip, gradio, threads) == ("False", "False", "1")
+    assert float(seconds) < 1.0
+
+
+def test_every_setting_can_be_typed(tmp_path: Path) -> None:
+    settings = {
+        "--learning-rate": "0.003", "--layers": "adaptive", "--layer-interval": "2", "--ema": "0.5",
+        "--mapper-lr": "0.02", "--context": "a picture of", "--templates": "studio", "--contrastive": "difference",
+        "--residual": "none", "--preset": "paper",
+    }  # fmt: skip
+    typed = [word for pair in settings.items() for word in pair]
+    assert main(["adapt", "werewolf", *TINY, *typed, "--no-share-noise", "--out", str(tmp_path)]) == 0
+    config = library.open_entry(tmp_path).config
+    assert (config.learning_rate, config.layers, config.layer_interval, config.ema) == (0.003, "adaptive", 2, 0.5)
+    assert (config.mapper_lr, config.context, config.templates) == (0.02, "a picture of", "studio")
+    assert (config.contrastive, config.residual, config.share_noise) == ("difference", "none", False)

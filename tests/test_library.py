@@ -1,0 +1,304 @@
+"""Runs on disk: whole or absent, found again when they are the same run, and damage said in plain words."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ipl_core import AdaptConfig, InputError, Snapshot, catalog, library
+from ipl_core.checkpoints import load_tensors, save_generator
+from ipl_core.media import read_settings as picture_settings
+from ipl_core.media import to_uint8
+from ipl_core.stylegan2 import Generator
+
+pytestmark = pytest.mark.usefixtures("studio")
+
+
+def config_of(target: str = "pencil sketch", **settings: Any) -> AdaptConfig:
+    return AdaptConfig(target, **{"mapper_steps": 2, "mapper_batch": 2, "steps": 2, "batch": 1, **settings})
+
+
+def run_of(config: AdaptConfig, stopped: str | None = None, shift: float = 1.0) -> library.Run:
+    """A run as `adapt` would have yielded it, without the training."""
+    generator = catalog.load_generator("studio")
+    weights = {name: generator.get_parameter(name) + shift for name in generator.layer_parameters(1)}
+    pictures = torch.zeros(2, 8, 8, 3, dtype=torch.uint8)
+    run = library.Run(config)
+    if config.method != "nada":
+        run.add(Snapshot(1, 2, "prompts", {"contrastive": 2.0, "domain": 0.5, "total": 2.5}, seconds=0.1))
+    run.add(Snapshot(1, 2, "generator", {"adaptation": 1.0}, seconds=0.25))
+    done = Snapshot(1, 2, "done", before=pictures, after=pictures + 9, weights=weights, stopped=stopped, seconds=0.5)
+    run.add(Snapshot(**{**vars(done), "prompts": {"mapper.layers.0.bias": torch.ones(3)}}))
+    return run
+
+
+def test_home_follows_the_environment(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert library.home() == studio
+    monkeypatch.delenv("IPL_HOME")
+    assert library.home().name == "ipl-studio"
+
+
+def test_a_kept_run_is_found_and_loaded(studio: Path) -> None:
+    config = config_of()
+    assert library.find(config) is None
+    entry = run_of(config).save()
+    assert library.find(config) == entry
+    assert library.list_entries() == [entry]
+    assert entry.config == config
+    assert entry.finished
+    assert entry.title == "photo → pencil sketch (ipl, seed 0)"
+    assert sorted(path.name for path in entry.path.iterdir()) == sorted(library.FILES)
+    assert [path.name for path in (studio / "runs").iterdir()] == [entry.path.name]
+
+    source, adapted = catalog.load_generator("studio"), catalog.load_generator(entry.path)
+    changed = set(source.layer_parameters(1))
+    for name, tensor in adapted.state_dict().items():
+        expected = source.state_dict()[name] + (1.0 if name in changed else 0.0)
+        assert torch.equal(tensor, expected), name
+    assert not any(parameter.requires_grad for parameter in adapted.parameters())
+    assert catalog.critic_of(str(entry.path)) == "studio"
+    by_file = library.load_adapted(entry.path / library.ADAPTED)
+    assert torch.equal(
+        by_file.get_parameter("synthesis.layers.1.bias"), adapted.get_parameter("synthesis.layers.1.bias")
+    )
+
+
+def test_settings_and_history_hold_the_whole_run() -> None:
+    entry = run_of(config_of()).save()
+    settings = json.loads((entry.path / "settings.json").read_text())
+    assert AdaptConfig.from_dict(settings["config"]) == config_of()
+    assert settings["model_sha256"] == catalog.generator_digest("studio")
+    assert settings["critic_sha256"] == catalog.critic_digest("studio")
+    assert settings["steps"] == {"prompts": 1, "generator": 1}
+    assert settings["stopped"] is None
+    assert {"ipl_core", "python", "torch", "open_clip_torch"} <= settings["versions"].keys()
+    with open(entry.path / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["stage", "step", "contrastive", "domain", "total", "adaptation", "seconds"]
+    assert rows[0]["adaptation"] == ""
+    assert entry.history() == [
+        {"stage": "prompts", "step": 1, "contrastive": 2.0, "domain": 0.5, "total": 2.5, "seconds": 0.1},
+        {"stage": "generator", "step": 1, "adaptation": 1.0, "seconds": 0.25},
+    ]
+    assert picture_settings(entry.samples_picture)["config"]["target"] == "pencil sketch"
+    tensors, description = load_tensors(entry.path / "adapted.safetensors")
+    assert "prompts.mapper.layers.0.bias" in tensors
+    assert json.loads(description["settings"])["key"] == settings["key"]
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ({"target": "Pencil  SKETCH"}, True),
+        ({"preview_seeds": [9], "preview_psi": 1.0}, True),
+        ({"layer_interval": 3}, True),  # of no effect unless layers are chosen adaptively
+        ({"critic": "studio"}, True),
+        ({"target": "werewolf"}, False),
+        ({"source": "person"}, False),
+        ({"seed": 1}, False),
+        ({"steps": 3}, False),
+        ({"mapper_steps": 3}, False),
+        ({"lambda_domain": 0.0}, False),
+        ({"layers": "coarse"}, False),
+        ({"layers": "adaptive"}, False),
+        ({"share_noise": False}, False),
+        ({"method": "nada"}, False),
+        ({"templates": "imagenet"}, False),
+    ],
+)
+def test_a_run_is_the_same_when_its_weights_would_be(other: dict, same: bool) -> None:
+    assert (library.run_key(config_of(**{"target": "pencil sketch", **other})) == library.run_key(config_of())) == same
+
+
+def test_settings_of_stage_1_do_not_matter_to_nada() -> None:
+    nada = library.run_key(config_of(method="nada"))
+    assert library.run_key(config_of(method="nada", lambda_domain=9, mapper_steps=7, residual="none")) == nada
+    assert library.run_key(config_of(method="nada", batch=2)) != nada
+
+
+def test_the_same_settings_with_another_model_file_are_another_run(
+    tmp_path: Path, tiny_generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = run_of(config_of()).save()
+    folder = tmp_path / "pretrained"
+    shutil.copytree(os.environ["IPL_PRETRAINED"], folder)
+    monkeypatch.setenv("IPL_PRETRAINED", str(folder))
+    with torch.no_grad():
+        tiny_generator.w_avg.add_(1)
+    save_generator(tiny_generator, folder / "tiny-generator.safetensors")
+    registry = json.loads((folder / "registry.json").read_text())
+    del registry["generators"]["studio"]["sha256"]
+    (folder / "registry.json").write_text(json.dumps(registry))
+    assert library.find(config_of()) is None
+    with pytest.raises(InputError, match="made from other weights of the model “studio”"):
+        library.load_adapted(entry.path)
+
+
+def test_a_stopped_run_is_kept_but_never_passes_for_finished() -> None:
+    stopped = run_of(config_of(), stopped="asked").save()
+    assert library.find(config_of()) is None
+    assert not stopped.finished
+    assert "stopped at step 1 of 2" in stopped.title
+    assert isinstance(library.load_adapted(stopped.path), Generator)
+    finished = run_of(config_of()).save()
+    assert library.find(config_of()) == finished
+    assert {entry.path for entry in library.list_entries()} == {stopped.path, finished.path}
+    assert library.list_entries()[0] == finished  # the newest first
+
+
+def test_an_adapted_domain_can_be_adapted_from() -> None:
+    first = run_of(config_of()).save()
+    second = run_of(config_of("werewolf", model=str(first.path))).save()
+    source, adapted = library.load_adapted(first.path), library.load_adapted(second.path)
+    name = "synthesis.layers.1.bias"
+    assert second.settings["critic"] == "studio"
+    assert not torch.equal(source.get_parameter(name), catalog.load_generator("studio").get_parameter(name))
+    assert adapted.config == source.config
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Damage and refusal
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: (path / "adapted.safetensors").unlink(),
+        lambda path: (path / "adapted.safetensors").write_bytes(b"no tensors"),
+        lambda path: (path / "settings.json").write_text("{"),
+        lambda path: (path / "settings.json").write_text("[]"),
+        lambda path: (path / "settings.json").write_text('{"format": "ipl-studio-run"}'),
+        lambda path: (path / "settings.json").unlink(),
+        lambda path: (path / "samples.png").unlink(),
+    ],
+)
+def test_damaged_entry_is_named_and_the_others_still_listed(damage: Any) -> None:
+    whole = run_of(config_of("werewolf")).save()
+    entry = run_of(config_of()).save()
+    damage(entry.path)
+    with pytest.raises(InputError, match=entry.path.name):
+        library.open_entry(entry.path)
+    entries, problems = library.scan()
+    assert entries == [whole]
+    assert len(problems) == 1
+    assert entry.path.name in problems[0]
+    # Asking again makes the run anew and puts it in the damaged one's place.
+    assert library.find(config_of()) is None
+    assert run_of(config_of()).save() == library.find(config_of())
+
+
+def test_bytes_changed_behind_its_back_are_noticed() -> None:
+    entry = run_of(config_of()).save()
+    file = entry.path / "adapted.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    time.sleep(0.01)
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="isn't as it was written"):
+        library.load_adapted(entry.path)
+
+
+def test_tensors_that_do_not_fit_are_refused_whole(tiny_generator: Generator) -> None:
+    before = tiny_generator.synthesis.layers[0].bias.clone()
+    good = {"synthesis.layers.0.bias": before + 1}
+    for bad in ({"synthesis.layers.0.beard": before}, {"synthesis.layers.1.bias": torch.zeros(3)}):
+        with pytest.raises(ValueError, match="doesn't fit"):
+            library.apply_weights(tiny_generator, {**good, **bad})
+    assert torch.equal(tiny_generator.synthesis.layers[0].bias, before)
+
+
+def test_settings_of_a_newer_version_are_not_guessed_at() -> None:
+    entry = run_of(config_of()).save()
+    settings = {**entry.settings, "version": 99}
+    (entry.path / "settings.json").write_text(json.dumps(settings))
+    with pytest.raises(InputError, match="newer version"):
+        library.open_entry(entry.path)
+
+
+@pytest.mark.parametrize("step", ["save_tensors", "save_png", "_write_history", "replace"])
+def test_interrupted_save_leaves_nothing(studio: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    run = run_of(config_of())
+    with monkeypatch.context() as broken:
+        if step == "save_tensors":
+            broken.setattr("ipl_core.checkpoints.save_tensors", fail)
+        elif step == "save_png":
+            broken.setattr(library, "save_png", fail)
+        elif step == "_write_history":
+            broken.setattr(library.Run, "_write_history", fail)
+        else:
+            broken.setattr(library.os, "replace", fail)
+        with pytest.raises(InputError, match=r"No space left|can't be"):
+            run.save()
+    assert list((studio / "runs").iterdir()) == []
+    assert library.find(config_of()) is None
+    assert run.save() == library.find(config_of())
+
+
+def test_a_killed_process_leaves_nothing_that_looks_like_a_run(studio: Path) -> None:
+    left = studio / "runs" / ".writing-abc"
+    left.mkdir(parents=True)
+    (left / "settings.json").write_text("{")
+    assert library.scan() == ([], [])
+    run_of(config_of()).save()
+    assert left.exists()  # another process may be writing it now
+    os.utime(left, (0, 0))
+    run_of(config_of("werewolf")).save()
+    assert not left.exists()
+
+
+def test_a_run_without_a_result_is_not_kept() -> None:
+    with pytest.raises(ValueError, match="no result yet"):
+        library.Run(config_of()).save()
+
+
+def test_unwritable_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=r"Nothing can be written to the folder .*file"):
+        library.check_writable(tmp_path / "file" / "out")
+    monkeypatch.setenv("IPL_HOME", str(tmp_path / "file"))
+    with pytest.raises(InputError, match="Nothing can be written"):
+        run_of(config_of()).save()
+    assert library.find(config_of()) is None
+
+
+def test_delete_removes_library_entries_only(studio: Path, tmp_path: Path) -> None:
+    entry = run_of(config_of()).save()
+    copy = library.open_entry(library.export(entry, tmp_path / "out"))
+    with pytest.raises(InputError, match="isn't in the library"):
+        library.delete(copy)
+    library.delete(entry)
+    assert library.list_entries() == []
+    assert list((studio / "runs").iterdir()) == []
+    with pytest.raises(InputError, match="can't be deleted"):
+        library.delete(entry)
+    assert isinstance(library.load_adapted(copy.path), Generator)
+
+
+def test_export_keeps_what_else_is_in_the_folder(tmp_path: Path) -> None:
+    entry = run_of(config_of()).save()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    library.export(entry, tmp_path / "out")
+    library.export(entry, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*library.FILES, "mine.txt"])
+
+
+def test_pictures_have_the_same_layout() -> None:
+    from PIL import Image
+
+    run = run_of(config_of())
+    pictures = to_uint8(torch.zeros(6, 3, 8, 8))
+    run.last = Snapshot(**{**vars(run.last), "before": pictures, "after": pictures})
+    entry = run.save()
+    assert Image.open(entry.source_picture).size == Image.open(entry.samples_picture).size == (28, 18)
