@@ -66,26 +66,20 @@ def _adapt_options(parser: argparse.ArgumentParser) -> None:
 
 def _adapt(options: argparse.Namespace) -> int:
     from . import library
-    from .adapt import adapt
+    from .runs import finished_run
 
     names = [field.name for field in fields(AdaptConfig) if hasattr(options, field.name)]
     config = AdaptConfig(**{name: getattr(options, name) for name in names})
     # Everything that can be refused is refused before the first step.
     library.check_writable(options.out)
-    library.check_writable(library.runs_folder())
-    entry = library.find(config)
-    if entry is not None:
-        print(f"This run exists already: {entry.path}")
-    else:
-        run = library.Run(config)
-        with _stop_on_interrupt() as stop:
-            for snapshot in _shown(adapt(config, stop, preview_interval=float("inf"))):
-                run.add(snapshot)
-        entry = run.save()
-        if not entry.finished:
-            steps = entry.settings["steps"]["generator"]
-            why = {"asked": "as asked", "not finite": "because the numbers stopped being finite"}[run.last.stopped]
-            print(f"Stopped {why} after {steps} of {config.steps} steps; what was reached is kept.")
+    if library.find(config) is not None:
+        print("This run exists already.")
+    with _stop_on_interrupt() as stop, _ProgressBar() as bar:
+        entry = finished_run(config, stop, bar.show)
+    if not entry.finished:
+        steps = entry.settings["steps"]["generator"]
+        why = {"asked": "as asked", "not finite": "because the numbers stopped being finite"}[entry.settings["stopped"]]
+        print(f"Stopped {why} after {steps} of {config.steps} steps; what was reached is kept.")
     folder = library.export(entry, options.out)
     print(f"{entry.title}: {folder / library.ADAPTED}, {folder / library.SAMPLES_PICTURE}")
     return {None: 0, "asked": INTERRUPTED}.get(entry.settings["stopped"], 1)
@@ -94,23 +88,31 @@ def _adapt(options: argparse.Namespace) -> int:
 _PHASE_NAMES = {"prompts": "stage 1, prompts", "generator": "stage 2, generator"}
 
 
-def _shown(snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
-    """Passes the snapshots on and draws a progress bar a stage, on a terminal only."""
-    from tqdm import tqdm
+class _ProgressBar:
+    """A bar a stage, on a terminal only."""
 
-    bar, phase = None, ""
-    for snapshot in snapshots:
-        if snapshot.phase in _PHASE_NAMES and snapshot.phase != phase:
-            if bar is not None:
-                bar.close()
-            phase = snapshot.phase
-            bar = tqdm(total=snapshot.total, desc=_PHASE_NAMES[phase], disable=None, file=sys.stderr)
-        if bar is not None and snapshot.phase == phase:
-            bar.set_postfix({name: f"{value:.3f}" for name, value in snapshot.losses.items()}, refresh=False)
-            bar.update()
-        yield snapshot
-    if bar is not None:
-        bar.close()
+    def __init__(self) -> None:
+        self._bar, self._phase = None, ""
+
+    def __enter__(self) -> _ProgressBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Draw one step."""
+        from tqdm import tqdm
+
+        if snapshot.phase not in _PHASE_NAMES:
+            return
+        if snapshot.phase != self._phase:
+            self.__exit__()
+            self._phase = snapshot.phase
+            self._bar = tqdm(total=snapshot.total, desc=_PHASE_NAMES[snapshot.phase], disable=None, file=sys.stderr)
+        self._bar.set_postfix({name: f"{value:.3f}" for name, value in snapshot.losses.items()}, refresh=False)
+        self._bar.update()
 
 
 @contextmanager
@@ -173,9 +175,56 @@ def _sample(options: argparse.Namespace) -> int:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# evaluate
+
+
+def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("targets", nargs="*", help="domains of the portrait studio; none given, all of them")
+    add("--methods", default="nada,shared,ipl", help="separated by commas (%(default)s)")
+    add("--seeds", default="0-2", help="one run a seed (%(default)s)")
+    add("--samples", type=_number, default=200, help="fresh samples a run (%(default)s)")
+    add("--psi", type=_number, default=0.7, help="their truncation (%(default)s)")
+    add("--model", default="studio", help="name of the generator (%(default)s)")
+    add("--preset", default="default", help=f"one of {', '.join(PRESETS)} (%(default)s)")
+    add("--out", required=True, metavar="DIR", help="folder for scores.csv and scores.md")
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from . import library
+    from .latents import parse_seeds
+    from .metrics.table import compare, markdown, write_csv
+    from .studio.domains import TARGETS
+
+    if not (isinstance(options.samples, int) and 2 <= options.samples <= 5000):
+        raise InputError(f"Samples must be a whole number from 2 to 5000, not {options.samples}.")
+    configs = [
+        AdaptConfig(target, method=method, seed=seed, model=options.model, preset=options.preset)
+        for target in options.targets or [domain.name for domain in TARGETS]
+        for seed in parse_seeds(options.seeds)
+        for method in options.methods.split(",")
+    ]
+    library.check_writable(options.out)
+    folder = Path(options.out).expanduser()
+    scores = []
+    for score in compare(configs, options.samples, options.psi):
+        scores.append(score)
+        print(
+            f"{len(scores)}/{len(configs)} {score.target}, {score.method}, seed {score.seed}: judge {score.judge:.1%}, "
+            f"diversity {score.diversity:.2f}, attributes kept {score.attributes:.1%}, {score.seconds:.0f} s",
+            flush=True,
+        )
+        # Written anew after every run, so that an evening's work survives its last minute.
+        write_csv(scores, folder / "scores.csv")
+        (folder / "scores.md").write_text(markdown(scores), encoding="utf-8")
+    return 0
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 
 COMMANDS: dict[str, Command] = {
     "adapt": Command("adapt a generator to a domain named in words", _adapt_options, _adapt),
+    "evaluate": Command("compare methods on the portrait studio, measured by its judge", _evaluate_options, _evaluate),
     "sample": Command("draw pictures from an adapted generator", _sample_options, _sample),
 }
 

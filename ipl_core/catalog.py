@@ -20,6 +20,7 @@ from .errors import InputError
 
 if TYPE_CHECKING:
     from .clip import Critic
+    from .studio.judge import Judge
     from .stylegan2 import Generator
 
 REGISTRY = "registry.json"
@@ -185,6 +186,28 @@ def critic_of(model: str) -> str:
         f"Say which critic goes with the model {model}: nothing names one for it. "
         f"Use one of {_listed(critics())}, or an open_clip name such as ViT-B-32."
     )
+
+
+def judge_of(model: str) -> str:
+    """The judge that the registry names for `model`; InputError where none can judge it."""
+    facts = registry().get("generators", {}).get(model, {})
+    if not facts.get("judge"):
+        raise InputError(
+            f"There is no judge for the model “{model}”: only pictures of the portrait studio can be judged."
+        )
+    return facts["judge"]
+
+
+def load_judge(judge: str) -> Judge:
+    """The judge of that name, in evaluation mode. Raises InputError if it is unknown, missing or damaged."""
+    from .studio.judge import load_judge as read_judge
+
+    known = registry().get("judges", {})
+    if judge not in known:
+        raise InputError(f"There is no judge “{judge}”: use one of {_listed(known)}.")
+    path = _file(judge, known[judge], "file")
+    _verify(path, known[judge].get("sha256"))
+    return read_judge(path)
 
 
 def generator_digest(model: str) -> str:

@@ -1,0 +1,26 @@
+"""Kept attributes and identity: how much of the person the judge still reads after adaptation."""
+
+from __future__ import annotations
+
+from ..studio.captions import TRAITS
+from ..studio.domains import Domain
+from ..studio.judge import Verdict
+
+
+def kept_attributes(before: Verdict, after: Verdict, domain: Domain) -> float:
+    """Share of trait readings that stay what they were, over pictures and traits, 0–1.
+
+    before, after: verdicts on the same latents. Colours are left out for a domain that takes the person's own
+    colours away, since even a true render of it has lost them.
+    """
+    same = [
+        float((a.argmax(1) == b.argmax(1)).float().mean())
+        for trait, a, b in zip(TRAITS, before.traits, after.traits)
+        if domain.colours or not trait.colour
+    ]
+    return sum(same) / len(same)
+
+
+def kept_identity(before: Verdict, after: Verdict) -> float:
+    """Mean cosine of the judge's identity vectors of the same latents, −1 to 1."""
+    return float((before.identity * after.identity).sum(1).mean())

@@ -1,0 +1,11 @@
+"""Diversity: how varied the adapted pictures are, against how varied their sources were."""
+
+from __future__ import annotations
+
+from ..losses import diversity
+from ..studio.judge import Verdict
+
+
+def identity_spread(before: Verdict, after: Verdict) -> float:
+    """Mean pairwise 1 − cos of the judge's identity vectors, after adaptation over before; 1 all kept, 0 collapse."""
+    return float(diversity(after.identity) / diversity(before.identity))

@@ -1,0 +1,112 @@
+"""The commands that make what `pretrained/` holds: `python -m ipl_core.studio COMMAND`.
+
+Every command resumes from its work folder, runs on two CPU cores and has a smoke version (--smoke) that takes
+seconds and proves nothing but that the script runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..catalog import pretrained_folder
+from ..errors import InputError
+
+_SMOKE = {
+    "photos": 48, "people": 40, "held_out": 8, "regression_steps": 3, "adversarial_steps": 2, "warm_steps": 1,
+    "robust_steps": 1, "fooling_steps": 2, "people_a_step": 4, "adaptation_batch": 2, "steps": 3, "batch": 8,
+    "save_every": 2, "supervised_people": 6, "supervised_steps": 1, "keep_after": 0,
+    "drawn": 4, "fooled": 2, "adaptation_steps": 6,
+}  # fmt: skip
+
+
+def _recipe(kind: type, options: argparse.Namespace) -> object:
+    """The recipe of a script: its defaults, or with --smoke the smallest that still runs every line."""
+    if not options.smoke:
+        return kind()
+    names = {field.name for field in dataclasses.fields(kind)}
+    return kind(**{name: value for name, value in _SMOKE.items() if name in names})
+
+
+def _generator(options: argparse.Namespace) -> None:
+    from .train_generator import GeneratorRecipe, train_generator
+
+    train_generator(
+        _recipe(GeneratorRecipe, options), options.work, options.out / "studio-generator" / "model.safetensors"
+    )
+
+
+def _clip(options: argparse.Namespace) -> None:
+    from .train_clip import ClipRecipe, train_clip
+
+    generator = options.out / "studio-generator" / "model.safetensors"
+    train_clip(_recipe(ClipRecipe, options), options.work, generator, options.out / "studio-clip")
+
+
+def _judge(options: argparse.Namespace) -> None:
+    from .train_judge import JudgeRecipe, train_judge, write_report
+
+    generator = options.out / "studio-generator" / "model.safetensors"
+    folder = options.out / "studio-judge"
+    figures = train_judge(_recipe(JudgeRecipe, options), options.work, generator, folder / "model.safetensors")
+    write_report(figures, folder / "report.json")
+    sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+
+
+def _critic_report(options: argparse.Namespace) -> None:
+    from .critic_report import critic_report
+
+    for line in critic_report(smoke=options.smoke):
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+def _sheet(options: argparse.Namespace) -> None:
+    from .sheets import domain_sheet
+
+    domain_sheet(options.out / "domains.png")
+    sys.stdout.write(f"{options.out / 'domains.png'}\n")
+
+
+COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
+    "train-generator": ("train the StyleGAN2: studio-generator/", _generator),
+    "train-clip": ("train the critic, after the generator: studio-clip/", _clip),
+    "train-judge": ("train the judge, after the generator: studio-judge/", _judge),
+    "critic-report": ("true renders and adapted generators in the critic's and the judge's eyes", _critic_report),
+    "domain-sheet": ("draw one row of people in every domain: domains.png", _sheet),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; exit status 0 done, 2 bad input."""
+    parser = argparse.ArgumentParser(prog="python -m ipl_core.studio", description="Make the embedded models anew.")
+    words = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (help_, _) in COMMANDS.items():
+        word = words.add_parser(name, help=help_, description=help_)
+        word.add_argument(
+            "--work", type=Path, default=Path("studio-work"), help="renders, checkpoints and logs (%(default)s)"
+        )
+        word.add_argument("--out", type=Path, default=pretrained_folder(), help="where the models go (%(default)s)")
+        word.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (%(default)s)")
+        word.add_argument("--smoke", action="store_true", help="a few steps only, to see that it runs")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    import torch
+
+    torch.set_num_threads(options.threads)
+    try:
+        COMMANDS[options.command][1](options)
+    except InputError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""Whether the critic can be trusted: true renders beside what adaptation draws, with the judge's word on both.
+
+An adapted generator is right when its directional loss and the length of its ΔI come near those of true renders
+and the judge agrees. A low loss with a short ΔI, or with a judge that still says photo, is a fooled critic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..catalog import critic_of, judge_of, load_critic, load_generator, load_judge
+from ..clip import Critic
+from ..config import AdaptConfig
+from ..directions import image_direction
+from ..library import load_adapted
+from ..losses import directional_loss
+from ..metrics.judge_score import judge_score
+from ..metrics.table import FIRST_SAMPLE_SEED
+from ..prompts import ManualPrompts, templates
+from ..runs import finished_run
+from ..sampling import draw
+from .attributes import random_people
+from .domains import DOMAINS, TARGETS, render_domain
+
+_MODEL = "studio"
+
+
+@dataclass(frozen=True)
+class Movement:
+    """How a set of pictures moved: directional loss against NADA's direction, length of ΔI, judge's share."""
+
+    loss: float
+    length: float
+    judge: float
+
+
+def critic_report(samples: int = 100, smoke: bool = False) -> Iterator[str]:
+    """A header, then a line per domain as it is done, then how many domains come near true renders.
+
+    Adapted generators are runs of IPL's defaults with seed 0, from the library where they exist.
+    """
+    samples = 4 if smoke else samples
+    critic, judge = load_critic(critic_of(_MODEL)), load_judge(judge_of(_MODEL))
+    source = load_generator(_MODEL)
+    random = torch.Generator().manual_seed(2_024)
+    people = random_people(samples, random)
+    photos = render_domain(DOMAINS[0], people, random, judge.resolution)
+    seeds = range(FIRST_SAMPLE_SEED, FIRST_SAMPLE_SEED + samples)
+    drawn = draw(source, seeds)
+    heads = "loss length judge"
+    yield f"{'':18}{'true renders':^25}{'adapted generator':^25}"
+    yield f"{'domain':18}" + 2 * "".join(f"{head:>8}" for head in heads.split())
+    near = 0
+    for number, domain in enumerate(TARGETS[:1] if smoke else TARGETS, start=1):
+        direction = ManualPrompts(critic, DOMAINS[0].name, domain.name, templates("studio")).direction
+        true = render_domain(domain, people, random, judge.resolution)
+        config = AdaptConfig(domain.name)
+        if smoke:
+            config = replace(config, steps=2, mapper_steps=1)
+        adapted = draw(load_adapted(finished_run(config).path), seeds)
+        a = _movement(critic, photos, true, direction, judge_score(judge.read(true), number))
+        b = _movement(critic, drawn, adapted, direction, judge_score(judge.read(adapted), number))
+        near += abs(a.loss - b.loss) <= 0.1 and abs(a.length - b.length) <= 0.1
+        yield f"{domain.name:18}" + "".join(f"{m.loss:8.3f}{m.length:8.3f}{m.judge:8.1%}" for m in (a, b))
+    yield f"within 0.1 of true renders in loss and length: {near} domains"
+
+
+@torch.no_grad()
+def _movement(
+    critic: Critic, before: torch.Tensor, after: torch.Tensor, direction: torch.Tensor, judged: float
+) -> Movement:
+    first, second = critic.encode_images(before), critic.encode_images(after.clamp(-1, 1))
+    loss = directional_loss(image_direction(first, second), direction)
+    return Movement(float(loss), float((second - first).norm(dim=1).mean()), judged)

@@ -1,0 +1,126 @@
+"""The judge: a network that reads domain, attributes and identity from a picture, and that no loss ever uses.
+
+It differs from the critic in everything that can be fooled alike: a residual convolutional network instead of
+a transformer, labels instead of words, other augmentations, another seed. Knows nothing about how it is trained.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..checkpoints import load_tensors, save_tensors
+from ..errors import InputError
+from .captions import TRAITS
+from .domains import NAMES
+
+KIND = "judge"
+GRID = 4  # cells a side
+_LABELS = tuple(len(t.edges) + 1 if t.edges else len(t.after) for t in TRAITS)
+
+
+class _Block(nn.Module):
+    """Pre-activation residual block, halving the resolution when the width changes."""
+
+    def __init__(self, into: int, out: int) -> None:
+        super().__init__()
+        stride = 1 if into == out else 2
+        self.norm1, self.norm2 = nn.BatchNorm2d(into), nn.BatchNorm2d(out)
+        self.conv1 = nn.Conv2d(into, out, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.skip = nn.Identity() if into == out else nn.Conv2d(into, out, 1, stride, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        active = F.relu(self.norm1(x))
+        return self.skip(x if isinstance(self.skip, nn.Identity) else active) + self.conv2(
+            F.relu(self.norm2(self.conv1(active)))
+        )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the judge reads from B pictures.
+
+    domain: probabilities (B, domains) in the order of `Judge.domains`. traits: per trait of captions.TRAITS,
+    probabilities (B, labels). identity: unit vectors (B, D), alike for the same person. features: (B, F), the
+    pooled layer that Fréchet distances use.
+    """
+
+    domain: torch.Tensor
+    traits: tuple[torch.Tensor, ...]
+    identity: torch.Tensor
+    features: torch.Tensor
+
+
+class Judge(nn.Module):
+    """Residual network of about a million weights for pictures (B, 3, 64, 64) in [−1, 1]; other sizes are resized."""
+
+    resolution = 64
+
+    def __init__(self, domains: tuple[str, ...] = NAMES, widths: tuple[int, ...] = (32, 64, 96, 160)) -> None:
+        super().__init__()
+        self.domains = domains
+        self.stem = nn.Conv2d(3, widths[0], 3, 1, 1, bias=False)
+        blocks = [_Block(widths[0], widths[0])]
+        for a, b in zip(widths[:-1], widths[1:]):
+            blocks += [_Block(a, b), _Block(b, b)]
+        self.blocks, self.norm = nn.Sequential(*blocks), nn.BatchNorm2d(widths[-1])
+        # Traits sit in places (eyes, chin, hair), so their heads see a grid and not only the mean.
+        self.local = nn.Linear(widths[-1] * GRID**2, 256)
+        self.domain_head = nn.Linear(widths[-1], len(domains))
+        self.trait_heads = nn.ModuleList(nn.Linear(256, n) for n in _LABELS)
+        self.identity_head = nn.Linear(256, 64)
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor, torch.Tensor]:
+        """Pictures → domain logits, trait logits, unit identity vectors, pooled features."""
+        if pictures.shape[-1] != self.resolution:
+            pictures = F.interpolate(
+                pictures, (self.resolution,) * 2, mode="bicubic", antialias=True, align_corners=False
+            )
+        x = F.max_pool2d(self.stem(pictures), 2)
+        x = F.relu(self.norm(self.blocks(x)))
+        pooled = x.mean((2, 3))
+        local = F.relu(self.local(F.adaptive_avg_pool2d(x, GRID).flatten(1)))
+        return (
+            self.domain_head(pooled),
+            [head(local) for head in self.trait_heads],
+            F.normalize(self.identity_head(local), dim=1),
+            pooled,
+        )
+
+    @torch.no_grad()
+    def read(self, pictures: torch.Tensor, batch: int = 64) -> Verdict:
+        """The verdict on pictures (B, 3, H, W) about [−1, 1]; values outside are clipped, as a screen would."""
+        if self.training:
+            raise InputError("The judge must be in evaluation mode to read pictures; load it with load_judge.")
+        parts = [self(part.clamp(-1, 1)) for part in pictures.split(batch)]
+        domain, traits, identity, features = zip(*parts)
+        return Verdict(
+            torch.cat(domain).softmax(1),
+            tuple(torch.cat(t).softmax(1) for t in zip(*traits)),
+            torch.cat(identity),
+            torch.cat(features),
+        )
+
+
+def save_judge(judge: Judge, path: Path, metadata: dict[str, str]) -> None:
+    """Write the judge in half precision to a safetensors file, whole or not at all."""
+    tensors = {k: v for k, v in judge.state_dict().items() if "num_batches_tracked" not in k}
+    save_tensors(tensors, path, {**metadata, "kind": KIND, "domains": list(judge.domains)}, torch.float16)
+
+
+def load_judge(path: Path) -> Judge:
+    """Read a judge; InputError when the file is missing, damaged or something else."""
+    tensors, description = load_tensors(path)
+    if description.get("kind") != KIND:
+        raise InputError(f"{path} holds no judge (its description says {description.get('kind', 'nothing')!r}).")
+    judge = Judge(tuple(description["domains"]))
+    missing = judge.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
+    lacking = [k for k in missing.missing_keys if "num_batches_tracked" not in k] + missing.unexpected_keys
+    if lacking:
+        raise InputError(f"The judge in {path} doesn't fit this version: {', '.join(lacking[:3])}. Fetch it again.")
+    return judge.eval().requires_grad_(False)
