@@ -332,6 +332,7 @@ class SynthesisNetwork(nn.Module):
         w: Tensor,
         noise: Sequence[Tensor] | str | None = "const",
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        resolution: int | None = None,
     ) -> Tensor:
         """Draw pictures.
 
@@ -340,6 +341,7 @@ class SynthesisNetwork(nn.Module):
             noise: "const" = the stored buffers, "random" = fresh noise from ``generator``, None = no noise, or a list
                 of (1 or B, 1, h, w) tensors, one per layer.
             generator: source(s) of random noise, see `make_noise`; only for "random".
+            resolution: stop at this resolution and give the picture that its toRGB completes; None = the full one.
 
         Returns:
             (B, 3, resolution, resolution), not clipped, about [-1, 1].
@@ -352,6 +354,8 @@ class SynthesisNetwork(nn.Module):
         rgb = self.torgb[0](x, rows[1])
         for i in range(1, len(self.torgb)):
             k = 2 * i - 1
+            if resolution is not None and self.layers[k].resolution > resolution:
+                break
             x = self.layers[k](x, rows[k], noises[k])
             x = self.layers[k + 1](x, rows[k + 1], noises[k + 1])
             rgb = upsample(rgb) + self.torgb[i](x, rows[k + 2])

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from ipl_core.errors import InputError
 from ipl_core.latents import latents_from_seeds, noise_from_seeds
-from ipl_core.ops import fir_kernel
+from ipl_core.ops import fir_kernel, upsample
 from ipl_core.stylegan2 import (
     Discriminator,
     EqualLinear,
@@ -413,3 +413,15 @@ def test_discriminator_gives_logits_and_a_gradient_penalty():
     slope.square().sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in discriminator.parameters() if p.grad is not None)
     assert discriminator.from_rgb.weight.grad.abs().sum() > 0
+
+
+def test_synthesis_stopped_early_gives_the_picture_that_the_full_one_is_built_on():
+    config = GeneratorConfig(32, 8, 8, 2, ((4, 8), (8, 8), (16, 8), (32, 4)))
+    generator = Generator(config, torch.Generator().manual_seed(0))
+    w = torch.randn(2, 8, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        early = generator.synthesis(w, resolution=16)
+        generator.synthesis.torgb[-1].weight.zero_()
+        full = generator.synthesis(w)
+    assert early.shape == (2, 3, 16, 16)
+    assert torch.allclose(upsample(early), full, atol=1e-6)
