@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..catalog import pretrained_folder
+from ..devices import usable_device
 from ..errors import InputError
 
 _SMOKE = {
@@ -38,7 +39,10 @@ def _generator(options: argparse.Namespace) -> None:
     from .train_generator import GeneratorRecipe, train_generator
 
     train_generator(
-        _recipe(GeneratorRecipe, options), options.work, options.out / "studio-generator" / "model.safetensors"
+        _recipe(GeneratorRecipe, options),
+        options.work,
+        options.out / "studio-generator" / "model.safetensors",
+        options.device,
     )
 
 
@@ -46,7 +50,7 @@ def _clip(options: argparse.Namespace) -> None:
     from .train_clip import ClipRecipe, train_clip
 
     generator = options.out / "studio-generator" / "model.safetensors"
-    train_clip(_recipe(ClipRecipe, options), options.work, generator, options.out / "studio-clip")
+    train_clip(_recipe(ClipRecipe, options), options.work, generator, options.out / "studio-clip", options.device)
 
 
 def _judge(options: argparse.Namespace) -> None:
@@ -54,7 +58,9 @@ def _judge(options: argparse.Namespace) -> None:
 
     generator = options.out / "studio-generator" / "model.safetensors"
     folder = options.out / "studio-judge"
-    figures = train_judge(_recipe(JudgeRecipe, options), options.work, generator, folder / "model.safetensors")
+    figures = train_judge(
+        _recipe(JudgeRecipe, options), options.work, generator, folder / "model.safetensors", options.device
+    )
     write_report(figures, folder / "report.json")
     sys.stdout.write(json.dumps(figures, indent=1) + "\n")
 
@@ -94,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         word.add_argument("--out", type=Path, default=pretrained_folder(), help="where the models go (%(default)s)")
         word.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (%(default)s)")
+        word.add_argument("--device", default="cpu", help="where training computes, such as cuda (%(default)s)")
         word.add_argument("--smoke", action="store_true", help="a few steps only, to see that it runs")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -101,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     torch.set_num_threads(options.threads)
     try:
+        usable_device(options.device)
         COMMANDS[options.command][1](options)
     except InputError as error:
         sys.stderr.write(f"{error}\n")

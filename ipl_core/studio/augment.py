@@ -18,10 +18,10 @@ def nuisance(pictures: torch.Tensor, generator: torch.Generator, strength: float
     count = len(pictures)
 
     def uniform(*shape: int) -> torch.Tensor:
-        return (torch.rand(count, *shape, generator=generator) * 2 - 1) * strength
+        return ((torch.rand(count, *shape, generator=generator) * 2 - 1) * strength).to(pictures.device)
 
     shift, zoom = 0.12 * uniform(2), 1 + 0.06 * uniform()
-    frame = torch.zeros(count, 2, 3)
+    frame = torch.zeros(count, 2, 3, device=pictures.device)
     frame[:, 0, 0], frame[:, 1, 1], frame[:, :, 2] = zoom, zoom, shift
     grid = F.affine_grid(frame, list(pictures.shape), align_corners=False)
     pictures = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
@@ -31,7 +31,9 @@ def nuisance(pictures: torch.Tensor, generator: torch.Generator, strength: float
     share = (uniform(1, 1, 1) * 2).clamp(0, 2)
     pictures = pictures + (soft - pictures) * share.clamp(max=1) + (softer - soft) * (share - 1).clamp(min=0)
 
-    noise = torch.randn(pictures.shape, generator=generator) * (0.08 * uniform(1, 1, 1)).clamp_min(0)
+    noise = torch.randn(pictures.shape, generator=generator).to(pictures.device) * (0.08 * uniform(1, 1, 1)).clamp_min(
+        0
+    )
     gain, tint, lift = 1 + 0.12 * uniform(1, 1, 1), 1 + 0.06 * uniform(3, 1, 1), 0.06 * uniform(1, 1, 1)
     return (pictures * gain * tint + lift + noise).clamp(-1, 1)
 
@@ -42,14 +44,17 @@ def roughen(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     (B, 3, R, R) in [−1, 1] → the same shape and range. Not differentiable in every part, nor meant to be.
     """
     size = pictures.shape[-1]
+
+    def each() -> torch.Tensor:
+        return torch.rand(len(pictures), 1, 1, 1, generator=generator).to(pictures.device)
+
     coin = torch.rand(4, generator=generator)
     if coin[0] < 0.5:  # one factor a batch is enough variety, and one call
         small = int(size * (0.4 + 0.5 * coin[1]))
         lowered = F.interpolate(pictures, (small, small), mode="bilinear", antialias=True, align_corners=False)
         lowered = F.interpolate(lowered, (size, size), mode="bicubic", align_corners=False)
-        chosen = (torch.rand(len(pictures), generator=generator) < 0.6)[:, None, None, None]
-        pictures = torch.where(chosen, lowered, pictures)
-    gamma = torch.exp((torch.rand(len(pictures), 1, 1, 1, generator=generator) - 0.5) * 0.5)
+        pictures = torch.where(each() < 0.6, lowered, pictures)
+    gamma = torch.exp((each() - 0.5) * 0.5)
     pictures = ((pictures.clamp(-1, 1) + 1) / 2).clamp_min(1e-4) ** gamma * 2 - 1
     pad = size // 16
     dy, dx = (int(v) for v in torch.randint(2 * pad + 1, (2,), generator=generator))
@@ -58,6 +63,4 @@ def roughen(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         side = size // 5
         top, left = (int(v) for v in torch.randint(size - side, (2,), generator=generator))
         pictures[: len(pictures) // 2, :, top : top + side, left : left + side] = coin[3] * 2 - 1
-    return pictures + 0.04 * torch.randn(pictures.shape, generator=generator) * torch.rand(
-        len(pictures), 1, 1, 1, generator=generator
-    )
+    return pictures + 0.04 * each() * torch.randn(pictures.shape, generator=generator).to(pictures.device)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from .attributes import CATEGORICAL, People
-from .domains import DOMAINS
+from .domains import DOMAINS, Domain
 
 #: What a fooling picture is called: something that pleases a critic without being what it says.
 BROKEN = (
@@ -113,6 +113,16 @@ def caption(domain: int, traits: torch.Tensor, rng: random.Random) -> Caption:
     noun = " ".join([*before, wording])
     frame = rng.choice(_PLAIN + (_PLAIN[2],) * 3 + (_FIGURE if not before else ()))
     return Caption(" ".join([frame.format(noun), " and ".join(after)]).strip(), claims)
+
+
+def adjectives(traits: torch.Tensor, domain: Domain, rng: random.Random) -> str:
+    """Up to three words in front of the noun that are true of a person with these labels; may be empty."""
+    spoken = [
+        trait.before[int(label)]
+        for trait, label in zip(TRAITS, traits)
+        if trait.before[int(label)] and (domain.colours or not trait.colour)
+    ]
+    return " ".join(rng.sample(spoken, min(len(spoken), rng.choice((1, 2, 3)))))
 
 
 def truth(domains: torch.Tensor, traits: torch.Tensor, claims: torch.Tensor) -> torch.Tensor:

@@ -26,9 +26,10 @@ _BATCH, _RATE, _SEED = 16, 3e-3, 5
 def supervised_pictures(
     source: Generator, z: torch.Tensor, pictures: torch.Tensor, work: Path, kept: int = 128, steps: int = 70
 ) -> torch.Tensor:
-    """The first `kept` people in every domain, drawn by a copy of `source` trained on that domain.
+    """The last `kept` people in every domain, drawn by a copy of `source` trained on that domain.
 
-    z (P, z_dim) and pictures (domains, P, 3, R, R) uint8 of the same people → (domains, kept, 3, R, R) uint8;
+    z (P, z_dim), on the device of `source`, and pictures
+    (domains, P, 3, R, R) uint8 of the same people → (domains, kept, 3, R, R) uint8;
     domain 0, the photo, is drawn by the source itself. Made once and kept in `work`.
     """
     path = work / f"supervised-{kept}-{steps}.safetensors"
@@ -42,7 +43,7 @@ def supervised_pictures(
             loss = _show(generator, z, pictures[d], random, steps)
             log.info("supervised %s: loss %.3f", domain.name, loss)
         with torch.no_grad():
-            images = torch.cat([generator(part) for part in z[:kept].split(32)])
+            images = torch.cat([generator(part) for part in z[-kept:].split(32)]).cpu()
         drawn[d] = ((images.clamp(-1, 1) + 1) * 127.5).round().byte()
     save_file({"drawn": drawn}, path)
     return drawn
@@ -54,7 +55,7 @@ def _show(generator: Generator, z: torch.Tensor, pictures: torch.Tensor, random:
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = _RATE * min(1, 2 * (1 - step / steps) + 0.05)
         index = torch.randint(len(z), (_BATCH,), generator=random)
-        loss = regression_loss(generator(z[index]), to_float(pictures[index]))
+        loss = regression_loss(generator(z[index]), to_float(pictures[index]).to(z.device))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -34,7 +34,7 @@ from ..directions import image_direction, text_direction
 from ..stylegan2 import Generator
 from .attributes import people_from_unit
 from .augment import nuisance
-from .captions import BROKEN_INDEX, TRAITS, caption, known_words, labels, truth
+from .captions import BROKEN_INDEX, TRAITS, adjectives, caption, known_words, labels, truth
 from .data import latents_of_people, people_in_domains, to_float
 from .domains import DOMAINS, TARGETS
 from .supervised import supervised_pictures
@@ -85,7 +85,7 @@ class Batch:
         captions = [caption(int(d), t, rng) for d, t in zip(domains, traits)]
         self.pictures, self.domains, self.traits = pictures, domains, traits
         self.texts = [c.text for c in captions]
-        self.truth = truth(domains, traits, torch.stack([c.claims for c in captions]))
+        self.truth = truth(domains, traits, torch.stack([c.claims for c in captions])).to(pictures.device)
 
 
 def contrast(image: torch.Tensor, text: torch.Tensor, true: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
@@ -112,12 +112,12 @@ class Towers:
 
     def texts(self, texts: list[str]) -> torch.Tensor:
         """Sentences → unit (N, D)."""
-        tokens = self.tokenizer(texts)
+        tokens = self.tokenizer(texts).to(self.model.logit_scale.device)
         length = int(tokens.argmax(1).max()) + 1
         m = self.model
         x = m.token_embedding(tokens[:, :length]) + m.positional_embedding[:length]
         x = m.ln_final(m.transformer(x, attn_mask=m.attn_mask[:length, :length]))
-        x = x[torch.arange(len(texts)), tokens.argmax(1)] @ m.text_projection
+        x = x[torch.arange(len(texts), device=x.device), tokens.argmax(1)] @ m.text_projection
         return F.normalize(x, dim=-1)
 
     def scale(self) -> torch.Tensor:
@@ -147,7 +147,7 @@ def attack(towers: Towers, batch: Batch, text: torch.Tensor, radius: float, rand
     loss = contrast(towers.images(pictures), text.detach(), batch.truth, towers.scale().detach())
     (slope,) = torch.autograd.grad(loss, pictures)
     step = slope / slope.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None, None]
-    length = radius * torch.rand(len(step), 1, 1, 1, generator=random_)
+    length = radius * torch.rand(len(step), 1, 1, 1, generator=random_).to(step.device)
     return (pictures + length * step).detach().clamp(-1, 1)
 
 
@@ -182,9 +182,7 @@ class FoolingPictures:
         index = torch.randint(len(self.w), (self.recipe.adaptation_batch,), generator=random_)
         with torch.no_grad():
             before = self.source.synthesis(self.w[index])
-            wording = rng.choice(DOMAINS[d].wordings)
-            frame = rng.choice(("{}", "a {}", "a photo of a {}", "a picture of a {}"))
-            said = text_direction(*towers.texts([frame.format(t) for t in ("photo", wording)]).split(1))
+            said = self._directions(d, index, towers, rng)
         after = generator.synthesis(self.w[index])
         views = after
         if rng.random() < 0.3:
@@ -199,7 +197,7 @@ class FoolingPictures:
         optimiser.step()
         towers.model.zero_grad(set_to_none=True)
         if done > self.recipe.keep_after:
-            kept = ((after.detach().clamp(-1, 1) + 1) * 127.5).round().byte()
+            kept = ((after.detach().clamp(-1, 1) + 1) * 127.5).round().byte().cpu()
             self.pictures.extend(kept.unbind(0))
             if len(self.pictures) > self.size:  # forget at random, so that old tricks are remembered
                 rng.shuffle(self.pictures)
@@ -208,6 +206,14 @@ class FoolingPictures:
         if done + 1 >= life:
             del self.attempts[d]
         return float(loss.detach())
+
+    def _directions(self, d: int, index: torch.Tensor, towers: Towers, rng: random.Random) -> torch.Tensor:
+        """Text directions as the methods make them, (1, D) for all or (B, D) with words of each image's own."""
+        wording = rng.choice(DOMAINS[d].wordings)
+        frame = rng.choice(("{}", "a {}", "a photo of a {}", "a picture of a {}"))
+        own = [""] if rng.random() < 0.5 else [adjectives(t, DOMAINS[d], rng) for t in self.traits[index]]
+        texts = [frame.format(f"{words} {noun}".strip()) for noun in ("photo", wording) for words in own]
+        return text_direction(*towers.texts(texts).chunk(2))
 
     def _fresh(self, rng: random.Random) -> tuple[Generator, torch.optim.Adam, int, int]:
         generator = copy.deepcopy(self.source)
@@ -225,13 +231,14 @@ class FoolingPictures:
 class Trainer:
     """Everything a step needs, in one place."""
 
-    def __init__(self, recipe: ClipRecipe, work: Path, generator_file: Path) -> None:
-        self.recipe, self.work, self.generator_file = recipe, work, generator_file
+    def __init__(self, recipe: ClipRecipe, work: Path, generator_file: Path, device: str) -> None:
+        self.recipe, self.work, self.generator_file, self.device = recipe, work, generator_file, device
         self.random, self.rng = torch.Generator().manual_seed(recipe.seed), random.Random(recipe.seed)
         size = MODEL["vision_cfg"]["image_size"]
         u, self.pictures = people_in_domains(recipe.people, size, recipe.data_seed, work)
         self.u, self.traits = u, labels(people_from_unit(u))
         self.towers = build_model(recipe.seed)
+        self.towers.model.to(device)
         embedding, plain, decayed = [], [], []
         for name, parameter in self.towers.model.named_parameters():
             (embedding if "token_embedding" in name else decayed if parameter.ndim > 1 else plain).append(parameter)
@@ -245,8 +252,8 @@ class Trainer:
 
     def start_fooling(self) -> None:
         """Bring in the generator: from now on its pictures are part of every batch."""
-        source = load_generator(self.generator_file).requires_grad_(False)
-        z = latents_of_people(self.u, source.config.z_dim, self.recipe.data_seed)
+        source = load_generator(self.generator_file, self.device).requires_grad_(False)
+        z = latents_of_people(self.u, source.config.z_dim, self.recipe.data_seed).to(self.device)
         with torch.no_grad():
             w = source.mapping(z)
         self.drawn = supervised_pictures(
@@ -270,24 +277,22 @@ class Trainer:
                     pairs.append((first, first + k))
         stack = nuisance(to_float(torch.stack(pictures)), self.random)
         if self.drawn is not None:
-            some = torch.randint(self.drawn.shape[1], (r.drawn,), generator=self.random)
-            first = len(stack)
-            for i, person in enumerate(some):
-                # Half of them as photo and domain of one person, so that pairs in the generator's hand count too.
-                if i % 2 == 0:
-                    owner, d = person, 0
-                else:
-                    d = self.rng.randrange(1, len(DOMAINS))
-                    pairs.append((first + i - 1, first + i))
-                domains.append(d)
-                traits.append(self.traits[owner])
-                stack = torch.cat([stack, nuisance(to_float(self.drawn[d, owner][None]), self.random, 0.6)])
+            kept = self.drawn.shape[1]
+            drawn = []
+            for owner in torch.randint(kept, (r.drawn // 2,), generator=self.random):
+                # As photo and in a domain, so that pairs in the generator's hand count too.
+                pairs.append((len(stack) + len(drawn), len(stack) + len(drawn) + 1))
+                for d in (0, self.rng.randrange(1, len(DOMAINS))):
+                    drawn.append(self.drawn[d, owner])
+                    domains.append(d)
+                    traits.append(self.traits[len(self.traits) - kept + owner])
+            stack = torch.cat([stack, nuisance(to_float(torch.stack(drawn)), self.random, 0.6)])
         if self.fooling is not None and self.fooling.pictures:
             fooled = nuisance(self.fooling.draw(r.fooled, self.rng), self.random, 0.6)
             stack = torch.cat([stack, fooled])
             domains += [BROKEN_INDEX] * len(fooled)
             traits += [torch.full((len(TRAITS),), -2)] * len(fooled)
-        return Batch(stack, torch.tensor(domains), torch.stack(traits), self.rng), torch.tensor(pairs)
+        return Batch(stack.to(self.device), torch.tensor(domains), torch.stack(traits), self.rng), torch.tensor(pairs)
 
     def step(self, robust: bool) -> dict[str, float]:
         """One optimiser step; gives its losses."""
@@ -315,18 +320,18 @@ class Trainer:
         texts = self.towers.texts([f"a photo of a {d.name}" for d in DOMAINS])
         right = []
         for d in range(len(DOMAINS)):
-            image = self.towers.images(to_float(self.pictures[d, : self.recipe.held_out]))
+            image = self.towers.images(to_float(self.pictures[d, : self.recipe.held_out]).to(self.device))
             right.append((image @ texts.T).argmax(1) == d)
         return float(torch.cat(right).float().mean())
 
 
-def train_clip(recipe: ClipRecipe, work: Path, generator_file: Path, out: Path) -> None:
+def train_clip(recipe: ClipRecipe, work: Path, generator_file: Path, out: Path, device: str = "cpu") -> None:
     """Run the recipe, resuming from `work`, and write an open_clip model directory to `out`.
 
     Reads `generator_file` (safetensors) when the fooling pictures begin. Writes work/clip.pt (checkpoint) and
     work/clip.csv (figures).
     """
-    trainer = Trainer(recipe, work, generator_file)
+    trainer = Trainer(recipe, work, generator_file, device)
     checkpoint = Checkpoint(
         work / "clip.pt", {"model": trainer.towers.model, "optimiser": trainer.optimiser, "random": trainer.random}
     )
@@ -367,8 +372,10 @@ def write_clip(model: nn.Module, out: Path) -> None:
     (out / CONFIG_FILE).write_text(
         json.dumps({"model_cfg": MODEL, "preprocess_cfg": {"mean": MEAN, "std": STD}}, indent=1)
     )
-    state = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in model.state_dict().items()}
-    state["logit_scale"] = model.logit_scale.detach().clamp(max=math.log(MAX_SCALE)).float()
+    state = {
+        k: v.half().cpu().contiguous() if v.is_floating_point() else v.cpu() for k, v in model.state_dict().items()
+    }
+    state["logit_scale"] = model.logit_scale.detach().clamp(max=math.log(MAX_SCALE)).float().cpu()
     save_file(state, out / WEIGHTS_FILE)
     domains = {d.name: [w for w in d.wordings if w != d.name] for d in (*TARGETS, DOMAINS[0])}
     (out / WORDS_FILE).write_text(

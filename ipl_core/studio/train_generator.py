@@ -84,17 +84,20 @@ def _optimiser(generator: Generator, rate: float, betas: tuple[float, float]) ->
     )
 
 
-def train_generator(recipe: GeneratorRecipe, work: Path, out: Path, config: GeneratorConfig = GENERATOR) -> None:
+def train_generator(
+    recipe: GeneratorRecipe, work: Path, out: Path, device: str = "cpu", config: GeneratorConfig = GENERATOR
+) -> None:
     """Run both phases, resuming from `work`, and write the averaged generator to `out` (safetensors).
 
     Writes work/generator.pt (checkpoint), work/generator.csv (figures) and `out`.
     """
     u, pictures = photos(recipe.photos, config.resolution, recipe.seed, work)
-    z = latents_of_people(u, config.z_dim, recipe.seed)
+    z = latents_of_people(u, config.z_dim, recipe.seed).to(device)
     random = torch.Generator().manual_seed(recipe.seed)
     generator = Generator(config, random)
     open_mapping(generator)
-    average = Ema(generator, Generator(config), recipe.ema)
+    generator.to(device)
+    average = Ema(generator, Generator(config).to(device), recipe.ema)
     optimiser = _optimiser(generator, recipe.learning_rate, (0.9, 0.99))
     checkpoint = Checkpoint(
         work / "generator.pt",
@@ -108,7 +111,7 @@ def train_generator(recipe: GeneratorRecipe, work: Path, out: Path, config: Gene
         for group, boost in zip(optimiser.param_groups, (MAPPING_BOOST, 1)):
             group["lr"] = rate * boost
         index = torch.randint(len(z), (recipe.batch,), generator=random)
-        true, w = to_float(pictures[index]), generator.mapping(z[index])
+        true, w = to_float(pictures[index]).to(device), generator.mapping(z[index])
         if step <= recipe.coarse_steps:
             true = F.avg_pool2d(true, 2)
         loss = regression_loss(generator.synthesis(w, resolution=true.shape[-1]), true)
@@ -144,10 +147,10 @@ def _adversarial(
 ) -> None:
     """The second phase: non-saturating logistic loss with lazy R1, plus the regression term."""
     random = torch.Generator().manual_seed(recipe.seed + 1)
-    generator = Generator(config)
+    generator = Generator(config).to(z.device)
     generator.load_state_dict(start.state_dict())
-    critic = Discriminator(config, random)
-    average = Ema(generator, Generator(config), recipe.ema)
+    critic = Discriminator(config, random).to(z.device)
+    average = Ema(generator, Generator(config).to(z.device), recipe.ema)
     draw = torch.optim.Adam(generator.synthesis.parameters(), lr=recipe.adversarial_rate, betas=(0.0, 0.99))
     blame = torch.optim.Adam(critic.parameters(), lr=2e-3, betas=(0.0, 0.99))
     checkpoint = Checkpoint(
@@ -164,7 +167,7 @@ def _adversarial(
     begun, done = time.monotonic(), checkpoint.resume()
     for step in range(done + 1, recipe.adversarial_steps + 1):
         index = torch.randint(len(z), (recipe.batch,), generator=random)
-        true = to_float(pictures[index])
+        true = to_float(pictures[index]).to(z.device)
         drawn = generator(z[index])
 
         critic.requires_grad_(True)

@@ -47,14 +47,16 @@ def identity_loss(identity: torch.Tensor, person: torch.Tensor) -> torch.Tensor:
     identity: unit (B, D). person: (B,) numbers of the people.
     """
     logits = identity @ identity.T * 10
-    self_mask = torch.eye(len(identity), dtype=torch.bool)
+    self_mask = torch.eye(len(identity), dtype=torch.bool, device=identity.device)
     same = (person[:, None] == person[None]) & ~self_mask
     log_share = logits.masked_fill(self_mask, -1e9).log_softmax(1)
     counted = same.any(1)
     return -((log_share * same).sum(1)[counted] / same.sum(1)[counted]).mean()
 
 
-def train_judge(recipe: JudgeRecipe, work: Path, generator_file: Path, out: Path) -> dict[str, object]:
+def train_judge(
+    recipe: JudgeRecipe, work: Path, generator_file: Path, out: Path, device: str = "cpu"
+) -> dict[str, object]:
     """Run the recipe, resuming from `work`; writes `out` (safetensors) and gives the held-out report.
 
     Its photo examples contain the generator's own samples and every domain what the generator draws of it after
@@ -62,12 +64,12 @@ def train_judge(recipe: JudgeRecipe, work: Path, generator_file: Path, out: Path
     """
     u, pictures = people_in_domains(recipe.people, Judge.resolution, recipe.data_seed, work)
     traits = labels(people_from_unit(u))
-    source = load_generator(generator_file)
-    z = latents_of_people(u, source.config.z_dim, recipe.data_seed)
+    source = load_generator(generator_file, device)
+    z = latents_of_people(u, source.config.z_dim, recipe.data_seed).to(device)
     drawn = supervised_pictures(source, z, pictures, work, recipe.supervised_people, recipe.supervised_steps)
     torch_state = torch.random.get_rng_state()
     torch.manual_seed(recipe.seed)  # torch.nn draws its first weights from the global seed
-    judge = Judge()
+    judge = Judge().to(device)
     torch.random.set_rng_state(torch_state)
     random = torch.Generator().manual_seed(recipe.seed)
     optimiser = torch.optim.AdamW(judge.parameters(), lr=recipe.learning_rate, weight_decay=0.02)
@@ -82,9 +84,9 @@ def train_judge(recipe: JudgeRecipe, work: Path, generator_file: Path, out: Path
         own = torch.randint(drawn.shape[1], (recipe.drawn,), generator=random)
         own_domain = torch.randint(len(DOMAINS), (recipe.drawn,), generator=random)
         stack = torch.cat([pictures[domain, people], drawn[own_domain, own]])
-        domain, person = torch.cat([domain, own_domain]), torch.cat([people, own])
-        domain_logits, trait_logits, identity, _ = judge(roughen(to_float(stack), random))
-        truth = traits[person]
+        domain, person = torch.cat([domain, own_domain]), torch.cat([people, recipe.people - drawn.shape[1] + own])
+        domain_logits, trait_logits, identity, _ = judge(roughen(to_float(stack).to(device), random))
+        truth, domain, person = traits[person].to(device), domain.to(device), person.to(device)
         loss_domain = F.cross_entropy(domain_logits, domain, label_smoothing=0.02)
         loss_traits = torch.stack([F.cross_entropy(t, truth[:, i]) for i, t in enumerate(trait_logits)]).mean()
         loss_identity = identity_loss(identity, person)
@@ -108,7 +110,7 @@ def train_judge(recipe: JudgeRecipe, work: Path, generator_file: Path, out: Path
             )
         if step % recipe.save_every == 0 or step == recipe.steps:
             checkpoint.save(step)
-    judge.eval().requires_grad_(False)
+    judge.cpu().eval().requires_grad_(False)
     save_judge(judge, out, {"seed": str(recipe.seed)})
     return report(judge, pictures[:, : recipe.held_out], traits[: recipe.held_out])
 

@@ -44,11 +44,11 @@ def test_the_models_load_where_they_are_used(made):
     assert 0 <= report["domain accuracy"] <= 1
 
 
-def test_a_finished_training_is_not_begun_again(made, caplog):
+def test_a_finished_training_is_not_begun_again(made):
     work, out = made
-    before = (work / "clip.csv").read_text()
+    before = (work / "clip.pt").stat().st_mtime_ns
     assert main(["train-clip", "--smoke", "--threads", "1", "--work", str(work), "--out", str(out)]) == 0
-    assert (work / "clip.csv").read_text() == before
+    assert (work / "clip.pt").stat().st_mtime_ns == before
 
 
 def test_a_checkpoint_gives_back_weights_random_numbers_and_step(tmp_path):
@@ -82,7 +82,7 @@ def test_losses_are_zero_or_small_for_what_is_right():
     assert float(contrast(unit, unit, true, torch.tensor(30.0))) < 1e-6
     # Two captions that are both true of both pictures cost no more than the choice between them.
     both = torch.ones(2, 2, dtype=torch.bool)
-    assert float(contrast(unit[:2], unit[:2] * 0 + unit[0], both, torch.tensor(1.0))) == pytest.approx(0.6931, abs=1e-3)
+    assert float(contrast(unit[[0, 0]], unit[[0, 0]], both, torch.tensor(1.0))) == pytest.approx(0.6931, abs=1e-3)
 
 
 @pytest.mark.parametrize("change", [nuisance, roughen])
