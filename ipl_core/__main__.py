@@ -55,6 +55,7 @@ def _adapt_options(parser: argparse.ArgumentParser) -> None:
     add("--layer-interval", type=_number, help="steps between two adaptive choices of layers")
     add("--ema", type=_number, help="decay of the averaged weights")
     add("--share-noise", action=argparse.BooleanOptionalAction, default=None, help="same noise within a pair")
+    add("--around-context", action=argparse.BooleanOptionalAction, default=None, help="mapper gives offsets")
     add("--mapper-steps", type=_number, help="steps of stage 1")
     add("--mapper-batch", type=_number, help="images a step in stage 1")
     add("--mapper-lr", type=_number, help="Adam's rate in stage 1")

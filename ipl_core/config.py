@@ -41,6 +41,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         layer_interval=1,
         ema=0.99,
         share_noise=False,
+        around_context=False,
     ),
     "paper": dict(
         templates="imagenet",
@@ -57,6 +58,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         layer_interval=1,
         ema=0.99,
         share_noise=True,
+        around_context=False,
     ),
     "default": dict(
         templates="studio",
@@ -73,6 +75,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         layer_interval=10,
         ema=0.98,
         share_noise=True,
+        around_context=True,
     ),
 }
 
@@ -128,6 +131,8 @@ _LABELS: dict[str, str] = {
     "ema": "EMA decay (ema)",
     "preview_psi": "Preview truncation (preview_psi)",
     "preview_seeds": "Each preview seed",
+    "share_noise": "Share noise",
+    "around_context": "Around context",
 }
 _HINTS: dict[str, str] = {
     "target": "name the domain to adapt to, such as “pencil sketch”",
@@ -148,6 +153,8 @@ class AdaptConfig:
     context: the words the learned prompts start from.
     templates: manual templates for NADA's direction and the domain term.
     mapper_*: stage 1 (iterations, images a step, Adam rate); lambda_domain: weight of the domain term.
+    around_context: the mapper gives offsets from the context phrase, zero at first, instead of the vectors
+        themselves (released code); a small text tower makes little of vectors far from its own.
     contrastive: "infonce" (released code) or "difference" (the paper's equation).
     residual: what is added to a learned prompt's features: the template without its class word as the
         released code does by a slip ("official"), with it ("class-aware"), or nothing ("none").
@@ -182,6 +189,7 @@ class AdaptConfig:
     layer_interval: int | None = None
     ema: float | None = None
     share_noise: bool | None = None
+    around_context: bool | None = None
     preview_seeds: tuple[int, ...] = tuple(range(8))
     preview_psi: float = 0.7
 
@@ -207,8 +215,9 @@ class AdaptConfig:
             settle(self, name, _whole_number(name, getattr(self, name)))
         for name in _NUMBERS:
             settle(self, name, _number(name, getattr(self, name)))
-        if not isinstance(self.share_noise, bool):
-            raise InputError(f"Share noise must be true or false, not {self.share_noise!r}.")
+        for name in ("share_noise", "around_context"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{_LABELS[name]} must be true or false, not {_shown(getattr(self, name))}.")
         settle(self, "device", _device(self.device))
         settle(self, "preview_seeds", _seeds(self.preview_seeds))
 

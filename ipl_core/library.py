@@ -52,7 +52,10 @@ _ABANDONED_AFTER = 24 * 3600.0  # seconds; what a killed process left behind is 
 
 # Settings that change what is shown, or how fast, but not the method's weights.
 _NOT_IN_KEY = ("preset", "device", "model", "critic", "preview_seeds", "preview_psi")
-_STAGE_1_ONLY = ("context", "mapper_steps", "mapper_batch", "mapper_lr", "lambda_domain", "contrastive", "residual")
+_STAGE_1_ONLY = (
+    *("context", "around_context", "mapper_steps", "mapper_batch", "mapper_lr"),
+    *("lambda_domain", "contrastive", "residual"),
+)
 
 
 def home() -> Path:
@@ -87,6 +90,7 @@ def run_key(config: AdaptConfig) -> str:
         decisive = {name: value for name, value in decisive.items() if name not in _STAGE_1_ONLY}
     if config.method == "shared":
         del decisive["contrastive"]  # with one prompt for all images both forms are the same
+        del decisive["around_context"]  # and that prompt always starts at the context
     if config.layers != "adaptive":
         del decisive["layer_interval"]
     for name in ("source", "target", "context"):  # CLIP reads lower case

@@ -254,13 +254,10 @@ class Mapper(nn.Module):
         return self.layers(pixel_norm(w)).unflatten(1, self.shape)
 
 
-def make_prompts(
-    config: AdaptConfig, critic: Critic, w_dim: int, generator: torch.Generator, *, around_context: bool = False
-) -> PromptScheme:
+def make_prompts(config: AdaptConfig, critic: Critic, w_dim: int, generator: torch.Generator) -> PromptScheme:
     """The scheme that `config.method` names, on the critic's device, before any training.
 
     w_dim: width of the generator's w. generator: random numbers for the mapper's first weights.
-    around_context: see `ImagePrompts`.
     Raises InputError for words that the critic can't judge, see `Critic.check_text`, and for a source and a
     target that are the same to it.
     """
@@ -286,6 +283,6 @@ def make_prompts(
     words = (critic, config.source, config.target, config.context)
     if config.method == "shared":
         return SharedPrompt(*words, **options).to(critic.device)
-    return ImagePrompts(*words, w_dim=w_dim, generator=generator, around_context=around_context, **options).to(
+    return ImagePrompts(*words, w_dim=w_dim, generator=generator, around_context=config.around_context, **options).to(
         critic.device
     )

@@ -59,8 +59,8 @@ class ClipRecipe:
     people: int = 1_500
     held_out: int = 100
     warm_steps: int = 200
-    robust_steps: int = 2_000
-    fooling_steps: int = 1_000
+    robust_steps: int = 1_300
+    fooling_steps: int = 750
     people_a_step: int = 20
     domains_a_person: int = 4
     learning_rate: float = 1e-3

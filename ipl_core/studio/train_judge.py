@@ -30,7 +30,7 @@ class JudgeRecipe:
 
     people: int = 1_500
     held_out: int = 100
-    steps: int = 2_000
+    steps: int = 1_500
     batch: int = 64
     drawn: int = 12
     supervised_people: int = 128
