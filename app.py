@@ -1,0 +1,82 @@
+"""Builds the demo and launches it: `python app.py`. What the tabs do is in `tabs/`, the method in `ipl_core/`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from typing import Any
+
+import gradio as gr
+
+from ipl_core import InputError
+from tabs import api, look, show
+from tabs.adapt import AdaptTab
+from tabs.library import LibraryTab
+from tabs.sample import SampleTab
+from tabs.session import AT_ONCE, Service
+
+#: `launch` takes the looks, and what keeps the app to itself: no history in the browser, no files but its own.
+LAUNCH: dict[str, Any] = {
+    "theme": look.theme(),
+    "css_paths": look.STYLE_SHEET,
+    "js": look.SCRIPT,
+    "run_history": False,
+    "ssr_mode": False,
+    "max_file_size": "10mb",
+    "footer_links": ["api", "settings"],
+}
+
+
+def build() -> gr.Blocks:
+    """The whole demo, not yet launched."""
+    service = Service()
+    with gr.Blocks(title="IPL Studio", analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as blocks:
+        gr.HTML(show.masthead("IPL Studio", "Name a domain, and watch a generator of portraits become it."))
+        with gr.Tabs(selected="adapt") as tabs:
+            with gr.Tab("Adapt", id="adapt"):
+                adapt = AdaptTab(service)
+            with gr.Tab("Sample", id="sample") as sample_tab:
+                sample = SampleTab(service)
+            with gr.Tab("Library", id="library") as library_tab:
+                shelf = LibraryTab()
+
+        def draw_from_run(entry: str) -> tuple[Any, Any]:
+            return gr.Tabs(selected="sample"), sample.choices(entry)
+
+        def draw_from_library(event: gr.EventData) -> tuple[Any, Any]:
+            return gr.Tabs(selected="sample"), sample.choices(event.name)
+
+        def forget(request: gr.Request) -> None:
+            service.stops.end(request.session_hash)
+
+        blocks.load(adapt.greet, None, adapt.greeting, **AT_ONCE)
+        blocks.load(sample.choices, None, sample.entry, **AT_ONCE)
+        sample_tab.select(sample.choices, sample.entry, sample.entry, **AT_ONCE)
+        library_tab.select(shelf.contents, None, shelf.cards, **AT_ONCE)
+        from_run = adapt.to_sample.click(draw_from_run, adapt.entry, [tabs, sample.entry], **AT_ONCE)
+        sample.draw_on(from_run.success)
+        picked = shelf.cards.click(draw_from_library, None, [tabs, sample.entry], **AT_ONCE)
+        sample.draw_on(picked.success)
+        blocks.unload(forget)
+        api.register(service)
+    return blocks.queue(max_size=20)
+
+
+try:
+    demo = build()
+except InputError as error:  # nothing to show without a list of models; the sentence says where it should be
+    raise SystemExit(str(error)) from None
+
+
+def main() -> None:
+    """Launches the demo; the address is printed."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = argparse.ArgumentParser(description="IPL Studio in the browser.")
+    parser.add_argument("--host", help="address to listen on (this machine only)")
+    parser.add_argument("--port", type=int, help="port to listen on (the first free one from 7860)")
+    options = parser.parse_args()
+    demo.launch(server_name=options.host, server_port=options.port, **LAUNCH)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""How the app looks: theme, style sheet and the few lines of script that no component offers.
+
+Fonts are files that Gradio itself serves, so nothing is fetched from elsewhere. Knows no component and no model.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+from gradio.themes.utils import fonts
+
+#: Colours of curves: readable on the light and on the dark background, and apart for colour-blind eyes.
+CURVES = {
+    "total": "#c9582d",
+    "adaptation": "#c9582d",
+    "diversity": "#c9582d",
+    "contrastive": "#2f8f96",
+    "domain": "#9a78c2",
+}
+
+_CLAY = gr.themes.Color(
+    name="clay",
+    c50="#fdf4ef",
+    c100="#fae4d8",
+    c200="#f3c6b0",
+    c300="#eaa280",
+    c400="#df7c52",
+    c500="#c9582d",
+    c600="#b4481f",
+    c700="#943a19",
+    c800="#743018",
+    c900="#572615",
+    c950="#33150b",
+)
+_PAPER = gr.themes.Color(
+    name="paper",
+    c50="#faf8f5",
+    c100="#f3efe9",
+    c200="#e6dfd6",
+    c300="#d2c8bc",
+    c400="#a89c8e",
+    c500="#7d7266",
+    c600="#5f564c",
+    c700="#473f38",
+    c800="#2c2723",
+    c900="#1e1a18",
+    c950="#151210",
+)
+
+
+def theme() -> gr.themes.Base:
+    """Warm paper and clay; every pair of text and background reaches a contrast of 4.5 in both modes."""
+    return gr.themes.Base(
+        primary_hue=_CLAY,
+        secondary_hue=_CLAY,
+        neutral_hue=_PAPER,
+        radius_size=gr.themes.sizes.radius_lg,
+        # Of the weights that Gradio carries, these hold the whole alphabet; 600 is drawn as 700.
+        font=[fonts.LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif"],
+        font_mono=[fonts.LocalFont("IBM Plex Mono", weights=(400, 700)), "ui-monospace", "monospace"],
+    ).set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        body_text_color="*neutral_800",
+        body_text_color_dark="*neutral_100",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        background_fill_primary="white",
+        background_fill_primary_dark="*neutral_900",
+        background_fill_secondary="*neutral_100",
+        background_fill_secondary_dark="*neutral_800",
+        border_color_primary="*neutral_200",
+        border_color_primary_dark="*neutral_700",
+        block_background_fill="white",
+        block_background_fill_dark="*neutral_900",
+        block_border_color="*neutral_200",
+        block_border_color_dark="*neutral_800",
+        block_label_background_fill="transparent",
+        block_label_background_fill_dark="transparent",
+        block_label_border_width="0px",
+        block_label_text_color="*neutral_600",
+        block_label_text_color_dark="*neutral_400",
+        block_label_text_weight="600",
+        block_title_text_color="*neutral_700",
+        block_title_text_color_dark="*neutral_300",
+        block_title_text_weight="600",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_400",
+        block_shadow="0 1px 2px rgb(60 40 20 / 0.05)",
+        block_shadow_dark="none",
+        input_background_fill="white",
+        input_background_fill_dark="*neutral_950",
+        input_border_width="1px",
+        input_border_color="*neutral_300",
+        input_border_color_dark="*neutral_700",
+        input_border_color_focus="*primary_500",
+        input_border_color_focus_dark="*primary_400",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+        button_border_width="1px",
+        button_border_width_dark="1px",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_700",
+        button_primary_border_color="transparent",
+        button_primary_text_color="white",
+        button_secondary_background_fill="white",
+        button_secondary_background_fill_dark="*neutral_800",
+        button_secondary_background_fill_hover="*neutral_100",
+        button_secondary_background_fill_hover_dark="*neutral_700",
+        button_secondary_border_color="*neutral_300",
+        button_secondary_border_color_dark="*neutral_700",
+        button_cancel_background_fill="white",
+        button_cancel_background_fill_dark="*neutral_800",
+        button_cancel_background_fill_hover="*primary_50",
+        button_cancel_background_fill_hover_dark="*neutral_700",
+        button_cancel_border_color="*primary_600",
+        button_cancel_border_color_dark="*primary_400",
+        button_cancel_text_color="*primary_700",
+        button_cancel_text_color_dark="*primary_300",
+        checkbox_label_background_fill="white",
+        checkbox_label_background_fill_dark="*neutral_800",
+        checkbox_label_background_fill_selected="*primary_50",
+        checkbox_label_background_fill_selected_dark="*primary_950",
+        checkbox_label_border_color="*neutral_300",
+        checkbox_label_border_color_dark="*neutral_700",
+        checkbox_label_border_color_selected="*primary_600",
+        checkbox_label_border_color_selected_dark="*primary_400",
+        checkbox_label_text_color_selected="*primary_800",
+        checkbox_label_text_color_selected_dark="*primary_200",
+        slider_color="*primary_600",
+        slider_color_dark="*primary_500",
+        link_text_color="*primary_700",
+        link_text_color_dark="*primary_300",
+        accordion_text_color="*neutral_700",
+        accordion_text_color_dark="*neutral_300",
+    )
+
+
+STYLE_SHEET = Path(__file__).with_name("style.css")
+
+#: Two things for those who listen to the page. A region is announced only if it is one before its words change,
+#: and a component's inner nodes are replaced with its value: so the role belongs on the component itself.
+#: And what a field complains about has to be said, too.
+SCRIPT = """
+() => {
+  for (const region of document.querySelectorAll('.announcer')) {
+    region.setAttribute('role', 'status');
+  }
+  new MutationObserver((changes) => {
+    for (const change of changes) {
+      for (const node of change.addedNodes) {
+        if (node.classList?.contains('validation-error')) node.setAttribute('role', 'alert');
+      }
+    }
+  }).observe(document.body, { childList: true, subtree: true });
+}
+"""
+#: On a phone the result is below the fold.
+SCROLL_TO_STATUS = """
+() => {
+  if (window.innerWidth < 700) document.querySelector('.status').scrollIntoView({ behavior: 'smooth' });
+}
+"""

@@ -1,0 +1,175 @@
+"""The Sample tab: the same seeds by a source generator and by one adapted from it, side by side, to keep.
+
+What is drawn depends on the library entry, the seeds and the truncation alone; nothing of a visitor is remembered.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from torch import Tensor
+
+from ipl_core import InputError, library
+from ipl_core.latents import MAX_SEED, parse_seeds
+from ipl_core.media import grid, save_png, to_pictures, to_uint8
+from ipl_core.sampling import draw
+
+from . import show
+from .session import AT_ONCE, MODEL_JOB, Service, find_entry
+
+MAX_COUNT = 64
+MAX_PSI = 1.5
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """People of one request: bytes (N, H, W, 3) by the source and by the adapted generator."""
+
+    entry: library.Entry
+    seeds: Sequence[int]
+    psi: float
+    before: Tensor
+    after: Tensor
+
+    def people(self) -> str:
+        """The pairs as HTML."""
+        config = self.entry.config
+        adapted = f"{config.target}, {show.method_name(config)}"
+        return show.people(self.seeds, self.before, config.source, self.after, adapted, layout="beside")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the pictures were drawn with."""
+        return {"seeds": list(self.seeds), "psi": self.psi, "adapted by": self.entry.settings["config"]}
+
+    @property
+    def name(self) -> str:
+        """For files: which domain and which seeds."""
+        seeds = f"{self.seeds[0]}" if len(self.seeds) == 1 else f"{self.seeds[0]}-{self.seeds[-1]}"
+        return f"{self.entry.path.name}-seeds-{seeds}"
+
+
+class SampleTab:
+    """Components and listeners of the tab; build it inside `gr.Blocks`.
+
+    entry: the dropdown of library entries, by folder name.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=4, min_width=300):
+                self.entry = gr.Dropdown([], label="Adapted model", info="What the library holds, the newest first.")
+                self._first = gr.Number(0, label="First seed", precision=0)
+                self._count = gr.Slider(1, MAX_COUNT, 12, step=1, label="How many")
+                self._psi = gr.Slider(
+                    0.0,
+                    MAX_PSI,
+                    0.7,
+                    step=0.05,
+                    label="Truncation",
+                    info="0: all the mean face. 1: as varied as trained.",
+                )
+                self._seeds = gr.Textbox(label="Or these seeds", placeholder="3, 7, 20-25", max_lines=1)
+                with gr.Row():
+                    self._draw = gr.Button("Draw", variant="primary", min_width=130)
+                    self._next = gr.Button("Next people", min_width=130)
+            with gr.Column(scale=9, min_width=300):
+                self._heading = gr.HTML(show.note("Choose an adapted model and press Draw."))
+                self._people = gr.HTML()
+                with gr.Row():
+                    self._sheet = gr.DownloadButton("Download as one picture", interactive=False, min_width=150)
+                    self._zip = gr.DownloadButton("Download all, zipped", interactive=False, min_width=150)
+        self._listen()
+
+    def _listen(self) -> None:
+        self.draw_on(self._draw.click)
+        self.draw_on(self._seeds.submit)
+        turned = self._next.click(
+            lambda first, count: (int(first or 0) + int(count), ""),
+            [self._first, self._count],
+            [self._first, self._seeds],
+            **AT_ONCE,
+        )
+        self.draw_on(turned.success)
+
+    def draw_on(self, event: Callable[..., Any]) -> None:
+        """Draws with the tab's settings whenever `event`, such as a button's click, fires."""
+        event(
+            self._show,
+            [self.entry, self._first, self._count, self._psi, self._seeds],
+            [self._heading, self._people, self._sheet, self._zip],
+            show_progress_on=self._people,
+            api_visibility="private",
+            **MODEL_JOB,
+        )
+
+    def choices(self, chosen: str | None = None) -> Any:
+        """An update of the dropdown: what the library holds, with `chosen` chosen if it is there, else the newest."""
+        entries = library.list_entries()
+        names = [entry.path.name for entry in entries]
+        value = chosen if chosen in names else next(iter(names), None)
+        return gr.Dropdown([(show.entry_title(entry), entry.path.name) for entry in entries], value=value)
+
+    def _show(self, entry: str | None, first: float, count: float, psi: float, seeds: str) -> Iterator[dict[Any, Any]]:
+        try:
+            chosen = parse_seeds(seeds, MAX_COUNT) if seeds and seeds.strip() else count_seeds(first, count)
+            drawing = draw_people(self._service, entry or "", chosen, psi)
+        except InputError as error:
+            yield {self._heading: show.trouble(str(error))}
+            return
+        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
+            yield {
+                self._heading: show.heading(show.entry_title(drawing.entry), "before on the left, after on the right"),
+                self._people: drawing.people(),
+                self._sheet: gr.DownloadButton(value=str(save_sheet(drawing, Path(folder))), interactive=True),
+                self._zip: gr.DownloadButton(value=str(save_zip(drawing, Path(folder))), interactive=True),
+            }
+
+
+# --- drawing and keeping ----------------------------------------------------------------------------------------
+
+
+def count_seeds(first: Any, count: Any) -> list[int]:
+    """Successive seeds. Raises InputError for a first seed or a count that can't be meant."""
+    if not isinstance(first, (int, float)) or first != int(first) or not 0 <= first <= MAX_SEED - MAX_COUNT:
+        raise InputError(f"The first seed must be a whole number from 0 to {MAX_SEED - MAX_COUNT}, not {first}.")
+    if not isinstance(count, (int, float)) or count != int(count) or not 1 <= count <= MAX_COUNT:
+        raise InputError(f"How many people: give a whole number from 1 to {MAX_COUNT}, not {count}.")
+    return list(range(int(first), int(first) + int(count)))
+
+
+def draw_people(service: Service, name: str, seeds: Sequence[int], psi: Any) -> Drawing:
+    """Draws `seeds` by the library entry called `name` and by its source. Raises InputError."""
+    if not isinstance(psi, (int, float)) or not 0 <= psi <= MAX_PSI:
+        raise InputError(f"Truncation must be a number from 0 to {MAX_PSI}, not {psi}.")
+    entry = find_entry(name)
+    source = service.generators.get(entry.config.model)
+    adapted = service.generators.get(str(entry.path))
+    return Drawing(entry, seeds, psi, to_uint8(draw(source, seeds, psi)), to_uint8(draw(adapted, seeds, psi)))
+
+
+def save_sheet(drawing: Drawing, folder: Path) -> Path:
+    """One PNG of all pairs, four in a row, with what they were drawn with inside."""
+    sheet = grid(show.pairs(drawing.before, drawing.after), columns=8)
+    return save_png(sheet, folder / f"{drawing.name}.png", drawing.settings)
+
+
+def save_zip(drawing: Drawing, folder: Path) -> Path:
+    """A zip of single PNGs, two a seed, and of what they were drawn with as JSON."""
+    path = folder / f"{drawing.name}.zip"
+    with zipfile.ZipFile(path, "w") as archive:  # PNGs don't get smaller
+        archive.writestr("settings.json", json.dumps(drawing.settings, indent=2, ensure_ascii=False))
+        for side, pictures in (("source", drawing.before), ("adapted", drawing.after)):
+            for seed, picture in zip(drawing.seeds, to_pictures(pictures)):
+                settings = {**drawing.settings, "seeds": [seed], "side": side}
+                file = save_png(picture, folder / f"seed-{seed:04d}-{side}.png", settings)
+                archive.write(file, file.name)
+    return path

@@ -1,0 +1,112 @@
+"""What every tab shares: the queue of model jobs, Stop, the device, loaded generators, errors in plain words.
+
+One model job runs at a time; what belongs to a visitor is found by the session hash of the request and
+forgotten when the job ends or the visitor leaves.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from html import escape
+from typing import Any
+
+import gradio as gr
+import torch
+
+from ipl_core import InputError, catalog, library
+from ipl_core.stylegan2 import Generator
+
+#: Every handler that computes with a model is registered with these, so that one runs at a time.
+MODEL_JOB: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+#: A listener of the page itself, not an endpoint of the API, and never in the queue behind model jobs.
+AT_ONCE: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+
+MAX_GENERATORS = 6  # kept in memory; the embedded one takes a few megabytes, one of 1024² 120
+
+
+class Stops:
+    """The stop flags of the jobs that wait or run, by session hash; a visitor has one job at a time."""
+
+    def __init__(self) -> None:
+        self._flags: dict[str, threading.Event] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, session: str) -> threading.Event:
+        """The flag of the job that the session waits for; a new one if it has none."""
+        with self._lock:
+            return self._flags.setdefault(session, threading.Event())
+
+    def end(self, session: str) -> None:
+        """Forgets the session's flag, if it has one."""
+        with self._lock:
+            self._flags.pop(session, None)
+
+    def stop(self, session: str) -> bool:
+        """Sets the session's flag; False if it has no job."""
+        with self._lock:
+            flag = self._flags.get(session)
+        if flag is not None:
+            flag.set()
+        return flag is not None
+
+    def __len__(self) -> int:
+        """How many sessions have a job."""
+        return len(self._flags)
+
+
+class Generators:
+    """The last few generators that were asked for; each is loaded once however many ask at the same time."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._kept: OrderedDict[tuple[str, str], Generator] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, model: str) -> Generator:
+        """The generator of a catalog name or of a library entry's folder.
+
+        Raises InputError if it can't be loaded, as when a library entry was deleted meanwhile.
+        """
+        key = (model, catalog.generator_digest(model))
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = catalog.load_generator(model, self._device)
+                while len(self._kept) > MAX_GENERATORS:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+
+class Service:
+    """What the tabs of one app share."""
+
+    def __init__(self) -> None:
+        self.device, self.why = choose_device()
+        self.stops = Stops()
+        self.generators = Generators(self.device)
+
+
+def choose_device() -> tuple[str, str]:
+    """The device that jobs run on, and why, in words for the status line."""
+    if torch.cuda.is_available():
+        return "cuda", f"a CUDA GPU was found, {torch.cuda.get_device_name()}"
+    return "cpu", f"no CUDA GPU was found; {torch.get_num_threads()} threads"
+
+
+def find_entry(name: str) -> library.Entry:
+    """The library entry in the folder called `name`; a path is no name, so nothing outside the library is read.
+
+    Raises InputError if there is none.
+    """
+    for entry in library.list_entries():
+        if entry.path.name == name:
+            return entry
+    if not name:
+        raise InputError("Choose an adapted model first; the list fills as soon as a run has ended in the tab Adapt.")
+    raise InputError(f"The library has no entry “{name}”: it was deleted, or is damaged. Choose another one.")
+
+
+def refusal(error: InputError) -> gr.Error:
+    """The error for whoever called: one plain sentence that stays until it is closed."""
+    return gr.Error(escape(str(error), quote=False), title="Not possible", duration=None, print_exception=False)

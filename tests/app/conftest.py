@@ -1,0 +1,83 @@
+"""The real app on the real models, once for all its tests: a server, clients and a headless Chromium."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from gradio_client import Client
+from visitor import Visitor
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="package")
+def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the running app; its library and Gradio's files lie in a temporary folder."""
+    folder = tmp_path_factory.mktemp("app")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPL_HOME", str(folder / "home"))
+        patch.setenv("GRADIO_TEMP_DIR", str(folder / "gradio"))
+        patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+        import app
+
+        _, url, _ = app.demo.launch(prevent_thread_lock=True, quiet=True, **app.LAUNCH)
+        yield url
+        app.demo.close()
+
+
+@pytest.fixture
+def connect(app_url: str) -> Iterator[Callable[[], Client]]:
+    """Makes clients; each is a session of its own."""
+    clients = []
+
+    def make() -> Client:
+        clients.append(Client(app_url, verbose=False))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture(scope="package")
+def client(app_url: str) -> Iterator[Client]:
+    """One client for all tests that need no session of their own."""
+    client = Client(app_url, verbose=False)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Any]:
+    """A headless Chromium. Without one the tests are skipped, but not where CI promises one."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        message = f"no browser on the PATH (looked for {', '.join(BROWSERS)})"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser: Any, app_url: str) -> Iterator[Callable[..., Visitor]]:
+    """Opens the app as a new visitor, in a window of the given size and colour scheme."""
+    contexts = []
+
+    def enter(width: int = 1440, height: int = 900, scheme: str = "light") -> Visitor:
+        size = {"width": width, "height": height}
+        contexts.append(browser.new_context(viewport=size, color_scheme=scheme, accept_downloads=True))
+        return Visitor(contexts[-1], app_url)
+
+    yield enter
+    for context in contexts:
+        context.close()

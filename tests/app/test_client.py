@@ -1,0 +1,161 @@
+"""The app by its API: what it offers, what it does, what it refuses."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from PIL import Image, ImageChops
+from visitor import PATIENCE
+
+from ipl_core.media import read_settings
+
+FEW = {"mapper_steps": 3, "steps": 4, "batch": 2}
+MANY = {"mapper_steps": 2, "steps": 5000, "batch": 2}
+
+API = {
+    "/adapt": (
+        "target source method preset mapper_steps steps lambda_domain batch learning_rate seed layers model critic",
+        ["dict(str, Any)"],
+    ),
+    "/stop": ("", ["bool"]),
+    "/library": ("", ["list[dict(str, Any)]"]),
+    "/sample": ("entry seeds psi", ["filepath", "filepath"]),
+}
+
+
+def test_the_api_is_as_published(client: Client) -> None:
+    found = {}
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    for name, endpoint in endpoints.items():
+        parameters = " ".join(parameter["parameter_name"] for parameter in endpoint["parameters"])
+        found[name] = (parameters, [value["python_type"]["type"] for value in endpoint["returns"]])
+        assert len(endpoint["description"]) > 40, f"{name} says nothing about itself"
+    assert found == API
+
+
+def test_adapt_reports_its_steps_and_keeps_the_result(client: Client) -> None:
+    job = client.submit("pencil sketch", **FEW, seed=1, api_name="/adapt")
+    *steps, last = list(job)
+    assert steps, "no step was reported"
+    assert steps[0]["stage"] == "prompts"
+    assert steps[0]["total"] == FEW["mapper_steps"]
+    assert {"contrastive", "domain"} <= set(steps[0]["losses"])
+    assert all(step["remaining"] >= 0 for step in steps)
+    assert last["stage"] == "done"
+    assert last["stopped"] is None
+    assert last["entry"] in [row["name"] for row in client.predict(api_name="/library")]
+
+
+@pytest.mark.parametrize("method", ["nada", "shared"])
+def test_every_method_runs(client: Client, method: str) -> None:
+    assert client.predict("pencil sketch", method=method, **FEW, api_name="/adapt")["entry"]
+
+
+def test_a_run_that_exists_is_given_at_once(client: Client) -> None:
+    first = client.predict("pencil sketch", **FEW, seed=2, api_name="/adapt")
+    again = list(client.submit("pencil sketch", **FEW, seed=2, api_name="/adapt"))
+    assert again == [first]
+
+
+def test_sample_gives_pairs_with_their_settings(client: Client) -> None:
+    entry = client.predict("pencil sketch", **FEW, seed=3, api_name="/adapt")["entry"]
+    sheet, archive = client.predict(entry, "0-3, 9", 0.5, api_name="/sample")
+    assert read_settings(sheet)["seeds"] == [0, 1, 2, 3, 9]
+    with zipfile.ZipFile(archive) as files:
+        assert json.loads(files.read("settings.json"))["psi"] == 0.5
+        names = {name for name in files.namelist() if name.endswith(".png")}
+        assert names == {f"seed-{seed:04d}-{side}.png" for seed in (0, 1, 2, 3, 9) for side in ("source", "adapted")}
+        among_others = Image.open(io.BytesIO(files.read("seed-0009-source.png"))).convert("RGB")
+    _, archive = client.predict(entry, "9", 0.5, api_name="/sample")
+    with zipfile.ZipFile(archive) as files:
+        alone = Image.open(io.BytesIO(files.read("seed-0009-source.png"))).convert("RGB")
+    # Another batch size may round the last bit of a sum the other way.
+    most = max(highest for _, highest in ImageChops.difference(alone, among_others).getextrema())
+    assert most <= 2, "a seed gave another person in another batch"
+
+
+def test_stop_keeps_what_was_reached(client: Client) -> None:
+    job = client.submit("pencil sketch", **MANY, seed=4, api_name="/adapt")
+    for step in job:
+        if step["stage"] == "generator":
+            break
+    assert client.predict(api_name="/stop") is True
+    last = job.result(timeout=PATIENCE)
+    assert last["stopped"] == "asked"
+    sheet, _ = client.predict(last["entry"], "0", api_name="/sample")
+    assert Image.open(sheet).size[0] > 0
+
+
+def test_two_visitors_do_not_meet(connect: Callable[[], Client]) -> None:
+    one, other = connect(), connect()
+    long = one.submit("pencil sketch", **MANY, seed=5, api_name="/adapt")
+    next(iter(long))
+    short = other.submit("pencil sketch", **FEW, seed=6, api_name="/adapt")
+    assert other.predict(api_name="/stop") is False, "a visitor who waits stopped another's run"
+    assert not long.done()
+    assert one.predict(api_name="/stop") is True
+    assert long.result(timeout=PATIENCE)["stopped"] == "asked"
+    assert short.result(timeout=PATIENCE)["stopped"] is None
+
+
+def test_a_visitor_who_leaves_frees_the_queue(connect: Callable[[], Client]) -> None:
+    one, other = connect(), connect()
+    long = one.submit("pencil sketch", **MANY, seed=7, api_name="/adapt")
+    next(iter(long))
+    long.cancel()
+    one.close()
+    assert other.submit("pencil sketch", **FEW, seed=8, api_name="/adapt").result(timeout=PATIENCE)["entry"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"target": ""}, "blank"),
+        ({"target": "   "}, "blank"),
+        ({"target": "photo"}, "nothing to adapt"),
+        ({"target": "pencil " * 60}, "characters"),
+        ({"target": "pencil sketch " * 18}, "tokens"),
+        ({"target": "pencil sketch", "steps": 0}, "Steps"),
+        ({"target": "pencil sketch", "steps": 1e9}, "Steps"),
+        ({"target": "pencil sketch", "steps": "many"}, "Steps"),
+        ({"target": "pencil sketch", "batch": 100_000}, "Batch"),
+        ({"target": "pencil sketch", "lambda_domain": -1}, "λ"),
+        ({"target": "pencil sketch", "seed": -1}, "Seed"),
+        ({"target": "pencil sketch", "method": "magic"}, "Method"),
+        ({"target": "pencil sketch", "layers": "none"}, "Layers"),
+        ({"target": "pencil sketch", "model": "/etc/passwd"}, "no model"),
+        ({"target": "pencil sketch", "critic": "/etc"}, "critic"),
+    ],
+)
+def test_bad_input_gets_a_sentence(client: Client, request_: dict, words: str) -> None:
+    with pytest.raises(AppError) as refused:
+        client.predict(**request_, api_name="/adapt")
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"entry": ""}, "Choose"),
+        ({"entry": "../../etc"}, "no entry"),
+        ({"entry": "nothing-here"}, "no entry"),
+        ({"entry": "nothing-here", "seeds": "one"}, "Seeds"),
+        ({"entry": "nothing-here", "seeds": "0-5000"}, "64"),
+        ({"entry": "nothing-here", "psi": 7}, "Truncation"),
+    ],
+)
+def test_bad_sample_requests_get_a_sentence(client: Client, request_: dict, words: str) -> None:
+    with pytest.raises(AppError, match=words):
+        client.predict(**request_, api_name="/sample")
+
+
+def test_unknown_words_are_named(client: Client) -> None:
+    with pytest.raises(AppError, match="quixotic"):
+        client.predict("quixotic sketch", api_name="/adapt")

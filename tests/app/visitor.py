@@ -1,0 +1,63 @@
+"""A person at the app, for the browser tests."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+SCREENSHOTS = Path(__file__).resolve().parents[2] / ".ci" / "screenshots"
+PATIENCE = 120  # seconds to wait for what a free machine shows in a few
+
+
+class Visitor:
+    """A person at the app: does what a person does, and waits for what a person would wait for."""
+
+    def __init__(self, context: Any, url: str) -> None:
+        self.page = context.new_page()
+        self.page.set_default_timeout(1000 * PATIENCE)
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(url)
+        self.page.locator(".people img").first.wait_for()
+
+    @property
+    def start(self) -> Any:
+        """The button Adapt, whatever it says now."""
+        return self.page.get_by_role("button", name=re.compile("^Adapt"))
+
+    @property
+    def halt(self) -> Any:
+        """The button Stop, whatever it says now."""
+        return self.page.get_by_role("button", name=re.compile("^Stop"))
+
+    @property
+    def target(self) -> Any:
+        return self.page.get_by_label("What should the people become?")
+
+    def field(self, label: str) -> Any:
+        """A field of the advanced settings, which are opened if need be."""
+        field = self.page.get_by_label(re.compile(rf"^\s*{re.escape(label)}"))  # hints and complaints follow
+        if not field.is_visible():
+            self.page.get_by_role("button", name="Advanced settings").click()
+            field.wait_for()
+        return field
+
+    def ask(self, target: str, stage_1: int = 4, stage_2: int = 6, seed: int = 0) -> None:
+        """Fills in a request and presses Adapt."""
+        self.field("Steps of stage 1").fill(str(stage_1))
+        self.field("Steps of stage 2").fill(str(stage_2))
+        self.field("Seed").fill(str(seed))
+        self.target.fill(target)
+        self.start.click()
+
+    def sees(self, words: str, seconds: float = PATIENCE) -> None:
+        """Waits until `words` can be read on the page."""
+        self.page.get_by_text(words).filter(visible=True).first.wait_for(timeout=1000 * seconds)
+
+    def photograph(self, name: str) -> None:
+        """Keeps a picture of the whole page for people to look at."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
