@@ -207,4 +207,4 @@ def _adversarial(
 def _write(generator: Generator, out: Path, recipe: GeneratorRecipe, random: torch.Generator) -> None:
     fixed = torch.Generator().manual_seed(recipe.seed + 2)
     generator.estimate_w_avg(fixed)
-    save_generator(generator, out, {"seed": str(recipe.seed)})
+    save_generator(generator, out, {"seed": str(recipe.seed)}, torch.float16)
