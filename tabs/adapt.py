@@ -68,7 +68,7 @@ class AdaptTab:
         self._target = gr.Textbox(
             label="What should the people become?", placeholder="pencil sketch", max_lines=1, autofocus=True
         )
-        prompts = example_prompts(models[model].critic, self._service.device)
+        prompts = example_prompts(models[model], self._service.device)
         self._chips = gr.Dataset(
             components=[gr.Textbox(render=False)],
             samples=[[words] for words in prompts],
@@ -445,10 +445,10 @@ def terms(row: Mapping[str, Any]) -> dict[str, float]:
 # --- what the page says by itself -------------------------------------------------------------------------------
 
 
-def example_prompts(critic: str, device: str) -> list[str]:
-    """Domains that the critic was taught, as a visitor may type them; none if its weights are missing."""
+def example_prompts(model: catalog.GeneratorEntry, device: str) -> list[str]:
+    """Domains that the model's critic was taught, as a visitor may type them; none if its weights are missing."""
     try:
-        return list(catalog.load_critic(critic, device).domains)
+        return [words for words in catalog.load_critic(model.critic, device).domains if words != model.source]
     except InputError as error:
         log.warning("No example prompts: %s", error)
         return []

@@ -212,6 +212,7 @@ def test_examples_and_presets_fill_the_form(visit: Visit) -> None:
     visitor = visit()
     visitor.page.get_by_role("button", name="pencil sketch", exact=True).click()
     expect(visitor.target).to_have_value("pencil sketch")
+    assert visitor.page.get_by_role("button", name="photo", exact=True).count() == 0, "the source is no target"
     steps = visitor.field("Steps of stage 2")
     visitor.field("Preset").click()
     visitor.page.get_by_role("option", name="As released").click()
