@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import torch
 from PIL import Image
 
 from ipl_core import AdaptConfig, Snapshot, adapt, catalog, library
-from ipl_core.__main__ import COMMANDS, INTERRUPTED, main
+from ipl_core.__main__ import COMMANDS, INTERRUPTED, _ProgressBar, main
 
 TINY = ["--mapper-steps", "2", "--mapper-batch", "2", "--steps", "2", "--batch", "2"]
 pytestmark = pytest.mark.usefixtures("studio")
@@ -132,7 +133,7 @@ def test_interrupt_keeps_what_was_reached(
             if (snapshot.phase, snapshot.step) == ("generator", 2):
                 signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(sys.modules["ipl_core.adapt"], "adapt", interrupted)
+    monkeypatch.setattr("ipl_core.runs.adapt", interrupted)
     request = ["adapt", "werewolf", "--method", "nada", "--steps", "9", "--batch", "1"]
     assert main([*request, "--out", str(tmp_path / "out")]) == INTERRUPTED
     assert "after 2 of 9 steps" in capsys.readouterr().out
@@ -162,11 +163,17 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
     assert ended.value.code == 2
 
 
-def test_progress_bar_passes_snapshots_on() -> None:
-    from ipl_core.__main__ import _shown
-
-    steps = [Snapshot(1, 1, "prompts", {"total": 1.0}), Snapshot(1, 1, "generator"), Snapshot(1, 1, "done")]
-    assert list(_shown(iter(steps))) == steps
+def test_a_terminal_shows_a_bar_a_stage_and_a_file_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [Snapshot(1, 1, "prompts", {"total": 1.25}), Snapshot(1, 1, "generator"), Snapshot(1, 1, "done")]
+    for terminal in (True, False):
+        screen = io.StringIO()
+        screen.isatty = lambda shown=terminal: shown
+        monkeypatch.setattr(sys, "stderr", screen)
+        with _ProgressBar() as bar:
+            for step in steps:
+                bar.show(step)
+        assert ("stage 1, prompts" in screen.getvalue()) == terminal
+        assert ("stage 2, generator" in screen.getvalue()) == terminal
 
 
 def test_as_a_program() -> None:
