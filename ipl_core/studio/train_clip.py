@@ -1,14 +1,18 @@
 """Trains the studio's CLIP: a critic that follows words and is hard to fool.
 
-Four terms, all in every step once the warm-up is over:
+What every step holds once the warm-up is over:
 1. contrast: images against captions, with the truth known, so that every fitting caption counts as right;
-2. robustness: the images are first moved by one L2 gradient step that makes (1) worse (fast adversarial
-   training, Wong et al. 2020), and changed by nuisances that mean nothing;
+2. robustness: half of the images are first moved by one L2 gradient step that makes (1) worse (fast adversarial
+   training, Wong et al. 2020), and all are changed by nuisances that mean nothing;
 3. pairs: for one person as photo and in a domain, the image direction must be the text direction;
-4. fooling pictures: generators are adapted against the critic as it trains, and what they draw on the way is
-   called a broken picture. Without this, adaptation finds tiny patterns that please the critic. What the same
-   generator draws when it is shown the domain (supervised, so surely right) is called the domain, or else
-   softness alone would give a fooling picture away.
+4. blends: some pictures are on their way from the photo to the domain, and are called the domain in the
+   measure in which they are (mixup, Zhang et al. 2018). Between the two the critic then rises steadily, and its
+   slope is what adaptation follows;
+5. fooling pictures: generators are adapted against the critic as it trains, and what they draw on the way is
+   called a broken picture, and must not lie along the text direction that it was adapted to. Without this,
+   adaptation finds tiny patterns that please the critic. What the same generator draws when it is shown the
+   domain (supervised, so surely right) is called the domain, or else softness alone would give a fooling
+   picture away.
 """
 
 from __future__ import annotations
@@ -50,6 +54,9 @@ MODEL: dict[str, Any] = {
 MEAN = STD = (0.5, 0.5, 0.5)
 #: Longest logit scale: beyond it the contrast only sharpens what is already told apart.
 MAX_SCALE = 30.0
+#: Cosine that a fooling picture may still have with the direction it was adapted to: it did begin with a step
+#: that the critic itself proposed, and a slope of nothing would leave adaptation nowhere to go.
+LURE_LIMIT = 0.2
 
 
 @dataclass(frozen=True)
@@ -60,17 +67,20 @@ class ClipRecipe:
     held_out: int = 100
     warm_steps: int = 200
     robust_steps: int = 1_300
-    fooling_steps: int = 750
-    people_a_step: int = 20
+    fooling_steps: int = 3_000
+    people_a_step: int = 12
     domains_a_person: int = 4
     learning_rate: float = 1e-3
     radius: float = 3.0
     pair_weight: float = 0.7
+    lure_weight: float = 0.5
+    blended: float = 0.35  # share of the pictures in a domain that are blends with their photo
     fooled: int = 16
-    drawn: int = 16
+    drawn: int = 12
     supervised_people: int = 128
     supervised_steps: int = 70
-    keep_after: int = 8
+    keep_after: int = 12
+    adaptations_a_step: int = 3
     adaptation_batch: int = 6
     adaptation_steps: int = 120
     seed: int = 1
@@ -78,25 +88,63 @@ class ClipRecipe:
     save_every: int = 50
 
 
-class Batch:
-    """Pictures with what is true of them, and a caption each."""
+class Rows:
+    """Pictures as they are gathered for a batch: each with its domain and labels, and what it is blended with."""
 
-    def __init__(self, pictures: torch.Tensor, domains: torch.Tensor, traits: torch.Tensor, rng: random.Random) -> None:
-        captions = [caption(int(d), t, rng) for d, t in zip(domains, traits)]
-        self.pictures, self.domains, self.traits = pictures, domains, traits
+    def __init__(self) -> None:
+        self.pictures: list[torch.Tensor] = []
+        self.domains: list[int] = []
+        self.traits: list[torch.Tensor] = []
+        self.share: list[float] = []  # how much of the domain is in it
+        self.rest: list[int] = []  # the domain of the remainder
+
+    def add(
+        self, picture: torch.Tensor, domain: int, traits: torch.Tensor, share: float = 1.0, rest: int | None = None
+    ) -> int:
+        """Append one picture (3, R, R); gives its row."""
+        self.pictures.append(picture)
+        self.domains.append(domain)
+        self.traits.append(traits)
+        self.share.append(share)
+        self.rest.append(domain if rest is None else rest)
+        return len(self.pictures) - 1
+
+
+class Batch:
+    """Pictures with how far each caption is true of them, 0–1, and a caption each.
+
+    pairs (P, 2): rows of one person as photo and in a domain. lures (L, 2): rows of a photo and of what fooled
+    the critic with it; lured (L,): the domains that it was adapted to.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        pictures: torch.Tensor,
+        pairs: list[tuple[int, int]],
+        lures: list[tuple[int, int, int]],
+        rng: random.Random,
+    ) -> None:
+        captions = [caption(d, t, rng) for d, t in zip(rows.domains, rows.traits)]
+        self.pictures, self.domains, traits = pictures, torch.tensor(rows.domains), torch.stack(rows.traits)
+        self.pairs = torch.tensor(pairs).view(-1, 2)
+        self.lures, self.lured = torch.tensor(lures).view(-1, 3).split([2, 1], 1)
+        self.lured = self.lured[:, 0]
         self.texts = [c.text for c in captions]
-        self.truth = truth(domains, traits, torch.stack([c.claims for c in captions])).to(pictures.device)
+        claims, share = torch.stack([c.claims for c in captions]), torch.tensor(rows.share)[:, None]
+        rest = truth(torch.tensor(rows.rest), traits, claims)
+        self.truth = (share * truth(self.domains, traits, claims) + (1 - share) * rest).to(pictures.device)
 
 
 def contrast(image: torch.Tensor, text: torch.Tensor, true: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Symmetric cross-entropy with every true caption as a target, in equal shares.
+    """Symmetric cross-entropy with every true caption as a target, in the measure in which it is true.
 
-    image (B, D), text (N, D) unit; true bool (B, N) with at least one True a row and a column → scalar.
+    image (B, D), text (N, D) unit; true (B, N) in [0, 1]; rows and columns in which nothing is true don't count
+    → scalar.
     """
     logits = scale * image @ text.T
-    share = true.float()
-    rows = -(share / share.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1).mean()
-    columns = -(share / share.sum(0, keepdim=True) * logits.log_softmax(0)).sum(0).mean()
+    rows = -(true / true.sum(1, keepdim=True).clamp_min(1e-6) * logits.log_softmax(1)).sum(1).mean()
+    columns = -(true / true.sum(0, keepdim=True).clamp_min(1e-6) * logits.log_softmax(0)).sum(0).mean()
     return (rows + columns) / 2
 
 
@@ -139,41 +187,79 @@ def build_model(seed: int, model: dict[str, Any] = MODEL) -> Towers:
 
 
 def attack(towers: Towers, batch: Batch, text: torch.Tensor, radius: float, random_: torch.Generator) -> torch.Tensor:
-    """The pictures after one L2 gradient step that worsens the contrast, of a length drawn from 0 to `radius` each.
+    """The pictures, a random half of them after one L2 gradient step that worsens the contrast.
 
-    Lengths are drawn because a critic that only ever saw the full attack reads clean pictures badly.
+    The step's length is drawn from 0 to `radius`: a critic that only ever saw full attacks reads clean pictures
+    badly.
     """
-    pictures = batch.pictures.detach().requires_grad_(True)
-    loss = contrast(towers.images(pictures), text.detach(), batch.truth, towers.scale().detach())
+    chosen = torch.randperm(len(batch.pictures), generator=random_)[: len(batch.pictures) // 2].to(text.device)
+    pictures = batch.pictures[chosen].requires_grad_(True)
+    loss = contrast(towers.images(pictures), text.detach(), batch.truth[chosen], towers.scale().detach())
     (slope,) = torch.autograd.grad(loss, pictures)
     step = slope / slope.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None, None]
     length = radius * torch.rand(len(step), 1, 1, 1, generator=random_).to(step.device)
-    return (pictures + length * step).detach().clamp(-1, 1)
+    return batch.pictures.index_copy(0, chosen, (pictures + length * step).detach().clamp(-1, 1))
 
 
-def pair_loss(
-    towers: Towers, image: torch.Tensor, text_pairs: tuple[torch.Tensor, torch.Tensor], pairs: torch.Tensor
-) -> torch.Tensor:
-    """mean(1 − cos(E_I(domain) − E_I(photo), E_T(domain words) − E_T(photo words))) over pairs (P, 2) of rows."""
-    moved = image_direction(image[pairs[:, 0]], image[pairs[:, 1]])
-    said = text_direction(*text_pairs)
-    return (1 - (moved * said).sum(-1)).mean()
+def agreement(image: torch.Tensor, rows: torch.Tensor, texts: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """cos(E_I(domain) − E_I(photo), E_T(domain words) − E_T(photo words)) of pairs (P, 2) of rows → (P,)."""
+    moved = image_direction(image[rows[:, 0]], image[rows[:, 1]])
+    return (moved * text_direction(*texts)).sum(-1)
+
+
+class Memory:
+    """What fooled the critic so far: pictures, the photos they came from, the domains and the people.
+
+    Bounded, and forgetting at random, so that old tricks are remembered. Part of the checkpoint.
+    """
+
+    def __init__(self, size: int = 2048) -> None:
+        self.size = size
+        self.kept: list[tuple[torch.Tensor, torch.Tensor, int, int]] = []
+
+    def add(
+        self, after: torch.Tensor, before: torch.Tensor, domain: int, people: torch.Tensor, rng: random.Random
+    ) -> None:
+        """Keep pictures (B, 3, R, R) in [−1, 1] and the photos before them, of people (B,)."""
+        after, before = (((x.detach().clamp(-1, 1) + 1) * 127.5).round().byte().cpu() for x in (after, before))
+        self.kept.extend((a, b, domain, int(p)) for a, b, p in zip(after, before, people))
+        if len(self.kept) > self.size:
+            rng.shuffle(self.kept)
+            del self.kept[self.size :]
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Tensors only; empty while nothing is kept."""
+        if not self.kept:
+            return {}
+        after, before, domains, people = zip(*self.kept)
+        return {
+            "after": torch.stack(after),
+            "before": torch.stack(before),
+            "domains": torch.tensor(domains),
+            "people": torch.tensor(people),
+        }
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Take back what state_dict gave."""
+        self.kept = (
+            list(zip(state["after"], state["before"], state["domains"].tolist(), state["people"].tolist()))
+            if state
+            else []
+        )
 
 
 class FoolingPictures:
-    """Generators in the middle of being adapted against the critic that is being trained, and what they drew.
+    """Generators in the middle of being adapted against the critic that is being trained.
 
-    One generator a target domain takes turns; each is taken back to the source after `steps` of its steps, so
-    that early and late attempts are both among the negatives.
+    One generator a target domain takes turns; each is taken back to the source after a number of steps drawn for
+    it, so that early and late attempts are both in the memory. An interrupted training begins the attempts anew.
     """
 
     def __init__(
-        self, source: Generator, w: torch.Tensor, traits: torch.Tensor, recipe: ClipRecipe, size: int = 2048
+        self, source: Generator, w: torch.Tensor, traits: torch.Tensor, recipe: ClipRecipe, memory: Memory
     ) -> None:
-        self.source, self.w, self.traits, self.recipe = source, w, traits, recipe
+        self.source, self.w, self.traits, self.recipe, self.memory = source, w, traits, recipe, memory
         self.attempts: dict[int, tuple[Generator, torch.optim.Adam, int, int]] = {}
-        self.pictures: list[torch.Tensor] = []
-        self.size = size
 
     def adapt_one(self, towers: Towers, random_: torch.Generator, rng: random.Random) -> float:
         """One adaptation step towards one domain; gives its directional loss."""
@@ -184,24 +270,15 @@ class FoolingPictures:
             before = self.source.synthesis(self.w[index])
             said = self._directions(d, index, towers, rng)
         after = generator.synthesis(self.w[index])
-        views = after
-        if rng.random() < 0.3:
-            # Some users' attempts see nuisances too; the same ones must not become a way out.
-            seed = rng.randrange(2**31)
-            before, views = (nuisance(x, torch.Generator().manual_seed(seed), 0.7) for x in (before, after))
         with torch.no_grad():
             anchor = towers.images(before)
-        loss = (1 - (image_direction(anchor, towers.images(views)) * said).sum(-1)).mean()
+        loss = (1 - (image_direction(anchor, towers.images(after)) * said).sum(-1)).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         towers.model.zero_grad(set_to_none=True)
         if done > self.recipe.keep_after:
-            kept = ((after.detach().clamp(-1, 1) + 1) * 127.5).round().byte().cpu()
-            self.pictures.extend(kept.unbind(0))
-            if len(self.pictures) > self.size:  # forget at random, so that old tricks are remembered
-                rng.shuffle(self.pictures)
-                del self.pictures[self.size :]
+            self.memory.add(after, before, d, index, rng)
         self.attempts[d] = (generator, optimiser, done + 1, life)
         if done + 1 >= life:
             del self.attempts[d]
@@ -223,10 +300,6 @@ class FoolingPictures:
         optimiser = torch.optim.Adam(generator.synthesis.parameters(), lr=rate, betas=(0.0, 0.99))
         return generator, optimiser, 0, rng.randrange(self.recipe.adaptation_steps // 3, self.recipe.adaptation_steps)
 
-    def draw(self, count: int, rng: random.Random) -> torch.Tensor:
-        """`count` kept pictures, (count, 3, R, R) in [−1, 1]; fewer while there are fewer."""
-        return to_float(torch.stack(rng.sample(self.pictures, min(count, len(self.pictures)))))
-
 
 class Trainer:
     """Everything a step needs, in one place."""
@@ -246,7 +319,9 @@ class Trainer:
             [{"params": decayed, "weight_decay": 0.05}, {"params": plain + embedding, "weight_decay": 0.0}],
             lr=recipe.learning_rate,
             betas=(0.9, 0.98),
+            fused=True,
         )
+        self.memory = Memory()
         self.fooling: FoolingPictures | None = None
         self.drawn: torch.Tensor | None = None
 
@@ -259,60 +334,64 @@ class Trainer:
         self.drawn = supervised_pictures(
             source, z, self.pictures, self.work, self.recipe.supervised_people, self.recipe.supervised_steps
         )
-        self.fooling = FoolingPictures(source, w, self.traits, self.recipe)
+        self.fooling = FoolingPictures(source, w, self.traits, self.recipe, self.memory)
 
-    def batch(self) -> tuple[Batch, torch.Tensor]:
-        """Pictures of one step and the pairs (photo row, domain row) among them."""
-        r = self.recipe
-        people = torch.randint(r.held_out, r.people, (r.people_a_step,), generator=self.random)
-        pictures, domains, traits, pairs = [], [], [], []
-        for person in people:
-            others = self.rng.sample(range(1, len(DOMAINS)), r.domains_a_person - 1)
-            first = len(pictures)
-            for k, d in enumerate([0, *others]):
-                pictures.append(self.pictures[d, person])
-                domains.append(d)
-                traits.append(self.traits[person])
-                if k:
-                    pairs.append((first, first + k))
-        stack = nuisance(to_float(torch.stack(pictures)), self.random)
+    def batch(self) -> Batch:
+        """The pictures of one step, nuisances included."""
+        r, rows, pairs, lures = self.recipe, Rows(), [], []
+        for person in torch.randint(r.held_out, r.people, (r.people_a_step,), generator=self.random).tolist():
+            traits, photo = self.traits[person], to_float(self.pictures[0, person])
+            first = rows.add(photo, 0, traits)
+            for d in self.rng.sample(range(1, len(DOMAINS)), r.domains_a_person - 1):
+                share = self.rng.uniform(0.3, 1) if self.rng.random() < r.blended else 1.0
+                picture = share * to_float(self.pictures[d, person]) + (1 - share) * photo
+                pairs.append((first, rows.add(picture, d, traits, share, rest=0)))
+        rendered = len(rows.pictures)
         if self.drawn is not None:
             kept = self.drawn.shape[1]
-            drawn = []
-            for owner in torch.randint(kept, (r.drawn // 2,), generator=self.random):
+            for owner in torch.randint(kept, (r.drawn // 2,), generator=self.random).tolist():
                 # As photo and in a domain, so that pairs in the generator's hand count too.
-                pairs.append((len(stack) + len(drawn), len(stack) + len(drawn) + 1))
-                for d in (0, self.rng.randrange(1, len(DOMAINS))):
-                    drawn.append(self.drawn[d, owner])
-                    domains.append(d)
-                    traits.append(self.traits[len(self.traits) - kept + owner])
-            stack = torch.cat([stack, nuisance(to_float(torch.stack(drawn)), self.random, 0.6)])
-        if self.fooling is not None and self.fooling.pictures:
-            fooled = nuisance(self.fooling.draw(r.fooled, self.rng), self.random, 0.6)
-            stack = torch.cat([stack, fooled])
-            domains += [BROKEN_INDEX] * len(fooled)
-            traits += [torch.full((len(TRAITS),), -2)] * len(fooled)
-        return Batch(stack.to(self.device), torch.tensor(domains), torch.stack(traits), self.rng), torch.tensor(pairs)
+                traits, d = self.traits[len(self.traits) - kept + owner], self.rng.randrange(1, len(DOMAINS))
+                first = rows.add(to_float(self.drawn[0, owner]), 0, traits)
+                pairs.append((first, rows.add(to_float(self.drawn[d, owner]), d, traits)))
+        nothing = torch.full((len(TRAITS),), -2)
+        for after, before, d, person in self.rng.sample(self.memory.kept, min(r.fooled, len(self.memory.kept))):
+            if self.rng.random() < 0.3:
+                share = self.rng.uniform(0.2, 0.9)
+                picture = share * to_float(self.pictures[d, person]) + (1 - share) * to_float(after)
+                rows.add(picture, d, self.traits[person], share, rest=BROKEN_INDEX)
+            else:
+                first = rows.add(to_float(before), 0, self.traits[person])
+                lures.append((first, rows.add(to_float(after), BROKEN_INDEX, nothing), d))
+        stack = torch.stack(rows.pictures)
+        parts = [nuisance(stack[:rendered], self.random)]
+        if len(stack) > rendered:
+            parts.append(nuisance(stack[rendered:], self.random, 0.6))
+        return Batch(rows, torch.cat(parts).to(self.device), pairs, lures, self.rng)
 
     def step(self, robust: bool) -> dict[str, float]:
         """One optimiser step; gives its losses."""
-        batch, pairs = self.batch()
+        batch = self.batch()
         # Pair words: one frame around all domains' words, so that only the domain differs.
         frame = self.rng.choice(("{}", "a {}", "a photo of a {}", "a picture of a {}", "a portrait, {}"))
         said = [frame.format(d.name if self.rng.random() < 0.4 else self.rng.choice(d.wordings)) for d in DOMAINS]
         texts = self.towers.texts(batch.texts + said)
         own, words = texts[: len(batch.texts)], texts[len(batch.texts) :]
-        sources, targets = words[:1], words[batch.domains[pairs[:, 1]]]
         pictures = attack(self.towers, batch, own, self.recipe.radius, self.random) if robust else batch.pictures
         image = self.towers.images(pictures)
         loss_contrast = contrast(image, own, batch.truth, self.towers.scale())
-        loss_pairs = pair_loss(self.towers, image, (sources, targets), pairs)
+        loss_pairs = (1 - agreement(image, batch.pairs, (words[:1], words[batch.domains[batch.pairs[:, 1]]]))).mean()
         loss = loss_contrast + self.recipe.pair_weight * loss_pairs
+        lured = 0.0
+        if len(batch.lures):
+            lure = agreement(image, batch.lures, (words[:1], words[batch.lured]))
+            loss = loss + self.recipe.lure_weight * F.relu(lure - LURE_LIMIT).mean()
+            lured = float(lure.detach().mean())
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.towers.model.parameters(), 1.0)
         self.optimiser.step()
-        return {"contrast": float(loss_contrast.detach()), "pairs": float(loss_pairs.detach())}
+        return {"contrast": float(loss_contrast.detach()), "pairs": float(loss_pairs.detach()), "lured": lured}
 
     @torch.no_grad()
     def zero_shot(self) -> float:
@@ -333,7 +412,13 @@ def train_clip(recipe: ClipRecipe, work: Path, generator_file: Path, out: Path, 
     """
     trainer = Trainer(recipe, work, generator_file, device)
     checkpoint = Checkpoint(
-        work / "clip.pt", {"model": trainer.towers.model, "optimiser": trainer.optimiser, "random": trainer.random}
+        work / "clip.pt",
+        {
+            "model": trainer.towers.model,
+            "optimiser": trainer.optimiser,
+            "random": trainer.random,
+            "memory": trainer.memory,
+        },
     )
     figures = FigureLog(work / "clip.csv")
     total = recipe.warm_steps + recipe.robust_steps + recipe.fooling_steps
@@ -348,7 +433,10 @@ def train_clip(recipe: ClipRecipe, work: Path, generator_file: Path, out: Path, 
         if step > recipe.warm_steps + recipe.robust_steps:
             if trainer.fooling is None:
                 trainer.start_fooling()
-            fooled = [trainer.fooling.adapt_one(trainer.towers, trainer.random, trainer.rng) for _ in range(2)]
+            fooled = [
+                trainer.fooling.adapt_one(trainer.towers, trainer.random, trainer.rng)
+                for _ in range(recipe.adaptations_a_step)
+            ]
         losses = trainer.step(robust=step > recipe.warm_steps)
         if step % 10 == 0:
             row = {**losses, "directional": sum(fooled) / max(1, len(fooled))}
