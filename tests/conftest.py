@@ -103,6 +103,23 @@ def tiny_pretrained(tmp_path_factory: pytest.TempPathFactory, critic_folder: Pat
     return folder
 
 
+@pytest.fixture(scope="session")
+def judged_pretrained(tiny_pretrained: Path) -> Path:
+    """`tiny_pretrained` with a judge of random weights beside the generator; the same folder."""
+    from ipl_core.studio.judge import Judge, save_judge
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        judge = Judge()
+    save_judge(judge.eval(), tiny_pretrained / "tiny-judge.safetensors", {})
+    path = tiny_pretrained / "registry.json"
+    registry = json.loads(path.read_text(encoding="utf-8"))
+    registry["generators"]["studio"]["judge"] = "studio"
+    registry["judges"] = {"studio": {"file": "tiny-judge.safetensors"}}
+    path.write_text(json.dumps(registry), encoding="utf-8")
+    return tiny_pretrained
+
+
 @pytest.fixture
 def studio(tiny_pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Points the catalog at the tiny models and the library at an empty folder of its own, which it gives."""

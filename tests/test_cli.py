@@ -62,6 +62,31 @@ def test_a_run_that_exists_is_not_made_again(
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+@pytest.mark.usefixtures("judged_pretrained")
+def test_evaluate_measures_each_method_and_writes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "scores"
+    request = ["evaluate", "werewolf", "--methods", "nada,ipl", "--seeds", "0", "--samples", "4", "--out", str(out)]
+    assert main(request) == 0
+    said = capsys.readouterr().out
+    assert "1/2 werewolf, nada, seed 0: judge" in said
+    assert "2/2 werewolf, ipl, seed 0: judge" in said
+    header, *rows = (out / "scores.csv").read_text().splitlines()
+    assert header.startswith("target,method,seed,judge,diversity")
+    assert [row.split(",")[:3] for row in rows] == [["werewolf", "nada", "0"], ["werewolf", "ipl", "0"]]
+    assert (out / "scores.md").read_text().count("| werewolf |") == 2
+
+
+@pytest.mark.usefixtures("judged_pretrained")
+def test_critic_report_has_a_line_a_domain(capsys: pytest.CaptureFixture[str]) -> None:
+    from ipl_core.studio.__main__ import main as studio_main
+
+    assert studio_main(["critic-report", "--smoke", "--threads", "1"]) == 0
+    *_, line, last = capsys.readouterr().out.splitlines()
+    assert line.startswith("pencil sketch")
+    assert len(line.split()) == 2 + 6
+    assert last.startswith("within 0.1")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -78,6 +103,9 @@ def test_a_run_that_exists_is_not_made_again(
         (["adapt", "werewolf", "--batch", "1000"], "not 1000"),
         (["adapt", "werewolf", "--device", "cuda:99"], "cuda:99"),
         (["adapt", "werewolf", "--model", "ffhq"], "no model “ffhq”"),
+        (["evaluate", "werewolf", "--samples", "1"], "from 2 to 5000, not 1"),
+        (["evaluate", "werewolf", "--methods", "ipl,gan"], "one of nada, shared, ipl"),
+        (["evaluate", "submarine"], "submarine"),
         (["adapt", "werewolf", "--layers", "fine"], "no fine layers"),
         (["sample", "studio", "--seeds", "5-1"], "backwards"),
         (["sample", "studio", "--psi", "3"], "from 0 to 1.5, not 3"),

@@ -68,7 +68,10 @@ def score(entry: Entry, samples: int = 200, psi: float = 0.7) -> Score:
 
 
 def compare(configs: Sequence[AdaptConfig], samples: int = 200, psi: float = 0.7) -> Iterator[Score]:
-    """A Score for every configuration, as each is done."""
+    """A Score for every configuration, as each is done. InputError, before any run, for what can't be judged."""
+    for config in configs:
+        judge_of(config.model)
+        domain_number(config.target)
     for config in configs:
         yield score(finished_run(config), samples, psi)
 
