@@ -14,6 +14,7 @@ import torch
 
 from ipl_core.checkpoints import save_generator
 from ipl_core.clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE, Critic, load_critic
+from ipl_core.studio.judge import Judge, save_judge
 from ipl_core.stylegan2 import Generator, GeneratorConfig
 
 TINY_CLIP = {
@@ -83,8 +84,12 @@ def rng() -> torch.Generator:
 
 @pytest.fixture(scope="session")
 def tiny_pretrained(tmp_path_factory: pytest.TempPathFactory, critic_folder: Path) -> Path:
-    """A folder as `pretrained/` is: a registry with a tiny generator and a tiny critic, both called "studio"."""
+    """A folder as `pretrained/` is: tiny generator and critic and a judge of random weights, all called "studio"."""
     folder = tmp_path_factory.mktemp("pretrained")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        judge = Judge()
+    save_judge(judge.eval(), folder / "judge.safetensors", {})
     generator = Generator(TINY_GENERATOR, generator=torch.Generator().manual_seed(0))
     save_generator(generator, folder / "tiny-generator.safetensors")
     registry = {
@@ -92,32 +97,17 @@ def tiny_pretrained(tmp_path_factory: pytest.TempPathFactory, critic_folder: Pat
             "studio": {
                 "file": "tiny-generator.safetensors",
                 "critic": "studio",
+                "judge": "studio",
                 "source": "photo",
                 "licence": "made by tests",
                 "sha256": hashlib.sha256((folder / "tiny-generator.safetensors").read_bytes()).hexdigest(),
             }
         },
         "critics": {"studio": {"dir": str(critic_folder)}},
+        "judges": {"studio": {"file": "judge.safetensors"}},
     }
     (folder / "registry.json").write_text(json.dumps(registry), encoding="utf-8")
     return folder
-
-
-@pytest.fixture(scope="session")
-def judged_pretrained(tiny_pretrained: Path) -> Path:
-    """`tiny_pretrained` with a judge of random weights beside the generator; the same folder."""
-    from ipl_core.studio.judge import Judge, save_judge
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        judge = Judge()
-    save_judge(judge.eval(), tiny_pretrained / "tiny-judge.safetensors", {})
-    path = tiny_pretrained / "registry.json"
-    registry = json.loads(path.read_text(encoding="utf-8"))
-    registry["generators"]["studio"]["judge"] = "studio"
-    registry["judges"] = {"studio": {"file": "tiny-judge.safetensors"}}
-    path.write_text(json.dumps(registry), encoding="utf-8")
-    return tiny_pretrained
 
 
 @pytest.fixture

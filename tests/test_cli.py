@@ -62,7 +62,6 @@ def test_a_run_that_exists_is_not_made_again(
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-@pytest.mark.usefixtures("judged_pretrained")
 def test_evaluate_measures_each_method_and_writes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "scores"
     request = ["evaluate", "werewolf", "--methods", "nada,ipl", "--seeds", "0", "--samples", "4", "--out", str(out)]
@@ -76,7 +75,6 @@ def test_evaluate_measures_each_method_and_writes_a_table(tmp_path: Path, capsys
     assert (out / "scores.md").read_text().count("| werewolf |") == 2
 
 
-@pytest.mark.usefixtures("judged_pretrained")
 def test_critic_report_has_a_line_a_domain(capsys: pytest.CaptureFixture[str]) -> None:
     from ipl_core.studio.__main__ import main as studio_main
 
