@@ -278,7 +278,8 @@ class Critic:
         named = ", ".join(repr(_shorten(word)) for word in unknown[:8])
         return (
             f"The critic “{self.name}” was never taught {named} (in the {field} “{_shorten(text)}”). "
-            f"It knows: {listed}. For any other words use OpenAI's CLIP, which is downloaded once: --critic ViT-B-32."
+            f"It knows: {listed}. For any other words choose the critic ViT-B-32, OpenAI's CLIP, which is downloaded "
+            "once (on the command line --critic ViT-B-32)."
         )
 
 
