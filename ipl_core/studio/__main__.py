@@ -66,7 +66,7 @@ def _judge(options: argparse.Namespace) -> None:
 
 
 def _critic_report(options: argparse.Namespace) -> None:
-    from .critic_report import critic_report
+    from ..metrics.critic_report import critic_report
 
     for line in critic_report(smoke=options.smoke):
         sys.stdout.write(line + "\n")

@@ -17,13 +17,13 @@ from ..config import AdaptConfig
 from ..directions import image_direction
 from ..library import load_adapted
 from ..losses import directional_loss
-from ..metrics.judge_score import judge_score
-from ..metrics.table import FIRST_SAMPLE_SEED
 from ..prompts import ManualPrompts, templates
 from ..runs import finished_run
 from ..sampling import draw
-from .attributes import random_people
-from .domains import DOMAINS, TARGETS, render_domain
+from ..studio.attributes import random_people
+from ..studio.domains import DOMAINS, TARGETS, render_domain
+from .judge_score import judge_score
+from .table import FIRST_SAMPLE_SEED
 
 _MODEL = "studio"
 
