@@ -4,15 +4,16 @@ What every step holds once the warm-up is over:
 1. contrast: images against captions, with the truth known, so that every fitting caption counts as right;
 2. robustness: half of the images are first moved by one L2 gradient step that makes (1) worse (fast adversarial
    training, Wong et al. 2020), and all are changed by nuisances that mean nothing;
-3. pairs: for one person as photo and in a domain, the image direction must be the text direction;
+3. pairs: for one person as photo and in a domain, the image direction must be the text direction. What the
+   generator draws when it is shown the domain (supervised, so surely right) counts too, or else softness alone
+   would give its pictures away;
 4. blends: some pictures are on their way from the photo to the domain, and are called the domain in the
    measure in which they are (mixup, Zhang et al. 2018). Between the two the critic then rises steadily, and its
    slope is what adaptation follows;
-5. fooling pictures: generators are adapted against the critic as it trains, and what they draw on the way is
-   called a broken picture, and must not lie along the text direction that it was adapted to. Without this,
-   adaptation finds tiny patterns that please the critic. What the same generator draws when it is shown the
-   domain (supervised, so surely right) is called the domain, or else softness alone would give a fooling
-   picture away.
+5. fooling pictures: generators are adapted against the critic as it trains. How near a picture on their way has
+   come to the truth is known, so its direction must agree with the words as far as it has, and no further; the
+   part that is neither photo nor domain is called a broken picture. Without this, adaptation finds tiny patterns
+   that please the critic.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from ..directions import image_direction, text_direction
 from ..stylegan2 import Generator
 from .attributes import people_from_unit
 from .augment import nuisance
-from .captions import BROKEN_INDEX, TRAITS, adjectives, caption, known_words, labels, truth
+from .captions import BROKEN_INDEX, adjectives, caption, known_words, labels, truth
 from .data import latents_of_people, people_in_domains, to_float
 from .domains import DOMAINS, TARGETS
 from .supervised import supervised_pictures
@@ -54,9 +55,10 @@ MODEL: dict[str, Any] = {
 MEAN = STD = (0.5, 0.5, 0.5)
 #: Longest logit scale: beyond it the contrast only sharpens what is already told apart.
 MAX_SCALE = 30.0
-#: Cosine that a fooling picture may still have with the direction it was adapted to: it did begin with a step
-#: that the critic itself proposed, and a slope of nothing would leave adaptation nowhere to go.
-LURE_LIMIT = 0.2
+#: Cosine with the text direction of a picture that has only just set out on the right way.
+FIRST_AGREEMENT = 0.4
+#: Change against the photo, in units of the true one, from which a picture is broken rather than still a photo.
+BROKEN_FROM = 0.4
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,10 @@ class ClipRecipe:
     learning_rate: float = 1e-3
     radius: float = 3.0
     pair_weight: float = 0.7
-    lure_weight: float = 0.5
     blended: float = 0.35  # share of the pictures in a domain that are blends with their photo
-    fooled: int = 16
+    fooled: int = 20
     drawn: int = 12
-    supervised_people: int = 128
+    supervised_people: int = 384
     supervised_steps: int = 70
     keep_after: int = 12
     adaptations_a_step: int = 3
@@ -97,40 +98,39 @@ class Rows:
         self.traits: list[torch.Tensor] = []
         self.share: list[float] = []  # how much of the domain is in it
         self.rest: list[int] = []  # the domain of the remainder
+        self.pairs: list[tuple[int, int, float]] = []
+        self.true_pairs = 0  # how many of the first pairs are right, the others being a generator's attempts
 
-    def add(
-        self, picture: torch.Tensor, domain: int, traits: torch.Tensor, share: float = 1.0, rest: int | None = None
-    ) -> int:
+    def add(self, picture: torch.Tensor, domain: int, traits: torch.Tensor, share: float = 1.0, rest: int = 0) -> int:
         """Append one picture (3, R, R); gives its row."""
         self.pictures.append(picture)
         self.domains.append(domain)
         self.traits.append(traits)
         self.share.append(share)
-        self.rest.append(domain if rest is None else rest)
+        self.rest.append(rest)
         return len(self.pictures) - 1
+
+    def pair(self, photo: int, other: int, progress: float) -> None:
+        """Rows of one person as photo and on the way to a domain, `progress` of the way done."""
+        self.pairs.append((photo, other, progress))
 
 
 class Batch:
     """Pictures with how far each caption is true of them, 0–1, and a caption each.
 
-    pairs (P, 2): rows of one person as photo and in a domain. lures (L, 2): rows of a photo and of what fooled
-    the critic with it; lured (L,): the domains that it was adapted to.
+    pairs (P, 2): rows of one person as photo and on the way to a domain. wanted (P,): the cosine that the image
+    direction of each pair should have with the text direction. true_pairs: how many of the first pairs are right.
     """
 
-    def __init__(
-        self,
-        rows: Rows,
-        pictures: torch.Tensor,
-        pairs: list[tuple[int, int]],
-        lures: list[tuple[int, int, int]],
-        rng: random.Random,
-    ) -> None:
-        captions = [caption(d, t, rng) for d, t in zip(rows.domains, rows.traits)]
-        self.pictures, self.domains, traits = pictures, torch.tensor(rows.domains), torch.stack(rows.traits)
-        self.pairs = torch.tensor(pairs).view(-1, 2)
-        self.lures, self.lured = torch.tensor(lures).view(-1, 3).split([2, 1], 1)
-        self.lured = self.lured[:, 0]
+    def __init__(self, rows: Rows, pictures: torch.Tensor, rng: random.Random) -> None:
+        captions = [
+            caption(d if rng.random() < share else rest, traits, rng)
+            for d, rest, share, traits in zip(rows.domains, rows.rest, rows.share, rows.traits)
+        ]
         self.texts = [c.text for c in captions]
+        self.pictures, self.domains, traits = pictures, torch.tensor(rows.domains), torch.stack(rows.traits)
+        self.pairs, self.true_pairs = torch.tensor([pair[:2] for pair in rows.pairs]), rows.true_pairs
+        self.wanted = wanted_agreement(torch.tensor([pair[2] for pair in rows.pairs])).to(pictures.device)
         claims, share = torch.stack([c.claims for c in captions]), torch.tensor(rows.share)[:, None]
         rest = truth(torch.tensor(rows.rest), traits, claims)
         self.truth = (share * truth(self.domains, traits, claims) + (1 - share) * rest).to(pictures.device)
@@ -207,22 +207,45 @@ def agreement(image: torch.Tensor, rows: torch.Tensor, texts: tuple[torch.Tensor
     return (moved * text_direction(*texts)).sum(-1)
 
 
+def progress(before: torch.Tensor, after: torch.Tensor, true: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """How far pictures have come from photo to truth, all (B, 3, R, R).
+
+    Gives 1 − |after − true| / |before − true|, (B,), 1 at the truth, 0 no nearer than the photo, negative for
+    farther; and |after − before| / |before − true|, (B,). Distances are L1 over four scales, so that neither
+    grain nor large areas alone decide.
+    """
+
+    def distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        scales = [F.avg_pool2d(a - b, k).abs().mean((1, 2, 3)) for k in (1, 2, 4, 8)]
+        return torch.stack(scales).mean(0)
+
+    way = distance(before, true).clamp_min(1e-6)
+    return 1 - distance(after, true) / way, distance(after, before) / way
+
+
+def wanted_agreement(progress: torch.Tensor) -> torch.Tensor:
+    """Cosine that the image direction should have with the text direction after that much `progress` (B,).
+
+    It must keep rising up to the domain itself: a direction that half the way already satisfies would leave
+    adaptation there. Pictures that moved away from the truth get less than those that have just set out.
+    """
+    return FIRST_AGREEMENT + torch.where(progress > 0, (1 - FIRST_AGREEMENT) * progress, progress).clamp(min=-0.6)
+
+
 class Memory:
-    """What fooled the critic so far: pictures, the photos they came from, the domains and the people.
+    """What generators drew on their way so far: pictures, their domains and the people.
 
     Bounded, and forgetting at random, so that old tricks are remembered. Part of the checkpoint.
     """
 
     def __init__(self, size: int = 2048) -> None:
         self.size = size
-        self.kept: list[tuple[torch.Tensor, torch.Tensor, int, int]] = []
+        self.kept: list[tuple[torch.Tensor, int, int]] = []
 
-    def add(
-        self, after: torch.Tensor, before: torch.Tensor, domain: int, people: torch.Tensor, rng: random.Random
-    ) -> None:
-        """Keep pictures (B, 3, R, R) in [−1, 1] and the photos before them, of people (B,)."""
-        after, before = (((x.detach().clamp(-1, 1) + 1) * 127.5).round().byte().cpu() for x in (after, before))
-        self.kept.extend((a, b, domain, int(p)) for a, b, p in zip(after, before, people))
+    def add(self, pictures: torch.Tensor, domain: int, people: torch.Tensor, rng: random.Random) -> None:
+        """Keep pictures (B, 3, R, R) in [−1, 1] of people (B,), numbered among the supervised ones."""
+        pictures = ((pictures.detach().clamp(-1, 1) + 1) * 127.5).round().byte().cpu()
+        self.kept.extend((picture, domain, int(person)) for picture, person in zip(pictures, people))
         if len(self.kept) > self.size:
             rng.shuffle(self.kept)
             del self.kept[self.size :]
@@ -231,21 +254,12 @@ class Memory:
         """Tensors only; empty while nothing is kept."""
         if not self.kept:
             return {}
-        after, before, domains, people = zip(*self.kept)
-        return {
-            "after": torch.stack(after),
-            "before": torch.stack(before),
-            "domains": torch.tensor(domains),
-            "people": torch.tensor(people),
-        }
+        pictures, domains, people = zip(*self.kept)
+        return {"pictures": torch.stack(pictures), "domains": torch.tensor(domains), "people": torch.tensor(people)}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Take back what state_dict gave."""
-        self.kept = (
-            list(zip(state["after"], state["before"], state["domains"].tolist(), state["people"].tolist()))
-            if state
-            else []
-        )
+        self.kept = list(zip(state["pictures"], state["domains"].tolist(), state["people"].tolist())) if state else []
 
 
 class FoolingPictures:
@@ -278,7 +292,7 @@ class FoolingPictures:
         optimiser.step()
         towers.model.zero_grad(set_to_none=True)
         if done > self.recipe.keep_after:
-            self.memory.add(after, before, d, index, rng)
+            self.memory.add(after, d, index, rng)
         self.attempts[d] = (generator, optimiser, done + 1, life)
         if done + 1 >= life:
             del self.attempts[d]
@@ -334,40 +348,48 @@ class Trainer:
         self.drawn = supervised_pictures(
             source, z, self.pictures, self.work, self.recipe.supervised_people, self.recipe.supervised_steps
         )
-        self.fooling = FoolingPictures(source, w, self.traits, self.recipe, self.memory)
+        kept = self.drawn.shape[1]
+        self.fooling = FoolingPictures(source, w[-kept:], self.traits[-kept:], self.recipe, self.memory)
 
     def batch(self) -> Batch:
         """The pictures of one step, nuisances included."""
-        r, rows, pairs, lures = self.recipe, Rows(), [], []
+        r, rows = self.recipe, Rows()
         for person in torch.randint(r.held_out, r.people, (r.people_a_step,), generator=self.random).tolist():
             traits, photo = self.traits[person], to_float(self.pictures[0, person])
             first = rows.add(photo, 0, traits)
             for d in self.rng.sample(range(1, len(DOMAINS)), r.domains_a_person - 1):
-                share = self.rng.uniform(0.3, 1) if self.rng.random() < r.blended else 1.0
+                share = self.rng.uniform(0.1, 1) if self.rng.random() < r.blended else 1.0
                 picture = share * to_float(self.pictures[d, person]) + (1 - share) * photo
-                pairs.append((first, rows.add(picture, d, traits, share, rest=0)))
-        rendered = len(rows.pictures)
+                rows.pair(first, rows.add(picture, d, traits, share), share)
+        rendered, rows.true_pairs = len(rows.pictures), len(rows.pairs)
         if self.drawn is not None:
             kept = self.drawn.shape[1]
             for owner in torch.randint(kept, (r.drawn // 2,), generator=self.random).tolist():
-                # As photo and in a domain, so that pairs in the generator's hand count too.
                 traits, d = self.traits[len(self.traits) - kept + owner], self.rng.randrange(1, len(DOMAINS))
                 first = rows.add(to_float(self.drawn[0, owner]), 0, traits)
-                pairs.append((first, rows.add(to_float(self.drawn[d, owner]), d, traits)))
-        nothing = torch.full((len(TRAITS),), -2)
-        for after, before, d, person in self.rng.sample(self.memory.kept, min(r.fooled, len(self.memory.kept))):
-            if self.rng.random() < 0.3:
-                share = self.rng.uniform(0.2, 0.9)
-                picture = share * to_float(self.pictures[d, person]) + (1 - share) * to_float(after)
-                rows.add(picture, d, self.traits[person], share, rest=BROKEN_INDEX)
-            else:
-                first = rows.add(to_float(before), 0, self.traits[person])
-                lures.append((first, rows.add(to_float(after), BROKEN_INDEX, nothing), d))
+                rows.pair(first, rows.add(to_float(self.drawn[d, owner]), d, traits), 1.0)
+            rows.true_pairs = len(rows.pairs)
+            self._add_fooling(rows)
         stack = torch.stack(rows.pictures)
         parts = [nuisance(stack[:rendered], self.random)]
         if len(stack) > rendered:
             parts.append(nuisance(stack[rendered:], self.random, 0.6))
-        return Batch(rows, torch.cat(parts).to(self.device), pairs, lures, self.rng)
+        return Batch(rows, torch.cat(parts).to(self.device), self.rng)
+
+    def _add_fooling(self, rows: Rows) -> None:
+        """Pictures from the memory beside the photos that they began as."""
+        chosen = self.rng.sample(self.memory.kept, min(self.recipe.fooled, len(self.memory.kept)))
+        if not chosen:
+            return
+        pictures, domains, owners = zip(*chosen)
+        before, after = to_float(self.drawn[0, list(owners)]), to_float(torch.stack(pictures))
+        done, moved = progress(before, after, to_float(self.drawn[list(domains), list(owners)]))
+        for i, (d, owner) in enumerate(zip(domains, owners)):
+            traits = self.traits[len(self.traits) - self.drawn.shape[1] + owner]
+            share = min(1.0, max(0.0, float(done[i])))
+            first = rows.add(before[i], 0, traits)
+            rest = BROKEN_INDEX if moved[i] > BROKEN_FROM else 0
+            rows.pair(first, rows.add(after[i], d, traits, share, rest), float(done[i]))
 
     def step(self, robust: bool) -> dict[str, float]:
         """One optimiser step; gives its losses."""
@@ -380,18 +402,20 @@ class Trainer:
         pictures = attack(self.towers, batch, own, self.recipe.radius, self.random) if robust else batch.pictures
         image = self.towers.images(pictures)
         loss_contrast = contrast(image, own, batch.truth, self.towers.scale())
-        loss_pairs = (1 - agreement(image, batch.pairs, (words[:1], words[batch.domains[batch.pairs[:, 1]]]))).mean()
+        agreed = agreement(image, batch.pairs, (words[:1], words[batch.domains[batch.pairs[:, 1]]]))
+        off = (batch.wanted - agreed).abs()
+        loss_pairs = off[: batch.true_pairs].mean()
         loss = loss_contrast + self.recipe.pair_weight * loss_pairs
-        lured = 0.0
-        if len(batch.lures):
-            lure = agreement(image, batch.lures, (words[:1], words[batch.lured]))
-            loss = loss + self.recipe.lure_weight * F.relu(lure - LURE_LIMIT).mean()
-            lured = float(lure.detach().mean())
+        figures = {"contrast": loss_contrast, "pairs": loss_pairs}
+        if len(off) > batch.true_pairs:
+            fooled = slice(batch.true_pairs, None)
+            loss = loss + self.recipe.pair_weight * off[fooled].mean()
+            figures |= {"fooled": off[fooled].mean(), "wanted": batch.wanted[fooled].mean()}
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.towers.model.parameters(), 1.0)
         self.optimiser.step()
-        return {"contrast": float(loss_contrast.detach()), "pairs": float(loss_pairs.detach()), "lured": lured}
+        return {name: float(value.detach()) for name, value in figures.items()}
 
     @torch.no_grad()
     def zero_shot(self) -> float:
@@ -439,7 +463,7 @@ def train_clip(recipe: ClipRecipe, work: Path, generator_file: Path, out: Path, 
             ]
         losses = trainer.step(robust=step > recipe.warm_steps)
         if step % 10 == 0:
-            row = {**losses, "directional": sum(fooled) / max(1, len(fooled))}
+            row = {"fooled": 0.0, "wanted": 0.0, **losses, "directional": sum(fooled) / max(1, len(fooled))}
             figures.write(step=step, **row)
             log.info(
                 "clip %d of %d: %s, %.0f s",

@@ -41,8 +41,8 @@ class GeneratorRecipe:
     adversarial_steps: int = 6_000
     batch: int = 16
     learning_rate: float = 2.5e-3
-    adversarial_rate: float = 5e-4
-    adversarial_weight: float = 0.1  # its gradient is then about as long as that of the regression term
+    adversarial_rate: float = 1e-3
+    adversarial_weight: float = 0.3  # its gradient is then some three times as long as the regression term's
     r1_gamma: float = 1.0
     r1_interval: int = 8
     ema: float = 0.998
@@ -166,6 +166,7 @@ def _adversarial(
         },
     )
     begun, done = time.monotonic(), checkpoint.resume()
+    draw.param_groups[0]["lr"] = recipe.adversarial_rate
     for step in range(done + 1, recipe.adversarial_steps + 1):
         index = torch.randint(len(z), (recipe.batch,), generator=random)
         true = to_float(pictures[index]).to(z.device)

@@ -33,7 +33,7 @@ class JudgeRecipe:
     steps: int = 1_500
     batch: int = 64
     drawn: int = 12
-    supervised_people: int = 128
+    supervised_people: int = 384
     supervised_steps: int = 70
     learning_rate: float = 2e-3
     seed: int = 7
