@@ -69,7 +69,7 @@ class ClipRecipe:
     held_out: int = 100
     warm_steps: int = 200
     robust_steps: int = 1_300
-    fooling_steps: int = 3_000
+    fooling_steps: int = 2_200
     people_a_step: int = 12
     domains_a_person: int = 4
     learning_rate: float = 1e-3

@@ -38,7 +38,7 @@ class GeneratorRecipe:
     photos: int = 24_000  # renders to learn from
     coarse_steps: int = 9_000  # of the regression steps, at half the resolution and twice the speed
     regression_steps: int = 13_000
-    adversarial_steps: int = 6_000
+    adversarial_steps: int = 3_000
     batch: int = 16
     learning_rate: float = 2.5e-3
     adversarial_rate: float = 1e-3

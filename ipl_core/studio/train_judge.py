@@ -30,7 +30,7 @@ class JudgeRecipe:
 
     people: int = 1_500
     held_out: int = 100
-    steps: int = 1_500
+    steps: int = 3_000
     batch: int = 64
     drawn: int = 12
     supervised_people: int = 384
