@@ -87,9 +87,8 @@ def test_losses_are_zero_or_small_for_what_is_right():
 
 @pytest.mark.parametrize("change", [nuisance, roughen])
 def test_augmentations_keep_shape_range_and_the_scene(change):
-    pictures = (
-        torch.nn.functional.interpolate(torch.rand(6, 3, 8, 8), size=(64, 64), mode="bicubic").clamp(0, 1) * 2 - 1
-    )
+    coarse = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(2))
+    pictures = torch.nn.functional.interpolate(coarse, size=(64, 64), mode="bicubic").clamp(0, 1) * 2 - 1
     changed = change(pictures, torch.Generator().manual_seed(0))
     assert changed.shape == pictures.shape
     assert torch.isfinite(changed).all()
