@@ -116,7 +116,7 @@ def _foreign(path: Path) -> tuple[GeneratorConfig, dict[str, Tensor]]:
 def _no_generator(root: Any) -> str:
     """Why a file that could be read holds nothing for us."""
     if not isinstance(root, Mapping):
-        return f"it holds no generator (only a {type(root).__name__})"
+        return f"it holds no generator, only something of the type {type(root).__name__}"
     names = [str(name) for name in root]
     if not names:
         return "it holds no generator (nothing at all)"

@@ -170,12 +170,12 @@ def _read_zip(file: BinaryIO, size: int) -> Any:
         members = {entry.filename.partition("/")[2]: entry for entry in archive.infolist()}
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise Unreadable(f"it is a zip archive, but damaged or cut short ({error})") from error
+    if "constants.pkl" in members or any(name.startswith("code/") for name in members):
+        raise Unreadable("it is a TorchScript program; give the checkpoint that it was made from")
     # PyTorch stores without compression. Anything else could unpack to more than fits into memory.
     packed = any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in members.values())
     if packed or sum(entry.file_size for entry in members.values()) > size:
         raise Unreadable("it is a zip archive of another program: PyTorch's are not compressed")
-    if "constants.pkl" in members or any(name.startswith("code/") for name in members):
-        raise Unreadable("it is a TorchScript program; give the checkpoint that it was made from")
     if "data.pkl" not in members:
         raise Unreadable("it is a zip archive, but not one of PyTorch's (data.pkl is missing)")
 
