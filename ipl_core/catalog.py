@@ -163,6 +163,24 @@ def is_here(entry: GeneratorEntry | CriticEntry) -> bool:
     return (entry.file if isinstance(entry, GeneratorEntry) else entry.folder).exists()
 
 
+def where(entry: GeneratorEntry | CriticEntry) -> str:
+    """Where a model's weights are, in a few words: "embedded", "here", "133 MB to fetch"."""
+    if entry.offer is None:
+        return "embedded"
+    if is_here(entry):
+        return "here"
+    return f"{size_words(entry.size)} to fetch" if entry.sources else f"to be had by hand, from {entry.page}"
+
+
+def size_words(size: int | None) -> str:
+    """Bytes as a person reads them: "133 MB"."""
+    if size is None:
+        return "size unknown"
+    if size < 1_000_000:
+        return f"{size / 1000:.0f} kB"
+    return f"{size / 1_000_000:.0f} MB" if size < 1_000_000_000 else f"{size / 1_000_000_000:.1f} GB"
+
+
 def find_generator(model: str, progress: Progress | None = None) -> Path:
     """The file, or the folder of an adapted domain, that `model` (a name or a path) stands for.
 

@@ -50,6 +50,10 @@ class NotFetched(Exception):
     """Why a file could not be had from one place, in a few words."""
 
 
+class Stopped(Exception):
+    """Raised by a progress callback to end a transfer; what has come is kept for the next one."""
+
+
 def offline() -> bool:
     """Whether huggingface_hub is told to stay off the network."""
     from huggingface_hub import constants
@@ -69,7 +73,8 @@ def fetch(source: HubFile, sha256: str | None = None, progress: Progress | None 
     """The file in the cache, after fetching and checking it if it isn't there.
 
     sha256: what its bytes must hash to; None takes what the hub says, where it says so (for all large files).
-    Raises NotFetched: no network, offline mode, not there, no permission, a wrong hash, a full disk.
+    Raises NotFetched: no network, offline mode, not there, no permission, a wrong hash, a full disk; and Stopped where
+    `progress` does.
     """
     from huggingface_hub import hf_hub_download
 
@@ -209,7 +214,7 @@ def _reasons() -> Iterator[None]:
     disable_progress_bars(bars)
     try:
         yield
-    except NotFetched:
+    except (NotFetched, Stopped):
         raise
     except EntryNotFoundError as error:
         raise NotFetched("the repository has no such file (404)") from error

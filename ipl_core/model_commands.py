@@ -160,7 +160,7 @@ def _list(options: argparse.Namespace) -> int:
     ):
         print(heading)
         for entry in entries.values():
-            facts = [entry.title, f"{getattr(entry, edge)} px" if getattr(entry, edge) else "", _where(entry)]
+            facts = [entry.title, f"{getattr(entry, edge)} px" if getattr(entry, edge) else "", catalog.where(entry)]
             if getattr(entry, "memory", None):
                 facts.append(f"adapting takes about {entry.memory} GB of memory")
             if getattr(entry, "source", ""):
@@ -168,16 +168,6 @@ def _list(options: argparse.Namespace) -> int:
             print(f"  {entry.name:<18} {', '.join(filter(None, facts))}")
             print(f"  {'':<18} {entry.licence}")
     return 0
-
-
-def _where(entry: object) -> str:
-    from . import catalog
-
-    if entry.offer is None:
-        return "embedded"
-    if catalog.is_here(entry):
-        return "here"
-    return f"{size_words(entry.size)} to fetch" if entry.sources else f"to be had by hand, from {entry.page}"
 
 
 def _fetch(options: argparse.Namespace) -> int:
@@ -223,14 +213,14 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _remove(options: argparse.Namespace) -> int:
-    from . import fetching
+    from . import catalog, fetching
 
     entries = _entries(options.names)
     for entry in entries:
         if entry.offer is None:
             raise InputError(f"The model “{entry.name}” is embedded, part of this program; it is not removed.")
     for entry in entries:
-        print(f"{entry.name}: {size_words(fetching.remove(entry.offer))} freed")
+        print(f"{entry.name}: {catalog.size_words(fetching.remove(entry.offer))} freed")
     return 0
 
 
@@ -245,15 +235,6 @@ def _entries(names: list[str]) -> list:
                 f"There is no model “{name}” in the list: use one of {', '.join(dict.fromkeys(e.name for e in known))}."
             )
     return [entry for name in dict.fromkeys(names) for entry in known if entry.name == name]
-
-
-def size_words(size: int | None) -> str:
-    """Bytes as a person reads them: "133 MB"."""
-    if size is None:
-        return "size unknown"
-    if size < 1_000_000:
-        return f"{size / 1000:.0f} kB"
-    return f"{size / 1_000_000:.0f} MB" if size < 1_000_000_000 else f"{size / 1_000_000_000:.1f} GB"
 
 
 ACTIONS = {

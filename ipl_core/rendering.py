@@ -49,7 +49,8 @@ def read_latents(path: str | os.PathLike[str], space: str, config: GeneratorConf
         )
     if array.dtype.kind not in "fiu":
         raise InputError(f"Latents are real numbers, but those of {file} have the type {array.dtype}.")
-    latents = torch.from_numpy(np.array(array, dtype=np.float32))
+    with np.errstate(over="ignore"):  # what is too large is said below
+        latents = torch.from_numpy(np.array(array, dtype=np.float32))
     if not torch.isfinite(latents).all():
         raise InputError(f"The latents of {file} hold numbers that are not finite (or too large for float32).")
     return latents

@@ -112,7 +112,6 @@ def test_critic_report_has_a_line_a_domain(capsys: pytest.CaptureFixture[str]) -
         (["sample", "nowhere"], "no model “nowhere”"),
         (["sample", "studio", "--device", "toaster"], "no device called “toaster”"),
         (["convert", "studio"], "as .safetensors or .pt"),
-        (["convert", "nowhere", "--out", "a.pt"], "no model “nowhere”"),
     ],
 )
 def test_bad_input_ends_with_one_sentence_and_status_2(
