@@ -162,7 +162,7 @@ def _list(options: argparse.Namespace) -> int:
         for entry in entries.values():
             facts = [entry.title, f"{getattr(entry, edge)} px" if getattr(entry, edge) else "", catalog.where(entry)]
             if getattr(entry, "memory", None):
-                facts.append(f"adapting takes about {entry.memory} GB of memory")
+                facts.append(f"adapting is expected to take {entry.memory} GB of memory")
             if getattr(entry, "source", ""):
                 facts.append(f"draws: {entry.source}")
             print(f"  {entry.name:<18} {', '.join(filter(None, facts))}")
