@@ -228,16 +228,15 @@ def _reasons() -> Iterator[None]:
         if status in (401, 403):
             raise NotFetched(f"access was refused ({status}; sign in with `hf auth login`)") from error
         raise NotFetched(f"the hub answered {status}") from error
-    except OSError as error:
-        if error.errno is not None and (error.filename is not None or error.errno == errno.ENOSPC):
-            raise NotFetched(f"it can't be written: {error.strerror or error}") from error
-        raise NotFetched(f"the transfer broke off ({_first_line(error)}); it goes on where it stopped") from error
     except Exception as error:  # the network errors of the library's client, which changed with its versions
+        number = getattr(error, "errno", None)
+        if isinstance(error, OSError) and number and (error.filename is not None or number == errno.ENOSPC):
+            raise NotFetched(f"it can't be written: {error.strerror or error}") from error
         raise NotFetched(f"no connection, or it broke off ({_first_line(error)})") from error
     finally:
         enable_progress_bars(bars)
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= 160 else f"{line[:159]}…"
