@@ -16,8 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from . import model_commands
 from .config import CONTRASTIVE_FORMS, LAYER_GROUPS, METHODS, PRESETS, RESIDUALS, TEMPLATE_SETS, AdaptConfig
 from .errors import InputError
+from .model_commands import AUTO_DEVICE, chosen_device, number
 from .snapshot import Snapshot
 
 INTERRUPTED = 130  # what shells expect of a program that Ctrl-C has ended
@@ -39,26 +41,26 @@ class Command:
 def _adapt_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("target", help="the domain to adapt to, in words, such as “pencil sketch”")
-    add("--source", default="photo", help="the domain that the model shows now (%(default)s)")
+    add("--source", help="the domain that the model shows now; left out, what the list of models says, or photo")
     add("--method", default="ipl", help=f"one of {', '.join(METHODS)} (%(default)s)")
     add("--model", default="studio", help="name of a generator, path of its file, or an adapted domain's folder")
     add("--critic", help="name of a CLIP model or path of its folder; left out, the model's own")
-    add("--seed", type=_number, default=0, help="of all random numbers (%(default)s)")
-    add("--device", default="cpu", help="cpu, cuda, cuda:1 or mps (%(default)s)")
+    add("--seed", type=number, default=0, help="of all random numbers (%(default)s)")
+    add("--device", default="cpu", help=AUTO_DEVICE)
     add("--out", required=True, metavar="DIR", help="folder for the weights, pictures, settings and history")
     add("--preset", default="default", help=f"where all settings left open come from: {', '.join(PRESETS)}")
-    add("--lambda", dest="lambda_domain", type=_number, help="weight of the domain term in stage 1")
-    add("--steps", type=_number, help="steps of stage 2")
-    add("--batch", type=_number, help="images a step in stage 2")
-    add("--learning-rate", type=_number, help="Adam's rate in stage 2")
+    add("--lambda", dest="lambda_domain", type=number, help="weight of the domain term in stage 1")
+    add("--steps", type=number, help="steps of stage 2")
+    add("--batch", type=number, help="images a step in stage 2")
+    add("--learning-rate", type=number, help="Adam's rate in stage 2")
     add("--layers", help=f"which layers stage 2 trains: {', '.join(LAYER_GROUPS)}")
-    add("--layer-interval", type=_number, help="steps between two adaptive choices of layers")
-    add("--ema", type=_number, help="decay of the averaged weights")
+    add("--layer-interval", type=number, help="steps between two adaptive choices of layers")
+    add("--ema", type=number, help="decay of the averaged weights")
     add("--share-noise", action=argparse.BooleanOptionalAction, default=None, help="same noise within a pair")
     add("--around-context", action=argparse.BooleanOptionalAction, default=None, help="mapper gives offsets")
-    add("--mapper-steps", type=_number, help="steps of stage 1")
-    add("--mapper-batch", type=_number, help="images a step in stage 1")
-    add("--mapper-lr", type=_number, help="Adam's rate in stage 1")
+    add("--mapper-steps", type=number, help="steps of stage 1")
+    add("--mapper-batch", type=number, help="images a step in stage 1")
+    add("--mapper-lr", type=number, help="Adam's rate in stage 1")
     add("--context", default="a photo of a", help="the words that learned prompts start from (%(default)s)")
     add("--templates", help=f"manual templates: {', '.join(TEMPLATE_SETS)}")
     add("--contrastive", help=f"form of the contrastive loss: {', '.join(CONTRASTIVE_FORMS)}")
@@ -66,13 +68,20 @@ def _adapt_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _adapt(options: argparse.Namespace) -> int:
-    from . import library
+    from . import catalog, library
     from .runs import finished_run
 
+    if options.source is None:
+        known = catalog.generators().get(options.model)
+        options.source = known.source if known else "photo"
+    options.device = chosen_device(options.device)
     names = [field.name for field in fields(AdaptConfig) if hasattr(options, field.name)]
     config = AdaptConfig(**{name: getattr(options, name) for name in names})
     # Everything that can be refused is refused before the first step.
     library.check_writable(options.out)
+    with model_commands.Transfers() as transfers:
+        catalog.find_generator(config.model, transfers.show)
+        catalog.fetch_critic(config.critic or catalog.critic_of(config.model), transfers.show)
     if library.find(config) is not None:
         print("This run exists already.")
     with _stop_on_interrupt() as stop, _ProgressBar() as bar:
@@ -144,9 +153,9 @@ def _sample_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="DIR", help="folder that `adapt` wrote, or a generator's name or file")
     add("--seeds", default="0-15", help="which pictures, such as 0-15,20 (%(default)s)")
-    add("--psi", type=_number, default=0.7, help="truncation: 0 the mean face, 1 none (%(default)s)")
-    add("--columns", type=_number, help="pictures in a row; left out, as square as it can be")
-    add("--device", default="cpu", help="cpu, cuda, cuda:1 or mps (%(default)s)")
+    add("--psi", type=number, default=0.7, help="truncation: 0 the mean face, 1 none (%(default)s)")
+    add("--columns", type=number, help="pictures in a row; left out, as square as it can be")
+    add("--device", default="cpu", help=AUTO_DEVICE)
     add("--out", required=True, metavar="FILE.png", help="the picture to write")
 
 
@@ -166,7 +175,8 @@ def _sample(options: argparse.Namespace) -> int:
     if path.suffix.lower() != ".png" or path.is_dir():
         raise InputError(f"The picture is written as PNG: give --out a file that ends in .png, not {options.out}.")
     library.check_writable(path.parent)
-    generator = load_generator(options.model, options.device)
+    with model_commands.Transfers() as transfers:
+        generator = load_generator(options.model, chosen_device(options.device), transfers.show)
     images = draw(generator, seeds, options.psi)
     columns = None if options.columns is None else int(options.columns)
     note = {"generator": options.model, "seeds": list(seeds), "psi": options.psi}
@@ -184,8 +194,8 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     add("targets", nargs="*", help="domains of the portrait studio; none given, all of them")
     add("--methods", default="nada,shared,ipl", help="separated by commas (%(default)s)")
     add("--seeds", default="0-2", help="one run a seed (%(default)s)")
-    add("--samples", type=_number, default=200, help="fresh samples a run (%(default)s)")
-    add("--psi", type=_number, default=0.7, help="their truncation (%(default)s)")
+    add("--samples", type=number, default=200, help="fresh samples a run (%(default)s)")
+    add("--psi", type=number, default=0.7, help="their truncation (%(default)s)")
     add("--model", default="studio", help="name of the generator (%(default)s)")
     add("--preset", default="default", help=f"one of {', '.join(PRESETS)} (%(default)s)")
     add("--out", required=True, metavar="DIR", help="folder for scores.csv and scores.md")
@@ -227,19 +237,14 @@ COMMANDS: dict[str, Command] = {
     "adapt": Command("adapt a generator to a domain named in words", _adapt_options, _adapt),
     "evaluate": Command("compare methods on the portrait studio, measured by its judge", _evaluate_options, _evaluate),
     "sample": Command("draw pictures from an adapted generator", _sample_options, _sample),
+    "render": Command(
+        "draw an array of latents to an array of images", model_commands.render_options, model_commands.render
+    ),
+    "convert": Command("write a generator in another format", model_commands.convert_options, model_commands.convert),
+    "models": Command(
+        "list, fetch, verify and remove models of the hub", model_commands.models_options, model_commands.models
+    ),
 }
-
-
-def _number(text: str) -> float:
-    """A number as typed; whether it must be whole, and its range, is for the configuration to say."""
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
 
 
 class _Parser(argparse.ArgumentParser):

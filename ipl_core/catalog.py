@@ -1,7 +1,8 @@
 """Every model known: which file a name stands for, whether it is whole, what it may be used for.
 
-Names come from `registry.json` in the folder of embedded weights; a path of one's own works wherever a name does.
-The room knows nothing about training; the networks themselves are built by checkpoints.py and clip.py.
+Names come from `registry.json` in the folder of embedded weights, and from `hub_models.json` beside this file, whose
+models are fetched from the Hugging Face hub when they are first needed; a path of one's own works wherever a name
+does. The room knows nothing about training; the networks themselves are built by checkpoints.py and clip.py.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import fetching
 from .devices import usable_device
 from .errors import InputError
+from .fetching import Offer
+from .hub import HubFile, Progress
 
 if TYPE_CHECKING:
     from .clip import Critic
@@ -24,29 +29,63 @@ if TYPE_CHECKING:
     from .stylegan2 import Generator
 
 REGISTRY = "registry.json"
+HUB_MODELS = Path(__file__).resolve().parent / "hub_models.json"
 ADAPTED = "adapted.safetensors"  # what an adapted domain's weights are called, see library.py
 
 
 @dataclass(frozen=True)
 class GeneratorEntry:
-    """A generator of the registry: its file, the critic it is adapted with, what it draws, and its licence."""
+    """A generator that is known: where it is, the critic it is adapted with, what it draws, and its licence.
+
+    file: of an embedded one; None for one of the hub. sources: where the hub has it, in the order to try; page: where a
+    person can get it. title: its name in full. size: of the file in bytes, about; memory: that adapting it is expected
+    to take, in GB. None is what isn't known.
+    """
 
     name: str
-    file: Path
+    file: Path | None
     critic: str
     source: str
     licence: str
     sha256: str | None
+    title: str = ""
+    sources: tuple[HubFile, ...] = ()
+    page: str = ""
+    resolution: int | None = None
+    size: int | None = None
+    memory: float | None = None
+
+    @property
+    def offer(self) -> Offer | None:
+        """What is fetched for it; None for an embedded one."""
+        return None if self.file else Offer(self.name, self.sources, self.page, "--model /path/to/the/file")
 
 
 @dataclass(frozen=True)
 class CriticEntry:
-    """A critic of the registry: a folder that holds an open_clip configuration and its weights."""
+    """A critic that is known: a folder with an open_clip configuration and weights, or a model of open_clip's own.
+
+    folder: of an embedded one; None for one of the hub. open_clip: its name and pretraining tag there. image_size: side
+    of the pictures that it sees. needs: a Python package that its tokeniser wants. The rest as in GeneratorEntry.
+    """
 
     name: str
-    folder: Path
+    folder: Path | None
     licence: str
     sha256: str | None
+    title: str = ""
+    sources: tuple[HubFile, ...] = ()
+    page: str = ""
+    open_clip: str = ""
+    image_size: int | None = None
+    size: int | None = None
+    needs: str = ""
+
+    @property
+    def offer(self) -> Offer | None:
+        """What is fetched for it; None for an embedded one."""
+        own_copy = f"--critic {self.open_clip.partition(':')[0]}:/path/to/the/file"
+        return None if self.folder else Offer(self.name, self.sources, self.page, own_copy)
 
 
 def pretrained_folder() -> Path:
@@ -75,8 +114,14 @@ def registry() -> dict[str, Any]:
     return dict(known)
 
 
+@lru_cache(maxsize=1)
+def hub_models() -> dict[str, Any]:
+    """The list of models that the hub has: kind of model → name → what is known about it."""
+    return json.loads(HUB_MODELS.read_text(encoding="utf-8"))
+
+
 def generators() -> dict[str, GeneratorEntry]:
-    """The generators of the registry by name."""
+    """The generators that are known by name, embedded ones first."""
     entries = {}
     for name, facts in registry().get("generators", {}).items():
         entries[name] = GeneratorEntry(
@@ -86,26 +131,68 @@ def generators() -> dict[str, GeneratorEntry]:
             source=facts.get("source", "photo"),
             licence=facts.get("licence", ""),
             sha256=facts.get("sha256"),
+            title=facts.get("title", name),
+            resolution=facts.get("resolution"),
         )
+    for name, facts in hub_models()["generators"].items():
+        rest = {key: value for key, value in facts.items() if key != "sources"}
+        sources = fetching.sources_from(facts["sources"])
+        entries.setdefault(name, GeneratorEntry(name=name, file=None, sha256=None, sources=sources, **rest))
     return entries
 
 
 def critics() -> dict[str, CriticEntry]:
-    """The critics of the registry by name."""
-    return {
-        name: CriticEntry(name, _file(name, facts, "dir"), facts.get("licence", ""), facts.get("sha256"))
+    """The critics that are known by name, embedded ones first; open_clip knows more."""
+    entries = {
+        name: CriticEntry(
+            name, _file(name, facts, "dir"), facts.get("licence", ""), facts.get("sha256"), facts.get("title", name)
+        )
         for name, facts in registry().get("critics", {}).items()
     }
+    for name, facts in hub_models()["critics"].items():
+        rest = {key: value for key, value in facts.items() if key != "sources"}
+        sources = fetching.sources_from(facts["sources"])
+        entries.setdefault(name, CriticEntry(name=name, folder=None, sha256=None, sources=sources, **rest))
+    return entries
 
 
-def find_generator(model: str) -> Path:
+def is_here(entry: GeneratorEntry | CriticEntry) -> bool:
+    """Whether a model's weights are on this machine; touches no network and reads nothing."""
+    if entry.offer is not None:
+        return fetching.here(entry.offer) is not None
+    return (entry.file if isinstance(entry, GeneratorEntry) else entry.folder).exists()
+
+
+def where(entry: GeneratorEntry | CriticEntry) -> str:
+    """Where a model's weights are, in a few words: "embedded", "here", "133 MB to fetch"."""
+    if entry.offer is None:
+        return "embedded"
+    if is_here(entry):
+        return "here"
+    return f"{size_words(entry.size)} to fetch" if entry.sources else f"to be had by hand, from {entry.page}"
+
+
+def size_words(size: int | None) -> str:
+    """Bytes as a person reads them: "133 MB"."""
+    if size is None:
+        return "size unknown"
+    if size < 1_000_000:
+        return f"{size / 1000:.0f} kB"
+    return f"{size / 1_000_000:.0f} MB" if size < 1_000_000_000 else f"{size / 1_000_000_000:.1f} GB"
+
+
+def find_generator(model: str, progress: Progress | None = None) -> Path:
     """The file, or the folder of an adapted domain, that `model` (a name or a path) stands for.
 
-    Raises InputError if there is no such model, if its file is missing, or if the file isn't the one registered.
+    One of the hub is fetched if it isn't here; progress: called with bytes that are here and bytes in all.
+    Raises InputError if there is no such model, if its file is missing or can't be fetched, or if the file isn't the
+    one registered.
     """
     known = generators()
     if model in known:
         entry = known[model]
+        if entry.offer is not None:
+            return fetching.obtain(entry.offer, progress)
         if not entry.file.is_file():
             raise InputError(
                 f"The weights of the model “{model}” are missing: {entry.file} doesn't exist. "
@@ -124,13 +211,14 @@ def find_generator(model: str) -> Path:
     return path
 
 
-def load_generator(model: str | os.PathLike[str], device: str = "cpu") -> Generator:
-    """The generator that `model` stands for: a registered name, a model file, or an adapted domain's folder.
+def load_generator(model: str | os.PathLike[str], device: str = "cpu", progress: Progress | None = None) -> Generator:
+    """The generator that `model` stands for: a known name, a model file, or an adapted domain's folder.
 
-    It is in evaluation mode and its weights are frozen. Raises InputError if it can't be found or read.
+    It is in evaluation mode and its weights are frozen. One of the hub is fetched first if it isn't here, see
+    `find_generator`. Raises InputError if it can't be found or read.
     """
     where = usable_device(str(device))
-    path = find_generator(os.fspath(model))
+    path = find_generator(os.fspath(model), progress)
     if path.is_dir() or path.name == ADAPTED:
         from .library import load_adapted
 
@@ -148,6 +236,8 @@ def find_critic(critic: str) -> str:
     known = critics()
     if critic in known:
         entry = known[critic]
+        if entry.folder is None:
+            return entry.open_clip
         if not entry.folder.is_dir():
             raise InputError(
                 f"The weights of the critic “{critic}” are missing: {entry.folder} doesn't exist. "
@@ -158,12 +248,29 @@ def find_critic(critic: str) -> str:
     return str(path) if path.is_dir() else critic
 
 
-def load_critic(critic: str, device: str = "cpu") -> Critic:
-    """The frozen CLIP model that `critic` (a registered name, a folder, or an open_clip name) stands for.
+def fetch_critic(critic: str, progress: Progress | None = None) -> None:
+    """Make sure of the weights of a critic that is known by name; open_clip sees to those that only it knows.
 
-    Raises InputError if it can't be found or read.
+    Raises InputError if they can't be fetched, or if the critic wants a Python package that isn't there.
+    """
+    entry = critics().get(critic)
+    if entry is None or entry.offer is None:
+        return
+    if entry.needs and find_spec(entry.needs) is None:
+        raise InputError(
+            f"The critic “{critic}” needs the Python package {entry.needs}: pip install {entry.needs}, "
+            "or name another critic such as ViT-B-32."
+        )
+    fetching.obtain(entry.offer, progress)
+
+
+def load_critic(critic: str, device: str = "cpu", progress: Progress | None = None) -> Critic:
+    """The frozen CLIP model that `critic` (a known name, a folder, or an open_clip name) stands for.
+
+    One of the hub is fetched first if it isn't here. Raises InputError if it can't be found or read.
     """
     usable_device(str(device))
+    fetch_critic(critic, progress)
     from .clip import load_critic as read_critic
 
     return read_critic(find_critic(critic), device)
@@ -213,6 +320,9 @@ def load_judge(judge: str) -> Judge:
 def generator_digest(model: str) -> str:
     """Sha256 of the file behind `model`, the same whatever it is called; raises as `find_generator` does."""
     path = find_generator(model)
+    entry = generators().get(model)
+    if entry is not None and entry.offer is not None:
+        return fetching.digest(entry.offer)
     return file_digest(path / ADAPTED if path.is_dir() else path)
 
 

@@ -1,4 +1,4 @@
-"""Which device a request may run on; chooses nothing by itself."""
+"""Which device a request may run on, and which one to take; chooses nothing by itself."""
 
 from __future__ import annotations
 
@@ -25,3 +25,13 @@ def usable_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise InputError(f"The device {name} isn't supported: use cpu, cuda or mps.")
     return device
+
+
+def choose_device() -> tuple[str, str]:
+    """The fastest device of this machine, and why it is that one, in words."""
+    if torch.cuda.is_available():
+        return "cuda", f"a CUDA GPU was found, {torch.cuda.get_device_name()}"
+    if torch.backends.mps.is_available():
+        return "mps", "Metal was found and no CUDA GPU"
+    threads = torch.get_num_threads()
+    return "cpu", f"no CUDA GPU and no Metal was found; {threads} {'thread' if threads == 1 else 'threads'}"

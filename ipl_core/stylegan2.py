@@ -48,6 +48,7 @@ class GeneratorConfig:
     w_dim: int = 512  # width of w and of each row of w_plus
     mapping_layers: int = 8  # fully connected layers from z to w
     channels: tuple[tuple[int, int], ...] | None = None  # (resolution, channels) pairs; None = config F
+    conv_clamp: float | None = None  # limit of activations, as in networks trained with 16-bit floats; None = none
 
     def __post_init__(self) -> None:
         size = self.resolution
@@ -60,6 +61,9 @@ class GeneratorConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise InputError(f"The generator's {name} must be a whole number of at least 1, got {value!r}.")
+        clamp = self.conv_clamp
+        if clamp is not None and not (isinstance(clamp, (int, float)) and 0 < clamp < math.inf):
+            raise InputError(f"The generator's conv_clamp must be a number above 0 or nothing, got {clamp!r}.")
         if self.channels is not None:
             table = tuple(sorted((int(size), int(count)) for size, count in self.channels))
             expected = [2**i for i in range(2, int(math.log2(size)) + 1)]
@@ -82,18 +86,19 @@ class GeneratorConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form; `from_dict` reads it back."""
-        return {
+        values = {
             "resolution": self.resolution,
             "z_dim": self.z_dim,
             "w_dim": self.w_dim,
             "mapping_layers": self.mapping_layers,
             "channels": None if self.channels is None else [list(pair) for pair in self.channels],
         }
+        return values if self.conv_clamp is None else {**values, "conv_clamp": self.conv_clamp}
 
     @classmethod
     def from_dict(cls, values: MappingABC[str, Any]) -> GeneratorConfig:
         """Inverse of `to_dict`; InputError when a field is missing, unknown or out of range."""
-        fields = {"resolution", "z_dim", "w_dim", "mapping_layers", "channels"}
+        fields = {"resolution", "z_dim", "w_dim", "mapping_layers", "channels", "conv_clamp"}
         unknown = sorted(set(values) - fields)
         if "resolution" not in values or unknown:
             raise InputError(
@@ -208,7 +213,9 @@ class MappingNetwork(nn.Sequential):
 class SynthesisLayer(nn.Module):
     """Modulated 3x3 convolution, demodulation, noise, bias and scaled leaky ReLU (Karras et al. 2020, fig. 2c)."""
 
-    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, *, up: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, w_dim: int, resolution: int, *, up: bool, clamp: float | None = None
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.empty(out_channels))
@@ -217,6 +224,7 @@ class SynthesisLayer(nn.Module):
         self.scale = 1.0 / math.sqrt(in_channels * 9)
         self.resolution = resolution
         self.up = up
+        self.clamp = clamp
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw the weights as StyleGAN2 starts them."""
@@ -241,14 +249,16 @@ class SynthesisLayer(nn.Module):
         x = torch.addcmul(bias, x, (demodulation * SQRT2)[:, :, None, None])
         if noise is not None:
             x = x.add_(noise * (self.noise_strength * SQRT2))
-        return F.leaky_relu_(x, LEAKY_SLOPE)
+        x = F.leaky_relu_(x, LEAKY_SLOPE)
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
 class ToRGB(nn.Module):
     """Modulated 1x1 convolution to three channels, without demodulation."""
 
-    def __init__(self, in_channels: int, w_dim: int) -> None:
+    def __init__(self, in_channels: int, w_dim: int, clamp: float | None = None) -> None:
         super().__init__()
+        self.clamp = clamp
         self.weight = nn.Parameter(torch.empty(3, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.empty(3))
         self.affine = EqualLinear(w_dim, in_channels, bias_init=1.0)
@@ -265,7 +275,8 @@ class ToRGB(nn.Module):
         # Three outputs only: scaling the weights per sample is cheaper here than scaling the activations.
         weight = self.weight.flatten(1)[None] * styles[:, None, :]
         rgb = torch.einsum("bchw,boc->bohw", x, weight)
-        return rgb + self.bias[:, None, None]
+        rgb = rgb + self.bias[:, None, None]
+        return rgb if self.clamp is None else rgb.clamp(-self.clamp, self.clamp)
 
 
 class NoiseBuffers(nn.Module):
@@ -289,14 +300,15 @@ class SynthesisNetwork(nn.Module):
         super().__init__()
         self.config = config
         channels = config.channel_table
+        width, clamp = config.w_dim, config.conv_clamp
         self.input = nn.Parameter(torch.empty(1, channels[4], 4, 4))
-        layers = [SynthesisLayer(channels[4], channels[4], config.w_dim, 4, up=False)]
-        torgb = [ToRGB(channels[4], config.w_dim)]
+        layers = [SynthesisLayer(channels[4], channels[4], width, 4, up=False, clamp=clamp)]
+        torgb = [ToRGB(channels[4], width, clamp)]
         size = 8
         while size <= config.resolution:
-            layers.append(SynthesisLayer(channels[size // 2], channels[size], config.w_dim, size, up=True))
-            layers.append(SynthesisLayer(channels[size], channels[size], config.w_dim, size, up=False))
-            torgb.append(ToRGB(channels[size], config.w_dim))
+            layers.append(SynthesisLayer(channels[size // 2], channels[size], width, size, up=True, clamp=clamp))
+            layers.append(SynthesisLayer(channels[size], channels[size], width, size, up=False, clamp=clamp))
+            torgb.append(ToRGB(channels[size], width, clamp))
             size *= 2
         self.layers = nn.ModuleList(layers)
         self.torgb = nn.ModuleList(torgb)

@@ -11,8 +11,10 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,6 +24,7 @@ from torch import Tensor
 
 from ipl_core import AdaptConfig, InputError, Snapshot, adapt, catalog, library
 from ipl_core.config import LAYER_GROUPS, MAX_PREVIEWS, PRESETS
+from ipl_core.hub import Stopped
 from ipl_core.latents import parse_seeds
 from ipl_core.media import grid, save_png, to_uint8
 from ipl_core.sampling import draw
@@ -34,11 +37,7 @@ log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_YIELDS = 0.4  # more often nobody sees, and every yield takes time from the run
 CHIPS_A_PAGE = 18
-#: Critics beyond the model's own: names of open_clip.
-OPEN_CRITICS = {
-    "ViT-B-32": "OpenAI ViT-B/32: any words, downloaded once",
-    "ViT-B-16": "OpenAI ViT-B/16: any words, downloaded once",
-}
+LARGE = 128  # pixels; a picture above takes a CPU seconds
 FIRST_SEEDS = AdaptConfig.preview_seeds
 _FROM_PRESET = ("mapper_steps", "steps", "lambda_domain", "batch", "learning_rate", "layers")
 
@@ -112,9 +111,10 @@ class AdaptTab:
         self._watched = gr.Textbox(
             f"0-{FIRST_SEEDS[-1]}", label="People to watch", info="Seeds, such as 0-7 or 3, 14, 15."
         )
-        self._model = gr.Dropdown(list(models), value=model, label="Model")
+        choices = [(label(entry), name) for name, entry in models.items() if can_be_used(entry)]
+        self._model = gr.Dropdown(choices, value=model, label="Model", info="Others than the first are large.")
         self._critic = gr.Dropdown(
-            [("The model’s own", ""), *((words, name) for name, words in OPEN_CRITICS.items())],
+            [("The model’s own", ""), *((label(entry), name) for name, entry in open_critics().items())],
             value="",
             label="Critic",
             info="The CLIP model that compares pictures with words.",
@@ -205,6 +205,9 @@ class AdaptTab:
 
     def _describe(self, name: str) -> tuple[str, str, str]:
         model = catalog.generators()[name]
+        if model.offer is not None and not catalog.is_here(model):
+            words = f"{model.title}: {catalog.where(model)}, once, when you press Adapt. Licence: {model.licence}."
+            return model.source, show.note(words), ""
         try:
             return model.source, source_people(self._service, model), about(self._service, model)
         except InputError as error:
@@ -239,6 +242,12 @@ class AdaptTab:
         stop = self._service.stops.begin(request.session_hash)
         try:
             config = make_config(dict(zip(self._fields, values)), self._service.device)
+            for words in fetched(config, stop):
+                yield {self._status: show.note(words), self._announcer: words.partition(":")[0]}
+            if stop.is_set():
+                words = "Stopped; what was fetched is kept"
+                yield {self._status: show.ended(words, "", 0.0), self._announcer: words}
+                return
             kept = library.find(config)
             yield from self._show_kept(config, kept) if kept else self._show_job(config, stop)
         except InputError as error:
@@ -383,10 +392,10 @@ def make_config(settings: Mapping[str, Any], device: str) -> AdaptConfig:
     models = catalog.generators()
     if "model" in given and given["model"] not in models:
         raise InputError(f"There is no model “{given['model']}” here: use one of {', '.join(models)}.")
-    if "critic" in given and given["critic"] not in OPEN_CRITICS:
+    if "critic" in given and given["critic"] not in open_critics():
         raise InputError(
             f"The critic “{given['critic']}” can't be used here: leave it out for the model's own, "
-            f"or use one of {', '.join(OPEN_CRITICS)}."
+            f"or use one of {', '.join(open_critics())}."
         )
     if isinstance(given.get("preview_seeds"), str):
         given["preview_seeds"] = parse_seeds(given["preview_seeds"], MAX_PREVIEWS)
@@ -404,8 +413,11 @@ def wrong_fields(settings: Mapping[str, Any], device: str) -> dict[str, str]:
         return wrong
     with _complaint(wrong, "target"):
         config = make_config(settings, device)
-        if config.critic is None:  # the model's own is at hand; another may have to be downloaded first, by the run
-            critic = catalog.load_critic(catalog.critic_of(config.model), device)
+        own = catalog.critic_of(config.model)
+        known = catalog.critics().get(own)
+        # The model's own is checked where it is at hand; another may have to be fetched first, by the run.
+        if config.critic is None and (known is None or known.offer is None or catalog.is_here(known)):
+            critic = catalog.load_critic(own, device)
             critic.check_text(config.target, field="target")
             with _complaint(wrong, "source"):
                 critic.check_text(config.source, field="source")
@@ -419,6 +431,42 @@ def _complaint(wrong: dict[str, str], name: str) -> Iterator[None]:
         yield
     except InputError as error:
         wrong[name] = str(error)
+
+
+def fetched(config: AdaptConfig, stop: threading.Event) -> Iterator[str]:
+    """Makes sure of the weights that `config` needs; yields how far that is, in words, while something is fetched.
+
+    Ends early, keeping the part that has come, when `stop` is set. Raises InputError for what can't be had.
+    """
+    model = catalog.generators()[config.model]
+    critic = catalog.critics().get(config.critic or model.critic)
+    for entry, fetch in ((model, catalog.find_generator), (critic, catalog.fetch_critic)):
+        if entry is not None and entry.offer is not None and not catalog.is_here(entry) and not stop.is_set():
+            yield from _fetched(entry, fetch, stop)
+
+
+def _fetched(
+    entry: catalog.GeneratorEntry | catalog.CriticEntry, fetch: Callable[..., Any], stop: threading.Event
+) -> Iterator[str]:
+    here, total, left = 0, entry.size, threading.Event()
+
+    def watch(have: int, size: int) -> None:
+        nonlocal here, total
+        if stop.is_set() or left.is_set():
+            raise Stopped
+        here, total = have, size or total
+
+    with ThreadPoolExecutor(1) as pool:
+        fetching = pool.submit(fetch, entry.name, watch)
+        try:
+            while not fetching.done():
+                far = f"{catalog.size_words(here)} of {catalog.size_words(total)}"
+                yield f"Fetching {entry.title}, once: {far}. Licence: {entry.licence}."
+                wait([fetching], SECONDS_BETWEEN_YIELDS)
+        finally:
+            left.set()  # the visitor may have gone
+        with suppress(Stopped):
+            fetching.result()
 
 
 def job(config: AdaptConfig, stop: threading.Event) -> Iterator[Snapshot | library.Entry]:
@@ -442,6 +490,25 @@ def terms(row: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in row.items() if name not in ("stage", "step", "seconds")}
 
 
+# --- models to choose from -------------------------------------------------------------------------------------
+
+
+def can_be_used(entry: catalog.GeneratorEntry | catalog.CriticEntry) -> bool:
+    """Whether a visitor may choose a model: it is here, or can be fetched and read."""
+    needs = getattr(entry, "needs", "")
+    return (catalog.is_here(entry) or bool(entry.sources)) and (not needs or find_spec(needs) is not None)
+
+
+def open_critics() -> dict[str, catalog.CriticEntry]:
+    """The critics of the hub that a visitor may choose, by name: they know any words."""
+    return {name: entry for name, entry in catalog.critics().items() if entry.offer is not None and can_be_used(entry)}
+
+
+def label(entry: catalog.GeneratorEntry | catalog.CriticEntry) -> str:
+    """A model in the list: its name in full, where it is or how large, and its licence."""
+    return f"{entry.title} ({catalog.where(entry)}): {entry.licence}"
+
+
 # --- what the page says by itself -------------------------------------------------------------------------------
 
 
@@ -456,9 +523,11 @@ def example_prompts(model: catalog.GeneratorEntry, device: str) -> list[str]:
 
 def source_people(service: Service, model: catalog.GeneratorEntry) -> str:
     """People of the model as it is. Raises InputError if its weights can't be had."""
-    pictures = to_uint8(draw(service.generators.get(model.name), FIRST_SEEDS))
+    generator = service.generators.get(model.name)
+    seeds = FIRST_SEEDS if generator.config.resolution <= LARGE or service.device != "cpu" else FIRST_SEEDS[:2]
+    pictures = to_uint8(draw(generator, seeds))
     heading = show.heading("The people of this model", f"as it draws them now: {model.source}")
-    return heading + show.people(FIRST_SEEDS, pictures, model.source)
+    return heading + show.people(seeds, pictures, model.source)
 
 
 def about(service: Service, model: catalog.GeneratorEntry) -> str:

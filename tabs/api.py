@@ -16,7 +16,7 @@ import gradio as gr
 from ipl_core import InputError, library
 from ipl_core.latents import parse_seeds
 
-from .adapt import SECONDS_BETWEEN_YIELDS, job, make_config
+from .adapt import SECONDS_BETWEEN_YIELDS, fetched, job, make_config
 from .sample import MAX_COUNT, draw_people, save_sheet, save_zip
 from .session import MODEL_JOB, Service, refusal
 
@@ -116,8 +116,10 @@ def _adapt(service: Service, settings: Mapping[str, Any], session: str) -> Itera
     stop = service.stops.begin(session)
     try:
         config = make_config(settings, service.device)
-        entry = library.find(config)
-        if entry is None:
+        for _ in fetched(config, stop):
+            pass
+        entry = None if stop.is_set() else library.find(config)
+        if entry is None and not stop.is_set():
             shown = 0.0
             with closing(job(config, stop)) as updates:
                 for update in updates:

@@ -12,9 +12,9 @@ from html import escape
 from typing import Any
 
 import gradio as gr
-import torch
 
 from ipl_core import InputError, catalog, library
+from ipl_core.devices import choose_device
 from ipl_core.stylegan2 import Generator
 
 #: Every handler that computes with a model is registered with these, so that one runs at a time.
@@ -85,13 +85,6 @@ class Service:
         self.device, self.why = choose_device()
         self.stops = Stops()
         self.generators = Generators(self.device)
-
-
-def choose_device() -> tuple[str, str]:
-    """The device that jobs run on, and why, in words for the status line."""
-    if torch.cuda.is_available():
-        return "cuda", f"a CUDA GPU was found, {torch.cuda.get_device_name()}"
-    return "cpu", f"no CUDA GPU was found; {torch.get_num_threads()} threads"
 
 
 def find_entry(name: str) -> library.Entry:

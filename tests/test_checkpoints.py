@@ -130,7 +130,7 @@ def test_a_failure_while_writing_keeps_the_old_file(generator, saved, monkeypatc
             file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints, "save_file", fails_half_way)
+    monkeypatch.setattr(checkpoints.safetensors, "save_file", fails_half_way)
     with pytest.raises(InputError, match="No space left on device"):
         save_generator(generator, saved)
     assert saved.read_bytes() == before

@@ -110,6 +110,8 @@ def test_critic_report_has_a_line_a_domain(capsys: pytest.CaptureFixture[str]) -
         (["sample", "studio", "--psi", "nan"], "not nan"),
         (["sample", "studio", "--columns", "0"], "at least 1"),
         (["sample", "nowhere"], "no model “nowhere”"),
+        (["sample", "studio", "--device", "toaster"], "no device called “toaster”"),
+        (["convert", "studio"], "as .safetensors or .pt"),
     ],
 )
 def test_bad_input_ends_with_one_sentence_and_status_2(

@@ -425,3 +425,34 @@ def test_synthesis_stopped_early_gives_the_picture_that_the_full_one_is_built_on
         full = generator.synthesis(w)
     assert early.shape == (2, 3, 16, 16)
     assert torch.allclose(upsample(early), full, atol=1e-6)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Networks that limit their activations
+
+
+def test_a_limit_of_activations_holds_and_lets_gradients_through():
+    channels = ((4, 4), (8, 3))
+    free = Generator(GeneratorConfig(8, 4, 4, 2, channels), torch.Generator().manual_seed(0))
+    limited = Generator(GeneratorConfig(8, 4, 4, 2, channels, conv_clamp=0.5), torch.Generator().manual_seed(0))
+    z = torch.randn(2, 4, generator=torch.Generator().manual_seed(1))
+    seen = []
+    for layer in limited.synthesis.layers:
+        layer.register_forward_hook(lambda module, inputs, output: seen.append(output.abs().max().item()))
+    images = limited(z)
+    assert seen == [0.5, 0.5, 0.5]
+    assert images.abs().max() <= 1.0  # two toRGB of at most 0.5 each
+    assert not torch.allclose(images, free(z))
+    images.square().mean().backward()
+    assert limited.synthesis.layers[0].weight.grad.abs().sum() > 0
+    high = Generator(GeneratorConfig(8, 4, 4, 2, channels, conv_clamp=1e6), torch.Generator().manual_seed(0))
+    assert torch.equal(high(z), free(z))
+
+
+def test_the_limit_is_part_of_the_description_where_there_is_one():
+    limited = GeneratorConfig(8, conv_clamp=256)
+    assert GeneratorConfig.from_dict(limited.to_dict()) == limited
+    assert "conv_clamp" not in GeneratorConfig(8).to_dict()
+    for nonsense in (0, -1, float("inf"), float("nan"), "256"):
+        with pytest.raises(InputError, match="conv_clamp"):
+            GeneratorConfig(8, conv_clamp=nonsense)

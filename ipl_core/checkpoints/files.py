@@ -1,0 +1,114 @@
+"""Files as such: written whole or not at all, and recognised by how they begin. Knows nothing about tensors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from ipl_core.errors import InputError
+
+#: No file of weights is larger: a training checkpoint of 1024×1024 with discriminator and optimisers takes about 1 GB.
+MAX_BYTES = 4 * 2**30
+
+ZIP = b"PK\x03\x04"
+PICKLE = b"\x80"
+
+# How files that people confuse with ours begin, and what to tell them.
+_FOREIGN_STARTS = (
+    (ZIP, "it is a zip archive, as PyTorch's .pt files are"),
+    (PICKLE, "it is a Python pickle, as NVIDIA's .pkl and old PyTorch files are"),
+    (b"version https://git-lfs", "it is a Git LFS pointer; fetch the real file with `git lfs pull`"),
+    (b"\x1f\x8b", "it is packed by gzip; unpack it first"),
+    (b"\x89HDF", "it is an HDF5 file, as Keras writes them"),
+    (b"<", "it is a web page, so the download of the real file failed"),
+)
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` to write to; move it into place only when the block ends well.
+
+    The folder is made when missing. When the block raises, whatever was written is removed and an older file at
+    ``path`` stays as it was.
+
+    Raises:
+        InputError: the folder can't be made or the file can't be moved into place.
+    """
+    target = Path(path)
+    # The end of the name is kept because some writers choose their format by it.
+    temporary = target.with_name(f".{uuid.uuid4().hex}.{target.name}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(exist_ok=False)
+        # What the person's umask asks for; some writers, safetensors among them, would make the file private.
+        permissions = temporary.stat().st_mode
+    except OSError as error:
+        raise unwritable(target, error) from error
+    try:
+        yield temporary
+        try:
+            temporary.chmod(permissions)
+            os.replace(temporary, target)
+        except OSError as error:
+            raise unwritable(target, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def readable_file(path: str | os.PathLike[str]) -> Path:
+    """``path`` as a Path; InputError if there is no file, or one larger than any file of weights."""
+    file_path = Path(path)
+    if not file_path.exists():
+        raise InputError(f"There is no file {file_path}. Check the path.")
+    if not file_path.is_file():
+        raise InputError(f"{file_path} is a folder; give the path of a file with weights.")
+    size = file_path.stat().st_size
+    if size > MAX_BYTES:
+        raise InputError(
+            f"{file_path} has {size / 2**30:.1f} GB, more than any generator's file ({MAX_BYTES / 2**30:.0f} GB); "
+            "it is not read. Choose a file with a generator's weights."
+        )
+    return file_path
+
+
+def first_bytes(path: Path, count: int = 32) -> bytes:
+    """How a file begins; InputError if it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(count)
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+def is_safetensors(start: bytes) -> bool:
+    """Whether a file that begins so is, or was once, one of safetensors: the length of its JSON header, then that."""
+    return start[8:9] == b"{"
+
+
+def explanation(start: bytes, error: object) -> str:
+    """Why a file that begins with ``start`` can't be read, in words."""
+    if not start:
+        return "it is empty"
+    if not is_safetensors(start):
+        for signature, words in _FOREIGN_STARTS:
+            if start.startswith(signature):
+                return words
+    return f"it is damaged, cut short or of another format ({error})"
+
+
+def unwritable(path: Path, error: Exception) -> InputError:
+    """The error for a file that can't be written."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return InputError(f"{path} can't be written: {reason}. Free some space or choose another folder.")
+
+
+def listed(names: list[str], limit: int = 3) -> str:
+    """The first few names, for an error's text."""
+    if not names:
+        return "none"
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

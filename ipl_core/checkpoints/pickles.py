@@ -1,0 +1,504 @@
+"""Pickles and PyTorch files read without running anything that they name.
+
+A pickle is a little program for a stack machine. Python's own machine imports and calls whatever the file names; the
+one here builds plain containers, numbers, texts and `StoredTensor`s, and for every other class an inert `Record` of
+what the file says about it. Names outside a fixed list are refused. The room reads PyTorch's zip files and their
+predecessor, and bare pickles with tensors inside, as NVIDIA's; it knows nothing about generators.
+
+Tensors stay in the file until `StoredTensor.load` is called, so optimisers and discriminators cost nothing, and no
+shape that a file claims is believed further than the bytes that it holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import pickletools
+import struct
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+from ipl_core.errors import InputError
+
+from .files import ZIP, explanation, first_bytes
+
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # first object of files written before PyTorch 1.6
+LEGACY_PROTOCOL = 1001
+
+_STORAGES = {
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "UntypedStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+
+# Names that files of generators hold beside those in _CALLS. Whatever they are, here they are only words.
+_INERT_NAMES = {
+    *(f"torch.{name}" for name in _STORAGES),
+    *(f"torch.storage.{name}" for name in ("TypedStorage", "UntypedStorage", "_TypedStorage", "_UntypedStorage")),
+    *(f"torch.{dtype}" for dtype in ("float16", "float32", "float64", "bfloat16", "int64", "int32", "uint8", "bool")),
+    *("torch.Tensor", "torch.device", "torch.dtype", "torch._C._TensorBase", "torch._tensor.Tensor"),
+    *("argparse.Namespace", "collections.Counter", "collections.defaultdict", "types.SimpleNamespace"),
+    *("pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.PurePosixPath"),
+    *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("object", "int", "float", "bool")),
+}
+_INERT_MODULES = ("torch.nn.", "torch.optim.", "torch_utils.", "dnnlib.", "training.", "numpy.")
+_TENSORFLOW_MODULES = ("dnnlib.tflib", "tfutil")
+
+
+class Unreadable(Exception):
+    """Why a file can't be read, in words that complete "FILE can't be read: …"."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """A class or function that a pickle names; nothing more than its name."""
+
+    name: str
+
+
+class Record(dict):
+    """What a pickle says of an object: its class, what it was made from, its state, and its items if it is a dict."""
+
+    def __init__(self, name: str, made_from: tuple[Any, ...] = (), state: Any = None) -> None:
+        super().__init__()
+        self.name, self.made_from, self.state = name, made_from, state
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Numbers of one type that lie in the file; `read` gives their bytes."""
+
+    dtype: torch.dtype
+    count: int
+    read: Callable[[], bytes]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the numbers."""
+        return self.count * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor that still lies in the file, as a window of a storage."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the tensor takes in memory in the type it has on disk."""
+        return math.prod(self.shape) * self.storage.dtype.itemsize
+
+    def load(self) -> Tensor:
+        """Read it into memory of its own. Raises Unreadable if the file doesn't hold all of it."""
+        raw = self.storage.read()
+        if len(raw) != self.storage.nbytes:
+            raise Unreadable("it is damaged or cut short (the numbers of a tensor are missing)")
+        flat = torch.frombuffer(bytearray(raw), dtype=self.storage.dtype) if raw else torch.empty(0)
+        return flat.as_strided(self.shape, self.stride, self.offset).clone(memory_format=torch.contiguous_format)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The object that a `.pt`, `.pth` or `.pkl` file holds; its tensors may be loaded until the block ends.
+
+    Raises:
+        InputError: the file is damaged, cut short, of another kind, or names what no file of weights needs. An
+            `Unreadable` or `MemoryError` raised in the block ends so too.
+    """
+    start = first_bytes(path)
+    try:
+        with path.open("rb") as file:
+            yield _read_zip(file, path.stat().st_size) if start.startswith(ZIP) else _read_stream(_Whole(file))
+    except Unreadable as error:
+        raise InputError(f"{path} can't be read: {error}.") from error
+    except MemoryError:
+        raise InputError(f"{path} can't be read: it asks for more memory than there is.") from None
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Containers
+
+
+class _Whole:
+    """A file that gives what is asked for or nothing, so that a length claimed by a file costs no memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+
+    def read(self, count: int) -> bytes:
+        if count > self.size - self._file.tell():
+            raise Unreadable("it is damaged or cut short")
+        return self._file.read(count)
+
+    def readline(self) -> bytes:
+        return self._file.readline(65536)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, position: int) -> None:
+        self._file.seek(position)
+
+
+def _read_zip(file: BinaryIO, size: int) -> Any:
+    """The object in PyTorch's zip format: data.pkl, and a member of raw numbers for each storage."""
+    try:
+        archive = zipfile.ZipFile(file)
+        members = {entry.filename.partition("/")[2]: entry for entry in archive.infolist()}
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise Unreadable(f"it is a zip archive, but damaged or cut short ({error})") from error
+    if "constants.pkl" in members or any(name.startswith("code/") for name in members):
+        raise Unreadable("it is a TorchScript program; give the checkpoint that it was made from")
+    # PyTorch stores without compression. Anything else could unpack to more than fits into memory.
+    packed = any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in members.values())
+    if packed or sum(entry.file_size for entry in members.values()) > size:
+        raise Unreadable("it is a zip archive of another program: PyTorch's are not compressed")
+    if "data.pkl" not in members:
+        raise Unreadable("it is a zip archive, but not one of PyTorch's (data.pkl is missing)")
+
+    def member(name: str) -> bytes:
+        if name not in members:
+            raise Unreadable(f"it is damaged or cut short ({name} is missing)")
+        try:
+            return archive.read(members[name])
+        except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
+            raise Unreadable(f"it is damaged or cut short ({error})") from error
+
+    if "byteorder" in members and member("byteorder") != b"little":
+        raise Unreadable("it was written on a machine of another byte order")
+
+    def storage(fields: tuple[Any, ...]) -> Storage:
+        dtype, key, count = _storage_fields(fields)
+        return Storage(dtype, count, lambda: member(f"data/{key}"))
+
+    return evaluate(_Whole(io.BytesIO(member("data.pkl"))), storage)
+
+
+def _read_stream(file: _Whole, nested: bool = False) -> Any:
+    """The object of a bare pickle or of PyTorch's format before 1.6: five pickles, then the numbers."""
+    root = evaluate(file, _no_storage, nested)
+    if root != LEGACY_MAGIC or isinstance(root, bool):
+        return root
+    protocol, system = evaluate(file, _no_storage, nested), evaluate(file, _no_storage, nested)
+    if protocol != LEGACY_PROTOCOL or not isinstance(system, dict) or system.get("little_endian") is False:
+        raise Unreadable("it is an old PyTorch file of an unknown version or another byte order")
+    found: dict[str, tuple[torch.dtype, int]] = {}
+    places: dict[str, int] = {}
+
+    def storage(fields: tuple[Any, ...]) -> Storage:
+        dtype, key, count = _storage_fields(fields)
+        if len(fields) > 5 and fields[5] is not None:
+            raise Unreadable("it is an old PyTorch file with views of storages; save it anew with a newer PyTorch")
+        if found.setdefault(key, (dtype, count)) != (dtype, count):
+            raise Unreadable("it is damaged (one storage has two sizes)")
+
+        def read() -> bytes:
+            if key not in places:
+                raise Unreadable("it is damaged or cut short (the numbers of a tensor are missing)")
+            file.seek(places[key])
+            return file.read(count * dtype.itemsize)
+
+        return Storage(dtype, count, read)
+
+    root = evaluate(file, storage, nested)
+    keys = evaluate(file, _no_storage, nested)
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise Unreadable("it is damaged (no list of storages)")
+    for key in keys:
+        (count,) = struct.unpack("<q", file.read(8))
+        if key not in found:
+            raise Unreadable("it is damaged (a storage that nothing uses)")
+        dtype, expected = found[key]
+        if count != expected:
+            raise Unreadable("it is damaged (a storage of another size)")
+        places[key] = file.tell()
+        end = places[key] + count * dtype.itemsize
+        if end > file.size:
+            raise Unreadable("it is cut short")
+        file.seek(end)
+    return root
+
+
+def _storage_fields(fields: tuple[Any, ...]) -> tuple[torch.dtype, str, int]:
+    """Type, key and number of elements of ("storage", class, key, device, elements, …)."""
+    if len(fields) < 5 or fields[0] != "storage" or not isinstance(fields[1], Name):
+        raise Unreadable("it is damaged (a reference that is no storage)")
+    kind, key, count = fields[1].name.rpartition(".")[2], fields[2], fields[4]
+    if kind not in _STORAGES or not isinstance(key, str) or not _natural(count):
+        raise Unreadable(f"it holds numbers of an unknown kind ({kind})")
+    return _STORAGES[kind], key, count
+
+
+def _no_storage(fields: tuple[Any, ...]) -> Storage:
+    raise Unreadable("it is damaged (a reference to a storage where none can be)")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The stack machine
+
+_KEYS = (str, int, float, bytes, type(None))  # what can't be hashed at once could be nested too deep to hash at all
+
+
+def evaluate(file: _Whole, storage: Callable[[tuple[Any, ...]], Storage], nested: bool = False) -> Any:
+    """Run one pickle from ``file`` and give its object; the file is then just behind it.
+
+    storage: makes a Storage of a persistent reference. nested: inside bytes of another pickle; not deeper.
+    Raises Unreadable for damage and for names that aren't on the list.
+    """
+    try:
+        return _run(file, storage, nested)
+    except Unreadable:
+        raise
+    # What an ill-formed program does to a stack machine: missing operands, operands of the wrong type, bad numbers.
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, EOFError) as error:
+        raise Unreadable(explanation(b"?", error)) from error
+
+
+def _run(file: _Whole, storage: Callable[[tuple[Any, ...]], Storage], nested: bool) -> Any:
+    stack: list[Any] = []
+    below: list[list[Any]] = []  # what lay on the stack when each mark was set
+    memo: dict[int, Any] = {}
+
+    def to_mark() -> list[Any]:  # changes `stack`, so its result is kept before anything is pushed
+        nonlocal stack
+        items, stack = stack, below.pop()
+        return items
+
+    for opcode, argument, _ in pickletools.genops(file):
+        match opcode.name:
+            case "PROTO" | "FRAME":
+                pass
+            case "STOP":
+                return stack.pop()
+            case "MARK":
+                below.append(stack)
+                stack = []
+            case "POP":
+                stack.pop() if stack else to_mark()
+            case "POP_MARK":
+                to_mark()
+            case "DUP":
+                stack.append(stack[-1])
+            case "NONE":
+                stack.append(None)
+            case "NEWTRUE" | "NEWFALSE":
+                stack.append(opcode.name == "NEWTRUE")
+            case "EMPTY_LIST" | "EMPTY_SET":  # sets become lists: nothing here is ever hashed but names and numbers
+                stack.append([])
+            case "EMPTY_TUPLE":
+                stack.append(())
+            case "EMPTY_DICT":
+                stack.append({})
+            case "LIST" | "FROZENSET":
+                items = to_mark()
+                stack.append(items)
+            case "TUPLE":
+                items = to_mark()
+                stack.append(tuple(items))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                count = int(opcode.name[-1])
+                if len(stack) < count:
+                    raise IndexError("stack underflow")
+                stack[-count:] = [tuple(stack[-count:])]
+            case "DICT":
+                items = to_mark()
+                stack.append({})
+                _set_items(stack[-1], items)
+            case "APPEND":
+                _extend(stack[-2], [stack.pop()])
+            case "APPENDS" | "ADDITEMS":
+                items = to_mark()
+                _extend(stack[-1], items)
+            case "SETITEM":
+                value, key = stack.pop(), stack.pop()
+                _set_items(stack[-1], [key, value])
+            case "SETITEMS":
+                items = to_mark()
+                _set_items(stack[-1], items)
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                memo[argument] = stack[-1]
+            case "MEMOIZE":
+                memo[len(memo)] = stack[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                stack.append(memo[argument])
+            case "GLOBAL":
+                stack.append(_named(*argument.split(" ", 1)))
+            case "STACK_GLOBAL":
+                name, module = stack.pop(), stack.pop()
+                stack.append(_named(module, name))
+            case "INST":
+                items = to_mark()
+                stack.append(_call(_named(*argument.split(" ", 1)), tuple(items), nested))
+            case "OBJ":
+                called, *operands = to_mark()
+                stack.append(_call(called, tuple(operands), nested))
+            case "REDUCE" | "NEWOBJ":
+                operands, called = stack.pop(), stack.pop()
+                stack.append(_call(called, operands, nested))
+            case "NEWOBJ_EX":
+                _, operands, called = stack.pop(), stack.pop(), stack.pop()
+                stack.append(_call(called, operands, nested))
+            case "BUILD":
+                state = stack.pop()
+                if isinstance(stack[-1], Record):
+                    stack[-1].state = state
+            case "BINPERSID":
+                fields = stack.pop()
+                if not isinstance(fields, tuple):
+                    raise TypeError("a reference that is no tuple")
+                stack.append(storage(fields))
+            case name if opcode.arg is not None and opcode.stack_after and not opcode.stack_before:
+                if name.startswith("EXT") or name in ("PERSID", "NEXT_BUFFER", "BYTEARRAY8"):
+                    raise Unreadable(f"it is a pickle of a kind that no generator's file is ({name})")
+                stack.append(argument)  # a number, text or bytes
+            case name:
+                raise Unreadable(f"it is a pickle of a kind that no generator's file is ({name})")
+    raise Unreadable("it is cut short")
+
+
+def _extend(target: Any, items: list[Any]) -> None:
+    if isinstance(target, list):
+        target.extend(items)
+    elif not isinstance(target, Record):
+        raise TypeError("items for what is no list")
+
+
+def _set_items(target: Any, items: list[Any]) -> None:
+    if not isinstance(target, dict) or len(items) % 2:
+        raise TypeError("items for what is no dictionary")
+    target.update((key, value) for key, value in zip(items[::2], items[1::2]) if isinstance(key, _KEYS))
+
+
+def _named(module: Any, name: Any) -> Name:
+    """A name from the file, if it is on the list."""
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise TypeError("a name that is no text")
+    full = f"{module}.{name}"
+    if module.startswith(_TENSORFLOW_MODULES):
+        raise Unreadable(
+            "it is a TensorFlow pickle of StyleGAN; convert it first, with legacy.py of NVIDIA's stylegan2-ada-pytorch "
+            "or convert_weight.py of rosinality's stylegan2-pytorch, or get the converted file"
+        )
+    if full in _CALLS or full in _INERT_NAMES or full.startswith(_INERT_MODULES):
+        return Name(full)
+    shown = full if full.isprintable() and len(full) <= 80 else repr(full[:80])
+    raise Unreadable(
+        f"it names “{shown}”, which no generator's file needs and which may be meant to do harm; nothing was run"
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# What the calls in a file stand for; everything else that is called becomes a Record
+
+
+def _call(called: Any, operands: Any, nested: bool) -> Any:
+    if not isinstance(called, Name) or not isinstance(operands, tuple):
+        raise TypeError("a call of what is no name")
+    if called.name == "torch.storage._load_from_bytes":
+        if nested or not isinstance(operands[0], bytes):
+            raise Unreadable("it is damaged (pickles within pickles)")
+        inner = _read_stream(_Whole(io.BytesIO(operands[0])), nested=True)
+        if not isinstance(inner, Storage):
+            raise Unreadable("it is damaged (a storage that is none)")
+        return inner
+    if called.name == "torch._tensor._rebuild_from_type_v2":
+        return _call(operands[0], operands[2], nested)
+    return _CALLS.get(called.name, lambda *values: Record(called.name, values))(*operands)
+
+
+def _ordered_dict(pairs: Any = ()) -> Record:
+    items = Record("collections.OrderedDict")
+    for key, value in pairs:
+        _set_items(items, [key, value])
+    return items
+
+
+def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> StoredTensor:
+    if isinstance(shape, Record) and shape.made_from:  # torch.Size((…))
+        (shape,) = shape.made_from
+    if not isinstance(storage, Storage) or not isinstance(shape, tuple) or not isinstance(stride, tuple):
+        raise TypeError("a tensor without storage or shape")
+    if len(shape) != len(stride) or not all(map(_natural, (offset, *shape, *stride))):
+        raise ValueError("a tensor of impossible shape")
+    last = offset + sum((size - 1) * step for size, step in zip(shape, stride))
+    # A window may not be larger than what it looks at, so repeated elements (stride 0) can't grow into memory.
+    if math.prod(shape) and (last >= storage.count or math.prod(shape) > storage.count):
+        raise ValueError("a tensor larger than its storage")
+    return StoredTensor(storage, offset, shape, stride)
+
+
+def _parameter(data: Any, *_: Any) -> Any:
+    return data
+
+
+def _persistent(meta: Any) -> Record:
+    """NVIDIA's modules: class name, state and source code. The code is never looked at."""
+    if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict):
+        raise TypeError("a module without state")
+    return Record(str(meta.get("class_name")), state=meta["state"])
+
+
+def _reconstructed(kind: Any, *_: Any) -> Record:
+    return Record(kind.name)
+
+
+def _numpy_scalar(dtype: Any, raw: Any = b"", *_: Any) -> Any:
+    code = dtype.made_from[0] if isinstance(dtype, Record) and dtype.made_from else None
+    form = {"f4": "<f", "f8": "<d", "i4": "<i", "i8": "<q"}.get(code)
+    if isinstance(raw, str):
+        raw = raw.encode("latin-1")
+    return struct.unpack(form, raw)[0] if form else Record("numpy.scalar")
+
+
+def _encoded(text: Any, *_: Any) -> bytes:
+    return text.encode("latin-1")
+
+
+def _sequence(items: Any = ()) -> list[Any]:
+    return list(items) if isinstance(items, (list, tuple)) else []
+
+
+def _natural(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**48
+
+
+_CALLS: dict[str, Callable[..., Any]] = {
+    "collections.OrderedDict": _ordered_dict,
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch._tensor._rebuild_from_type_v2": _parameter,  # see _call
+    "torch.storage._load_from_bytes": _parameter,  # see _call
+    "torch.Size": lambda shape=(): shape,
+    "torch_utils.persistence._reconstruct_persistent_obj": _persistent,
+    "copyreg._reconstructor": _reconstructed,
+    "copy_reg._reconstructor": _reconstructed,
+    "numpy.core.multiarray.scalar": _numpy_scalar,
+    "numpy._core.multiarray.scalar": _numpy_scalar,
+    "_codecs.encode": _encoded,
+    **{f"{module}.{name}": _sequence for module in ("builtins", "__builtin__") for name in ("set", "frozenset")},
+}
