@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,11 @@ ADAPTED = "adapted.safetensors"  # what an adapted domain's weights are called, 
 
 @dataclass(frozen=True)
 class GeneratorEntry:
-    """A generator of the registry: its file, the critic it is adapted with, what it draws, and its licence."""
+    """A generator of the registry: its file, the critic it is adapted with, what it draws, and its licence.
+
+    faces: whether it draws faces. framing: where in its pictures a face lies, as `faces.Crop.moved` takes it from
+    FFHQ's place to the generator's own: right, down, zoom; {} for FFHQ's.
+    """
 
     name: str
     file: Path
@@ -37,6 +41,8 @@ class GeneratorEntry:
     source: str
     licence: str
     sha256: str | None
+    faces: bool = True
+    framing: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,8 @@ def generators() -> dict[str, GeneratorEntry]:
             source=facts.get("source", "photo"),
             licence=facts.get("licence", ""),
             sha256=facts.get("sha256"),
+            faces=facts.get("faces", True),
+            framing=facts.get("framing", {}),
         )
     return entries
 
