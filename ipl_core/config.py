@@ -114,6 +114,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "invert.preset": tuple(INVERT_PRESETS),
     "invert.space": SPACES,
 }
+_ADAPT_CHOICES = tuple(name for name in _CHOICES if not name.startswith("invert."))
 # What an error calls each setting, and what it advises when a text is blank.
 _LABELS: dict[str, str] = {
     "target": "The target",
@@ -231,7 +232,7 @@ class AdaptConfig:
                 f"The target and the source are both “{self.target}”, so there is nothing to adapt: "
                 "name a target domain that differs from the source."
             )
-        for name in _CHOICES:
+        for name in _ADAPT_CHOICES:
             settle(self, name, _choice(name, getattr(self, name)))
         for name in _WHOLE_NUMBERS:
             settle(self, name, _whole_number(name, getattr(self, name)))
