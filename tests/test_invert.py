@@ -30,10 +30,27 @@ def tiny(**settings: Any) -> InvertConfig:
     return InvertConfig(**{**TINY, **settings})
 
 
+def load(*arguments: Any) -> Generator:
+    """The tiny generator with its contrast lowered, so that its pictures lie in the range that pictures have."""
+    generator = catalog.load_generator(*arguments)
+    for name in generator.torgb_parameters():
+        if name.endswith("bias") or "affine" not in name:
+            generator.get_parameter(name).mul_(0.2)
+    generator.estimate_w_avg(torch.Generator().manual_seed(1), 500)
+    return generator
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "load_generator", load)
+
+
 @pytest.fixture
 def sample() -> Tensor:
     """A picture that the tiny generator draws."""
-    return draw(catalog.load_generator("studio"), [11], psi=0.9)
+    picture = draw(load("studio"), [11])
+    assert picture.abs().max() < 1
+    return picture
 
 
 def last(config: InvertConfig, picture: Tensor, **options: Any) -> Snapshot:
@@ -72,7 +89,7 @@ def test_one_snapshot_a_step_and_a_last_one_with_the_latent(sample: Tensor) -> N
 
 def test_what_is_kept_draws_the_last_picture(sample: Tensor) -> None:
     result = last(tiny(tune=True, noise=True), sample)
-    generator = catalog.load_generator("studio")
+    generator = load("studio")
     apply_weights(generator, result.weights)
     noise = [result.latent[f"noise.{k}"] for k in range(7)]
     assert torch.equal(to_uint8(draw_latents(generator, result.latent["w_plus"], noise=noise)), result.after)
@@ -91,7 +108,7 @@ def test_pictures_are_renewed_no_more_often_than_asked(sample: Tensor) -> None:
 def test_the_generators_own_sample_is_found(space: str, sample: Tensor) -> None:
     steps = list(invert(tiny(space=space, starts=0, steps=100, mean_pull=0.0), sample))
     first, result = steps[0].losses["pixel"], steps[-1]
-    assert result.distances["pixel"] < 0.2 * first
+    assert result.distances["pixel"] < 0.1 * first
     rows = result.latent["w_plus"][0]
     alike = torch.allclose(rows, rows[:1].expand_as(rows), atol=1e-6)
     assert alike == (space == "w")
@@ -102,7 +119,7 @@ def test_tuning_comes_nearer_and_changes_only_the_copy(sample: Tensor, monkeypat
     seen = []
 
     def spy(*arguments: Any) -> Generator:
-        seen.append(catalog.load_generator(*arguments))
+        seen.append(load(*arguments))
         return seen[-1]
 
     monkeypatch.setattr(rooms, "load_generator", spy)
@@ -111,7 +128,7 @@ def test_tuning_comes_nearer_and_changes_only_the_copy(sample: Tensor, monkeypat
     assert torch.equal(untuned.latent["w_plus"], tuned.latent["w_plus"])
     assert untuned.weights == {}
     assert tuned.distances["pixel"] < 0.8 * untuned.distances["pixel"]
-    source = catalog.load_generator("studio").state_dict()
+    source = load("studio").state_dict()
     assert same(seen[1].state_dict(), source)
     assert not any(parameter.requires_grad for parameter in seen[1].parameters())
     assert all(name.startswith("synthesis.") for name in tuned.weights)
@@ -120,11 +137,11 @@ def test_tuning_comes_nearer_and_changes_only_the_copy(sample: Tensor, monkeypat
 
 def test_locality_holds_other_latents(sample: Tensor) -> None:
     picture = sample.flip(-1) * 0.7
-    source = catalog.load_generator("studio")
+    source = load("studio")
     moved = {}
     for locality in (0.0, 30.0):
         result = last(tiny(steps=5, tune=True, tune_steps=40, tune_rate=0.01, locality=locality), picture)
-        generator = catalog.load_generator("studio")
+        generator = load("studio")
         apply_weights(generator, result.weights)
         others = seed_latents(source, range(8), psi=0.5)
         moved[locality] = (draw_latents(generator, others) - draw_latents(source, others)).abs().mean()
@@ -132,8 +149,8 @@ def test_locality_holds_other_latents(sample: Tensor) -> None:
 
 
 def test_an_encoders_guess_is_the_start(sample: Tensor) -> None:
-    generator = catalog.load_generator("studio")
-    w = seed_latents(generator, [11], psi=0.9)
+    generator = load("studio")
+    w = seed_latents(generator, [11])
     asked = []
 
     def encoder(picture: Tensor) -> Tensor:
