@@ -138,7 +138,7 @@ def test_interrupt_keeps_what_an_inversion_reached(
     def interrupted(*arguments: Any, **options: Any) -> Any:
         for snapshot in invert(*arguments, **options):
             yield snapshot
-            if snapshot.step == 2:
+            if (snapshot.phase, snapshot.step) == ("latent", 2):
                 signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr("ipl_core.runs.invert", interrupted)

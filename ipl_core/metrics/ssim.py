@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _SIDE, _SIGMA = 11, 1.5  # of the Gaussian window, in pixels
-_C1, _C2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # the paper's constants for a range of 2
+_C1, _C2 = 0.01**2, 0.03**2  # the paper's constants for a range of 1
 
 
 def ssim(one: Tensor, other: Tensor) -> Tensor:
@@ -23,6 +23,7 @@ def ssim(one: Tensor, other: Tensor) -> Tensor:
     def mean(values: Tensor) -> Tensor:
         return F.conv2d(values, window, groups=3)
 
+    one, other = (one + 1) / 2, (other + 1) / 2  # brightness is compared as a ratio, so black must be 0
     a, b = mean(one), mean(other)
     variance_a, variance_b = mean(one.square()) - a.square(), mean(other.square()) - b.square()
     covariance = mean(one * other) - a * b
