@@ -11,8 +11,9 @@ __version__ = "0.1.0"
 # open_clip, which is slow to import, waits until a critic is loaded.
 from .adapt import adapt
 from .catalog import load_generator
-from .config import AdaptConfig
+from .config import AdaptConfig, InvertConfig
 from .errors import InputError
+from .invert import invert
 from .snapshot import Snapshot
 
-__all__ = ["AdaptConfig", "InputError", "Snapshot", "__version__", "adapt", "load_generator"]
+__all__ = ["AdaptConfig", "InputError", "InvertConfig", "Snapshot", "__version__", "adapt", "invert", "load_generator"]

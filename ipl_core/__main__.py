@@ -17,7 +17,17 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from . import model_commands
-from .config import CONTRASTIVE_FORMS, LAYER_GROUPS, METHODS, PRESETS, RESIDUALS, TEMPLATE_SETS, AdaptConfig
+from .config import (
+    CONTRASTIVE_FORMS,
+    INVERT_PRESETS,
+    LAYER_GROUPS,
+    METHODS,
+    PRESETS,
+    RESIDUALS,
+    TEMPLATE_SETS,
+    AdaptConfig,
+    InvertConfig,
+)
 from .errors import InputError
 from .model_commands import AUTO_DEVICE, chosen_device, number
 from .snapshot import Snapshot
@@ -95,7 +105,12 @@ def _adapt(options: argparse.Namespace) -> int:
     return {None: 0, "asked": INTERRUPTED}.get(entry.settings["stopped"], 1)
 
 
-_PHASE_NAMES = {"prompts": "stage 1, prompts", "generator": "stage 2, generator"}
+_PHASE_NAMES = {
+    "prompts": "stage 1, prompts",
+    "generator": "stage 2, generator",
+    "latent": "latent",
+    "tuning": "tuning",
+}
 
 
 class _ProgressBar:
@@ -169,19 +184,204 @@ def _sample(options: argparse.Namespace) -> int:
     seeds = parse_seeds(options.seeds)
     if not 0.0 <= options.psi <= 1.5:
         raise InputError(f"Truncation (--psi) must be a number from 0 to 1.5, not {options.psi:g}.")
-    if options.columns is not None and not (options.columns >= 1 and options.columns == int(options.columns)):
-        raise InputError(f"Columns must be a whole number of at least 1, not {options.columns:g}.")
-    path = Path(options.out).expanduser()
-    if path.suffix.lower() != ".png" or path.is_dir():
-        raise InputError(f"The picture is written as PNG: give --out a file that ends in .png, not {options.out}.")
+    columns = _columns(options)
+    path = _png_path(options)
     library.check_writable(path.parent)
     with model_commands.Transfers() as transfers:
         generator = load_generator(options.model, chosen_device(options.device), transfers.show)
     images = draw(generator, seeds, options.psi)
-    columns = None if options.columns is None else int(options.columns)
     note = {"generator": options.model, "seeds": list(seeds), "psi": options.psi}
     save_png(grid(images, columns), path, note)
     print(path)
+    return 0
+
+
+def _columns(options: argparse.Namespace) -> int | None:
+    if options.columns is None:
+        return None
+    if not (options.columns >= 1 and options.columns == int(options.columns)):
+        raise InputError(f"Columns must be a whole number of at least 1, not {options.columns:g}.")
+    return int(options.columns)
+
+
+def _png_path(options: argparse.Namespace) -> Path:
+    path = Path(options.out).expanduser()
+    if path.suffix.lower() != ".png" or path.is_dir():
+        raise InputError(f"The picture is written as PNG: give --out a file that ends in .png, not {options.out}.")
+    return path
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# invert
+
+
+def _invert_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("picture", metavar="PHOTO", help="a PNG, JPEG or WebP picture")
+    add("--model", default="studio", help="name of a generator or path of its file (%(default)s)")
+    add("--critic", help="name of a CLIP model or path of its folder; left out, the model's own")
+    add("--out", required=True, metavar="DIR", help="folder for the latent, pictures, settings and history")
+    add("--preset", default="good", help=f"how long it may take: {', '.join(INVERT_PRESETS)} (%(default)s)")
+    add("--space", help="w: one latent for all layers; w+: one for each")
+    add("--tune", action=argparse.BooleanOptionalAction, default=None, help="tune the generator for the last likeness")
+    add("--noise", action=argparse.BooleanOptionalAction, default=None, help="optimise the noise maps too")
+    add("--crop", default="auto", help="auto: by the face; center: the centre square; none: cut already (%(default)s)")
+    add("--face", type=number, default=1, help="which face, where there are several; 1 is the largest")
+    add("--move", default="0,0", metavar="RIGHT,DOWN", help="move the crop, in its own sides (%(default)s)")
+    add("--zoom", type=number, default=1.0, help="scale the crop; above 1 the face grows (%(default)s)")
+    add("--turn", type=number, default=0.0, help="turn the crop, degrees clockwise (%(default)s)")
+    add("--name", help="what to call it; left out, the file's name")
+    add("--seed", type=number, default=0, help="of all random numbers (%(default)s)")
+    add("--device", default="cpu", help=AUTO_DEVICE)
+    for name, words in _INVERT_NUMBERS.items():
+        add(f"--{name.replace('_', '-')}", type=number, help=words)
+
+
+_INVERT_NUMBERS = {
+    "steps": "steps of the latent",
+    "starts": "random latents that compete to be the start; 0 starts from the mean latent",
+    "learning_rate": "Adam's rate for the latent",
+    "pixel": "weight of pixels",
+    "multiscale": "weight of coarser scales",
+    "perceptual": "weight of the critic's view",
+    "mean_pull": "pull to the mean latent",
+    "row_pull": "pull between the rows of w+",
+    "noise_pull": "weight of the term that keeps noise maps noise",
+    "tune_steps": "steps of tuning",
+    "tune_rate": "Adam's rate for tuning",
+    "locality": "weight of what tuning must leave alone",
+}
+
+
+def _invert(options: argparse.Namespace) -> int:
+    from . import library, people
+    from .catalog import load_generator
+    from .faces import cut
+    from .media import to_uint8
+    from .pictures import read_picture
+    from .runs import crop_for, finished_inversion
+
+    options.device = chosen_device(options.device)
+    names = [field.name for field in fields(InvertConfig)]
+    given = {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
+    config = InvertConfig(**given)
+    if not isinstance(options.face, int):
+        raise InputError(f"Which face: give a whole number from 1, not {options.face}.")
+    try:
+        right, down = (float(part) for part in options.move.split(","))
+    except ValueError:
+        raise InputError(f"Move the crop by two numbers, such as 0.1,-0.05, not {options.move!r}.") from None
+    picture = read_picture(options.picture)
+    crop = crop_for(config.model, picture, options.crop, options.face).moved(right, down, options.zoom, options.turn)
+    library.check_writable(options.out)
+    print(crop.note)
+    aligned = to_uint8(cut(picture, crop, load_generator(config.model).config.resolution))
+    with _stop_on_interrupt() as stop, _ProgressBar() as bar:
+        name = options.name or Path(options.picture).stem
+        inverted = finished_inversion(config, aligned, name, crop, stop, bar.show)
+    stopped = inverted.settings["stopped"]
+    if stopped is not None:
+        why = {"asked": "as asked", "not finite": "because the numbers stopped being finite"}[stopped]
+        steps = inverted.settings["steps"]
+        print(f"Stopped {why} after {steps['latent']} steps of the latent and {steps['tuning']} of tuning.")
+    written = people.save(inverted, options.out)
+    figures = {**inverted.settings["distances"], "identity": inverted.settings["identity"]}
+    print(", ".join(f"{name} {value:.4f}" for name, value in figures.items() if value is not None))
+    print(written.path / people.INVERTED)
+    return {None: 0, "asked": INTERRUPTED}.get(stopped, 1)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# restyle
+
+
+def _restyle_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("inverted", metavar="DIR", help="folder that `invert` wrote")
+    add("targets", metavar="TARGET_DIR", nargs="+", help="folders that `adapt` wrote")
+    add("--strength", type=number, default=1.0, help="0 the inversion as it is, 1 the domain (%(default)s)")
+    add("--mix", metavar="WEIGHTS", help="draw one picture of all domains together, such as 0.5,0.5")
+    add("--columns", type=number, help="pictures in a row; left out, as square as it can be")
+    add("--device", default="cpu", help=AUTO_DEVICE)
+    add("--out", required=True, metavar="FILE.png", help="the picture to write")
+
+
+def _restyle(options: argparse.Namespace) -> int:
+    import torch
+
+    from . import library, people
+    from .media import labelled, save_png, to_uint8
+    from .restyle import Restyler
+
+    columns = _columns(options)
+    path = _png_path(options)
+    library.check_writable(path.parent)
+    entries = [library.open_entry(target) for target in options.targets]
+    restyler = Restyler(people.load(options.inverted), chosen_device(options.device))
+    inverted = restyler.inverted
+    drawn, labels = [inverted.aligned, inverted.picture], ["picture", "inverted"]
+    if options.mix is None:
+        mixes = [[(entry, options.strength)] for entry in entries]
+    else:
+        mixes = [list(zip(entries, _mix_weights(options.mix, len(entries), options.strength)))]
+    for mix in mixes:
+        drawn.append(to_uint8(restyler.draw(mix)))
+        labels.append(" + ".join(entry.config.target for entry, _ in mix))
+    note = {"picture": inverted.name, "domains": labels[2:], "strength": options.strength, "mix": options.mix}
+    save_png(labelled(torch.cat(drawn), labels, columns), path, note)
+    print(path)
+    return 0
+
+
+def _mix_weights(text: str, count: int, strength: float) -> list[float]:
+    try:
+        weights = [float(part) for part in text.split(",")]
+    except ValueError:
+        weights = []
+    if len(weights) != count:
+        raise InputError(f"A mix needs a number for each of the {count} domains, such as 0.5,0.5; got {text!r}.")
+    return [weight * strength for weight in weights]
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# evaluate-inversion
+
+
+def _evaluate_inversion_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--preset", default="fast,good", help=f"separated by commas: {', '.join(INVERT_PRESETS)} (%(default)s)")
+    add("--count", type=number, default=100, help="held-out portraits (%(default)s)")
+    add("--samples", type=number, default=50, help="samples of the generator's own (%(default)s)")
+    add("--model", default="studio", help="name of the generator (%(default)s)")
+    add("--seed", type=number, default=0, help="of all random numbers (%(default)s)")
+    add("--out", required=True, metavar="DIR", help="folder for inversion.csv and inversion.md")
+
+
+def _evaluate_inversion(options: argparse.Namespace) -> int:
+    from . import library
+    from .metrics.inversion import evaluate_inversion, markdown, write_csv
+
+    for name, least in (("count", 0), ("samples", 0)):
+        value = getattr(options, name)
+        if not (isinstance(value, int) and least <= value <= 5000):
+            raise InputError(f"{name.capitalize()} must be a whole number from {least} to 5000, not {value}.")
+    if options.count + options.samples == 0:
+        raise InputError("Count and samples are both 0, so nothing is measured: raise one.")
+    library.check_writable(options.out)
+    folder = Path(options.out).expanduser()
+    scores = []
+    presets = options.preset.split(",")
+    for score in evaluate_inversion(presets, options.count, options.samples, options.model, options.seed):
+        scores.append(score)
+        print(
+            f"{len(scores)}/{len(presets) * (options.count + options.samples)} {score.preset}, {score.kind} "
+            f"{score.number}: identity {score.identity:.3f}, attributes {score.attributes:.1%}, ssim {score.ssim:.3f}, "
+            f"perceptual {score.perceptual:.4f}, {score.seconds:.1f} s",
+            flush=True,
+        )
+        # Written anew after every picture, so that an evening's work survives its last minute.
+        write_csv(scores, folder / "inversion.csv")
+        (folder / "inversion.md").write_text(markdown(scores), encoding="utf-8")
     return 0
 
 
@@ -236,6 +436,13 @@ def _evaluate(options: argparse.Namespace) -> int:
 COMMANDS: dict[str, Command] = {
     "adapt": Command("adapt a generator to a domain named in words", _adapt_options, _adapt),
     "evaluate": Command("compare methods on the portrait studio, measured by its judge", _evaluate_options, _evaluate),
+    "evaluate-inversion": Command(
+        "measure inversion on held-out portraits and on the generator's own samples",
+        _evaluate_inversion_options,
+        _evaluate_inversion,
+    ),
+    "invert": Command("find the latent of a picture", _invert_options, _invert),
+    "restyle": Command("draw an inverted picture in adapted domains", _restyle_options, _restyle),
     "sample": Command("draw pictures from an adapted generator", _sample_options, _sample),
     "render": Command(
         "draw an array of latents to an array of images", model_commands.render_options, model_commands.render

@@ -8,13 +8,11 @@ draws the same latents and layers for each of them.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import logging
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 
 import torch
@@ -33,6 +31,7 @@ from .media import to_uint8
 from .pool import SourcePool, draw_indices, open_pool, pool_path
 from .prompts import PromptScheme, make_prompts
 from .snapshot import Snapshot
+from .stepping import NotFinite, Pace, kept, own_modes, require_finite
 from .stylegan2 import Generator
 
 log = logging.getLogger(__name__)
@@ -42,10 +41,6 @@ LAYER_CHOICE_LATENTS = 8  # latents that the adaptive choice looks at (NADA §4.
 GENERATOR_BETAS = (0.0, 0.99**0.8)
 # Named groups by the resolution a layer works at, as StyleGAN (CVPR 2019, §3.1) splits its styles.
 _GROUP_RESOLUTIONS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, math.inf)}
-
-
-class NotFinite(ArithmeticError):
-    """A step met NaN or infinity; nothing has been changed by it."""
 
 
 def adapt(
@@ -65,7 +60,7 @@ def adapt(
     """
     began = time.perf_counter()
     device = usable_device(config.device)
-    with _own_modes(device):
+    with own_modes(device):
         source = load_generator(config.model, config.device)
         critic = load_critic(config.critic or critic_of(config.model), config.device)
         scheme = make_prompts(config, critic, source.config.w_dim, generator_from_seed(config.seed, "prompts"))
@@ -78,7 +73,7 @@ def adapt(
         stages.append(("generator", config.steps, training))
         previews = _Previews(config, source, critic)
     forecast = {"generator": training.seconds_a_step(previews.seconds_an_image)}
-    pace = _Pace({phase: total for phase, total, _ in stages}, forecast)
+    pace = Pace({phase: total for phase, total, _ in stages}, forecast)
 
     shown = -math.inf
     stopped = None
@@ -91,7 +86,7 @@ def adapt(
                     stopped = "asked"
                     break
                 try:
-                    with _own_modes(device):
+                    with own_modes(device):
                         losses = train_step()
                 except NotFinite as error:
                     log.warning("%s at step %d of the stage “%s”: the weights before it are kept", error, step, phase)
@@ -100,7 +95,7 @@ def adapt(
                 done = step if phase == "generator" else 0
                 before = after = spread = None
                 if time.perf_counter() - shown >= preview_interval:
-                    with _own_modes(device):
+                    with own_modes(device):
                         before, after, spread = previews.render(training.averaged if done else None)
                     shown = time.perf_counter()
                 yield Snapshot(
@@ -116,7 +111,7 @@ def adapt(
                 )
             if stopped:
                 break
-        with _own_modes(device):
+        with own_modes(device):
             before, after, spread = previews.render(training.averaged if done else None)
         yield Snapshot(
             step=done,
@@ -127,7 +122,7 @@ def adapt(
             diversity=spread,
             seconds=time.perf_counter() - began,
             weights=training.changed_weights(),
-            prompts=_kept(scheme.state_dict()) if scheme.needs_training else {},
+            prompts=kept(scheme.state_dict()) if scheme.needs_training else {},
             stopped=stopped,
         )
     finally:
@@ -155,7 +150,7 @@ class PromptTraining:
         losses = self._scheme.losses(w, image)
         self._optimiser.zero_grad()
         losses["total"].backward()
-        _require_finite(losses["total"], self._parameters)
+        require_finite(losses["total"], self._parameters)
         self._optimiser.step()
         return {name: loss.item() for name, loss in losses.items()}
 
@@ -203,7 +198,7 @@ class GeneratorTraining:
         loss = adaptation_loss(self._student, self._critic, w, before, directions, noise)
         self._optimiser.zero_grad()
         loss.backward()
-        _require_finite(loss, self._student.synthesis.parameters())
+        require_finite(loss, self._student.synthesis.parameters())
         self._optimiser.step()
         self._average()
         self._steps += 1
@@ -230,7 +225,7 @@ class GeneratorTraining:
         """The averaged tensors that training has changed, float32 on the CPU, by state-dict name."""
         if not self._steps:
             return {}
-        return _kept({name: self.averaged.get_parameter(name) for name in self._trained})
+        return kept({name: self.averaged.get_parameter(name) for name in self._trained})
 
     def seconds_a_step(self, seconds_an_image: float) -> float:
         """Forecast of a step's time from that of drawing and embedding one image; going back costs twice that."""
@@ -310,26 +305,6 @@ def _digests(config: AdaptConfig) -> tuple[str, str]:
     return generator_digest(config.model), critic_digest(config.critic or critic_of(config.model))
 
 
-@contextlib.contextmanager
-def _own_modes(device: torch.device) -> Iterator[None]:
-    """Gradients on, full precision, whatever the caller's modes are. Left before a yield, or it would leak to them."""
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
-        yield
-
-
-def _require_finite(loss: Tensor, parameters: Iterator[Tensor] | list[Tensor]) -> None:
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    if not torch.isfinite(loss):
-        raise NotFinite("The loss is not finite")
-    # Adam's step is no longer than its rate allows, so finite gradients leave finite weights.
-    if not torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
-        raise NotFinite("The gradients are not finite")
-
-
-def _kept(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().float().cpu().contiguous().clone() for name, tensor in tensors.items()}
-
-
 class _Previews:
     """The watched latents, drawn by the source once and by the adapted generator as often as asked."""
 
@@ -352,27 +327,3 @@ class _Previews:
             return self._before, self._before, 1.0 if self._spread > 0 else None
         after, embeddings = self._draw(adapted)
         return self._before, after, float(diversity(embeddings)) / self._spread if self._spread > 0 else None
-
-
-class _Pace:
-    """Seconds left, from the last steps seen; for a stage not yet begun, from a forecast."""
-
-    def __init__(self, plan: dict[str, int], forecast: dict[str, float]) -> None:
-        self._plan, self._forecast = plan, forecast
-        self._times: deque[float] = deque(maxlen=20)
-        self._phase = ""
-
-    def begin(self, phase: str) -> None:
-        """Call when a stage begins."""
-        self._phase = phase
-        self._times.clear()
-        self._times.append(time.perf_counter())
-
-    def remaining(self, step: int) -> float:
-        """Call once a step, when it is done. What a consumer does between two steps counts: it takes time too."""
-        self._times.append(time.perf_counter())
-        seconds_a_step = (self._times[-1] - self._times[0]) / (len(self._times) - 1)
-        phases = list(self._plan)
-        later = phases[phases.index(self._phase) + 1 :]
-        left = seconds_a_step * (self._plan[self._phase] - step)
-        return left + sum(self._plan[phase] * self._forecast[phase] for phase in later)

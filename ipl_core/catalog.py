@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +40,9 @@ class GeneratorEntry:
     file: of an embedded one; None for one of the hub. sources: where the hub has it, in the order to try; page: where a
     person can get it. title: its name in full. size: of the file in bytes, about; memory: that adapting it is expected
     to take, in GB. None is what isn't known.
+
+    faces: whether it draws faces. framing: where in its pictures a face lies, as `faces.Crop.moved` takes it from
+    FFHQ's place to the generator's own: right, down, zoom; {} for FFHQ's.
     """
 
     name: str
@@ -54,6 +57,8 @@ class GeneratorEntry:
     resolution: int | None = None
     size: int | None = None
     memory: float | None = None
+    faces: bool = True
+    framing: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def offer(self) -> Offer | None:
@@ -133,6 +138,8 @@ def generators() -> dict[str, GeneratorEntry]:
             sha256=facts.get("sha256"),
             title=facts.get("title", name),
             resolution=facts.get("resolution"),
+            faces=facts.get("faces", True),
+            framing=facts.get("framing", {}),
         )
     for name, facts in hub_models()["generators"].items():
         rest = {key: value for key, value in facts.items() if key != "sources"}

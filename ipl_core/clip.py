@@ -105,6 +105,21 @@ class Critic:
             images = views(images)
         return F.normalize(self.model.encode_image(images * self._scale + self._shift), dim=-1)
 
+    def encode_layers(self, images: torch.Tensor, count: int = 3) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """What the image tower makes of pictures on its way to the embedding; differentiable in them.
+
+        images: as for `encode_images`. Returns `count` feature maps (B, C, h, w) from evenly spaced depths, from the
+        shallow to the deep, and unit embeddings (B, D). A tower that can't show its layers gives no maps.
+        """
+        images = self._resize(images.to(self.device, torch.float32)) * self._scale + self._shift
+        visual = self.model.visual
+        if not hasattr(visual, "forward_intermediates"):
+            return [], F.normalize(self.model.encode_image(images), dim=-1)
+        seen = visual.forward_intermediates(images)
+        maps = seen["image_intermediates"]
+        depths = sorted({round((len(maps) - 1) * (k + 1) / (count + 1)) for k in range(count)})
+        return [maps[depth] for depth in depths], F.normalize(seen["image_features"], dim=-1)
+
     def _resize(self, images: torch.Tensor) -> torch.Tensor:
         size, (height, width) = self.image_size, images.shape[-2:]
         if min(height, width) != size:

@@ -65,6 +65,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     ),
 }
 
+SPACES = ("w", "w+")
+#: Inversion, by how long one may wait: `fast` is meant for a try, `best` for a picture to keep.
+INVERT_PRESETS: dict[str, dict[str, Any]] = {
+    "fast": dict(space="w+", starts=32, steps=70, learning_rate=0.1, noise=False, tune=False, tune_steps=30),
+    "good": dict(space="w+", starts=128, steps=250, learning_rate=0.1, noise=False, tune=True, tune_steps=100),
+    "best": dict(space="w+", starts=256, steps=700, learning_rate=0.07, noise=True, tune=True, tune_steps=250),
+}
+
 # Limits keep a request from an API caller as bounded as one from a slider: (lowest, highest).
 _LIMITS: dict[str, tuple[float, float]] = {
     "seed": (0, 2**31 - 1),
@@ -79,6 +87,18 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "ema": (0.0, 0.9999),
     "preview_psi": (0.0, 1.5),
     "preview_seeds": (0, 2**31 - 1),
+    "invert.starts": (0, 4096),
+    "invert.steps": (1, 20_000),
+    "invert.learning_rate": (1e-5, 1.0),
+    "invert.pixel": (0.0, 1000.0),
+    "invert.multiscale": (0.0, 1000.0),
+    "invert.perceptual": (0.0, 1000.0),
+    "invert.mean_pull": (0.0, 1000.0),
+    "invert.row_pull": (0.0, 1000.0),
+    "invert.noise_pull": (0.0, 1e6),
+    "invert.tune_steps": (1, 5000),
+    "invert.tune_rate": (1e-6, 0.1),
+    "invert.locality": (0.0, 1000.0),
 }
 MAX_TEXT = 300  # characters in one text; the critic's own limit is in tokens and is checked when it is loaded
 MAX_PREVIEWS = 64
@@ -91,7 +111,10 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "contrastive": CONTRASTIVE_FORMS,
     "residual": RESIDUALS,
     "layers": LAYER_GROUPS,
+    "invert.preset": tuple(INVERT_PRESETS),
+    "invert.space": SPACES,
 }
+_ADAPT_CHOICES = tuple(name for name in _CHOICES if not name.startswith("invert."))
 # What an error calls each setting, and what it advises when a text is blank.
 _LABELS: dict[str, str] = {
     "target": "The target",
@@ -119,6 +142,20 @@ _LABELS: dict[str, str] = {
     "preview_seeds": "Each preview seed",
     "share_noise": "Share noise",
     "around_context": "Around context",
+    "invert.preset": "Preset",
+    "invert.space": "Space",
+    "invert.starts": "Starts",
+    "invert.steps": "Steps",
+    "invert.learning_rate": "Learning rate (learning_rate)",
+    "invert.pixel": "Weight of pixels (pixel)",
+    "invert.multiscale": "Weight of scales (multiscale)",
+    "invert.perceptual": "Weight of the critic's view (perceptual)",
+    "invert.mean_pull": "Pull to the mean (mean_pull)",
+    "invert.row_pull": "Pull between rows (row_pull)",
+    "invert.noise_pull": "Weight of the noise's own regulariser (noise_pull)",
+    "invert.tune_steps": "Steps of tuning (tune_steps)",
+    "invert.tune_rate": "Learning rate of tuning (tune_rate)",
+    "invert.locality": "Locality of tuning (locality)",
 }
 _HINTS: dict[str, str] = {
     "target": "name the domain to adapt to, such as “pencil sketch”",
@@ -195,7 +232,7 @@ class AdaptConfig:
                 f"The target and the source are both “{self.target}”, so there is nothing to adapt: "
                 "name a target domain that differs from the source."
             )
-        for name in _CHOICES:
+        for name in _ADAPT_CHOICES:
             settle(self, name, _choice(name, getattr(self, name)))
         for name in _WHOLE_NUMBERS:
             settle(self, name, _whole_number(name, getattr(self, name)))
@@ -217,15 +254,104 @@ class AdaptConfig:
 
         Raises InputError for a setting that doesn't exist, for a missing target, and as the constructor does.
         """
-        if not isinstance(settings, Mapping):
-            raise InputError(f"Settings must be given by name, not as {type(settings).__name__}.")
-        known = [field.name for field in fields(cls)]
-        unknown = [str(name) for name in settings if name not in known]
-        if unknown:
-            raise InputError(f"There is no setting named {_quoted(unknown)}. The settings are: {', '.join(known)}.")
-        if "target" not in settings:
+        if "target" not in _known_settings(cls, settings):
             raise InputError("The target is missing: name the domain to adapt to, such as “pencil sketch”.")
         return cls(**settings)
+
+
+_INVERT_WHOLE = ("starts", "steps", "tune_steps")
+_INVERT_NUMBERS = (
+    *("learning_rate", "pixel", "multiscale", "perceptual", "mean_pull", "row_pull", "noise_pull"),
+    *("tune_rate", "locality"),
+)
+
+
+@dataclass(frozen=True)
+class InvertConfig:
+    """How to find the latent of a picture. Fields left None are filled from `preset`.
+
+    model: catalog name or path of the generator; critic: the CLIP whose view of the pictures is compared, None takes
+        the one the catalog names for the model.
+    space: "w" one latent for all layers, easy to edit; "w+" one for each, closer to the picture.
+    starts: how many random latents compete with the mean latent to be the start; 0 starts from the mean.
+    steps, learning_rate: of the latent.
+    pixel, multiscale, perceptual: weights of the terms that compare pictures.
+    mean_pull: weight of the latent's distance from the mean. row_pull: weight of the rows' distance from each other.
+    noise: whether the noise maps are optimised too; noise_pull: weight of the term that keeps them noise.
+    tune: whether the generator itself is tuned about the latent afterwards (pivotal tuning).
+    tune_steps, tune_rate: of that; locality: weight of what other latents near it must still look like.
+    seed: of the starts and of the tuning's latents.
+
+    Raises InputError for a value outside its limits, naming the field, the value and the range.
+    """
+
+    model: str = "studio"
+    critic: str | None = None
+    preset: str = "good"
+    space: str | None = None
+    seed: int = 0
+    device: str = "cpu"
+    starts: int | None = None
+    steps: int | None = None
+    learning_rate: float | None = None
+    pixel: float = 1.0
+    multiscale: float = 1.0
+    perceptual: float = 2.0
+    mean_pull: float = 0.002
+    row_pull: float = 0.01
+    noise: bool | None = None
+    noise_pull: float = 1.0
+    tune: bool | None = None
+    tune_steps: int | None = None
+    tune_rate: float = 0.002
+    locality: float = 1.0
+
+    def __post_init__(self) -> None:
+        settle = object.__setattr__  # the class is frozen for everyone else
+        settle(self, "preset", _choice("invert.preset", self.preset))
+        for name, value in INVERT_PRESETS[self.preset].items():
+            if getattr(self, name) is None:
+                settle(self, name, value)
+        settle(self, "model", _words("model", self.model))
+        if self.critic is not None:
+            settle(self, "critic", _words("critic", self.critic))
+        settle(self, "space", _choice("invert.space", self.space))
+        settle(self, "seed", _whole_number("seed", self.seed))
+        for name in _INVERT_WHOLE:
+            settle(self, name, _whole_number(f"invert.{name}", getattr(self, name)))
+        for name in _INVERT_NUMBERS:
+            settle(self, name, _number(f"invert.{name}", getattr(self, name)))
+        for name in ("noise", "tune"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name.capitalize()} must be true or false, not {_shown(getattr(self, name))}.")
+        if not self.pixel + self.multiscale + self.perceptual > 0:
+            raise InputError(
+                "The weights pixel, multiscale and perceptual are all 0, so nothing is compared: raise one."
+            )
+        settle(self, "device", _device(self.device))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every setting by name, ready for JSON; `from_dict` gives an equal configuration back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> InvertConfig:
+        """The configuration that `settings` describes, checked like any other.
+
+        Raises InputError for a setting that doesn't exist, and as the constructor does.
+        """
+        return cls(**_known_settings(cls, settings))
+
+
+def _known_settings(kind: type, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`settings` as they are, if each is a field of the configuration `kind`; else InputError."""
+    if not isinstance(settings, Mapping):
+        raise InputError(f"Settings must be given by name, not as {type(settings).__name__}.")
+    known = [field.name for field in fields(kind)]
+    unknown = [str(name) for name in settings if name not in known]
+    if unknown:
+        raise InputError(f"There is no setting named {_quoted(unknown)}. The settings are: {', '.join(known)}.")
+    return settings
 
 
 # One check for each kind of value. Each gives the value as it is kept, or raises InputError.

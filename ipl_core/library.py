@@ -266,10 +266,24 @@ def load_adapted(path: str | os.PathLike[str], device: str = "cpu") -> Generator
 
     Raises InputError if the folder is damaged, or if the source model isn't the one it was adapted from.
     """
-    from .checkpoints import load_tensors
-
     path = Path(path).expanduser()
     folder = path if path.is_dir() else path.parent
+    changed = changed_weights(folder)
+    generator = catalog.load_generator(read_settings(folder)["config"]["model"], device)
+    try:
+        apply_weights(generator, changed)
+    except ValueError as error:
+        raise _damaged(folder, str(error)) from error
+    return generator
+
+
+def changed_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The tensors of the generator that an adaptation changed, by state-dict name, on the CPU.
+
+    Raises InputError as `load_adapted` does.
+    """
+    from .checkpoints import load_tensors
+
     settings = read_settings(folder)
     model = settings["config"]["model"]
     if catalog.file_digest(folder / ADAPTED) != settings["weights"].get("sha256"):
@@ -279,14 +293,8 @@ def load_adapted(path: str | os.PathLike[str], device: str = "cpu") -> Generator
             f"The adapted domain in {folder} was made from other weights of the model “{model}” than those here: "
             "adapt again, or restore the model's file."
         )
-    generator = catalog.load_generator(model, device)
     tensors, _ = load_tensors(folder / ADAPTED)
-    changed = {name[len(_GENERATOR) :]: tensor for name, tensor in tensors.items() if name.startswith(_GENERATOR)}
-    try:
-        apply_weights(generator, changed)
-    except ValueError as error:
-        raise _damaged(folder, str(error)) from error
-    return generator
+    return {name[len(_GENERATOR) :]: tensor for name, tensor in tensors.items() if name.startswith(_GENERATOR)}
 
 
 def apply_weights(generator: Generator, weights: Mapping[str, torch.Tensor]) -> None:

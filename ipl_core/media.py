@@ -6,12 +6,13 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
 from .errors import InputError
@@ -24,6 +25,11 @@ def to_uint8(images: Tensor) -> Tensor:
     """Images (N, 3, H, W) in [-1, 1] as bytes (N, H, W, 3) on the CPU; values outside are clipped, NaN is mid-grey."""
     levels = images.detach().float().nan_to_num(nan=0.0).clamp(-1, 1).add(1).mul(127.5).round()
     return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu()
+
+
+def to_float(levels: Tensor) -> Tensor:
+    """Bytes (N, H, W, 3) as images (N, 3, H, W) in [-1, 1]; what `to_uint8` makes bytes of again."""
+    return levels.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def to_pictures(images: Tensor) -> list[Image.Image]:
@@ -49,6 +55,29 @@ def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Image.Imag
         row, column = divmod(index, columns)
         sheet.paste(picture, (column * (width + gap), row * (height + gap)))
     return sheet
+
+
+def labelled(images: Tensor, labels: Sequence[str], columns: int | None = None, side: int = 160) -> Image.Image:
+    """One picture of all `images` as `grid` lays them out, each `side` pixels wide at least, with its words below.
+
+    Words too long for their picture are cut with an ellipsis. Raises ValueError unless there is a label for each.
+    """
+    pictures = to_pictures(images)
+    if not pictures or len(pictures) != len(labels):
+        raise ValueError(f"{len(pictures)} pictures need as many labels, and at least one; got {len(labels)}.")
+    side = max(side, pictures[0].width)
+    font = ImageFont.load_default(size=max(12, side // 12))
+    strip = round(font.size * 1.8)
+    tiles = []
+    for picture, label in zip(pictures, labels):
+        tile = Image.new("RGB", (side, side + strip), "white")
+        tile.paste(picture.resize((side, side), Image.Resampling.BICUBIC))
+        words = label
+        while len(words) > 1 and font.getlength(words) > side - 4:
+            words = words.removesuffix("…")[:-1] + "…"
+        ImageDraw.Draw(tile).text((side / 2, side + strip / 2), words, "black", font, anchor="mm")
+        tiles.append(torch.from_numpy(np.array(tile)))
+    return grid(torch.stack(tiles), columns)
 
 
 def save_png(picture: Image.Image, path: str | os.PathLike[str], settings: Mapping[str, Any] | None = None) -> Path:

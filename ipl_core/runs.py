@@ -1,13 +1,20 @@
-"""Make sure of a run: the one in the library if it is there, else a new one, kept."""
+"""Make sure of a run or of an inversion: the kept one if it is there, else a new one, kept."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
-from . import library
+from PIL import Image
+from torch import Tensor
+
+from . import catalog, library, people
 from .adapt import adapt
-from .config import AdaptConfig
+from .config import AdaptConfig, InvertConfig
+from .faces import Crop, choose_crop
+from .invert import Encoder, invert
+from .media import to_float
 from .snapshot import Snapshot
 
 
@@ -29,3 +36,45 @@ def finished_run(
         if watch is not None:
             watch(snapshot)
     return run.save()
+
+
+def crop_for(model: str, picture: Image.Image, mode: str = "auto", face: int = 1) -> Crop:
+    """Where to cut `picture` for the generator `model`; see `choose_crop`.
+
+    A face is put where the generator has its faces; for one that draws none, "auto" is the centre square.
+    """
+    known = catalog.generators().get(model)
+    if mode == "auto" and known is not None and not known.faces:
+        return replace(choose_crop(picture, "center"), note=f"“{model}” draws no faces: the centre square is taken.")
+    crop = choose_crop(picture, mode, face)
+    return crop.moved(**known.framing) if crop.face and known is not None else crop
+
+
+def finished_inversion(
+    config: InvertConfig,
+    aligned: Tensor,
+    name: str = "picture",
+    crop: Crop | None = None,
+    stop: threading.Event | None = None,
+    watch: Callable[[Snapshot], None] | None = None,
+    encoder: Encoder | None = None,
+) -> people.Inverted:
+    """The kept inversion of a picture for `config`, after making it if it isn't there.
+
+    aligned: uint8 (1, R, R, 3), cut for the model. name, crop: noted with it. stop, encoder: see `invert`; a stopped
+    inversion is kept too. watch: called with every Snapshot. Where the model has a judge, it measures the likeness.
+    Raises InputError for what can't be run or written, before the first step where that can be known.
+    """
+    from .metrics.inversion import identity_similarity
+
+    library.check_writable(people.people_folder())
+    found = people.find(config, aligned) if encoder is None else None
+    if found is not None:
+        return found
+    inversion = people.Inversion(config, aligned, name, crop)
+    last = None
+    for last in invert(config, to_float(aligned), stop, preview_interval=float("inf"), encoder=encoder):
+        inversion.add(last)
+        if watch is not None:
+            watch(last)
+    return people.keep(inversion.result(identity_similarity(config.model, aligned, last.after)))

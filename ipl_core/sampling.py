@@ -1,4 +1,4 @@
-"""Seeds to pictures, in batches that fit in memory; knows nothing about where a generator came from."""
+"""Seeds and latents to pictures, in batches that fit in memory; knows nothing about where a generator came from."""
 
 from __future__ import annotations
 
@@ -25,3 +25,24 @@ def draw(generator: Generator, seeds: Sequence[int], psi: float = 0.7) -> Tensor
         z = latents_from_seeds(seeds[start : start + BATCH], generator.config.z_dim).to(generator.device)
         pictures.append(generator(z, psi=psi).cpu())
     return torch.cat(pictures)
+
+
+@torch.no_grad()
+def seed_latents(generator: Generator, seeds: Sequence[int], psi: float = 0.7) -> Tensor:
+    """w_plus (N, rows, w_dim) of `seeds`, on the CPU; there they meet inverted pictures, to draw or to interpolate."""
+    z = latents_from_seeds(seeds, generator.config.z_dim).to(generator.device)
+    return generator.to_w_plus(generator.truncate(generator.mapping(z), psi)).cpu()
+
+
+@torch.no_grad()
+def draw_latents(
+    generator: Generator, w_plus: Tensor, psi: float = 1.0, noise: Sequence[Tensor] | str = "const"
+) -> Tensor:
+    """The pictures of latents w_plus (N, rows, w_dim), or w (N, w_dim), as (N, 3, H, W) about [-1, 1] on the CPU.
+
+    psi: truncation towards the generator's mean latent, 1 none. noise: "const" for the generator's own, or a map
+    (1, 1, h, w) for each layer, shared by all. Raises ValueError for latents of another generator's shape.
+    """
+    maps = noise if isinstance(noise, str) else [one.to(generator.device) for one in noise]
+    parts = w_plus.to(generator.device).split(BATCH)
+    return torch.cat([generator.synthesis(generator.truncate(part, psi), noise=maps).cpu() for part in parts])

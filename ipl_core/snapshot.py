@@ -15,15 +15,19 @@ class Snapshot:
     """The state of a run after one step.
 
     step, total: steps done and steps planned in this phase; step counts from 1.
-    phase: "prompts" (stage 1), "generator" (stage 2), or "done" (the last snapshot of every run).
+    phase: "prompts" (stage 1) and "generator" (stage 2) of an adaptation, "latent" and "tuning" of an inversion, or
+        "done" (the last snapshot of every run).
     losses: each loss term by name at this step; empty on the last snapshot.
-    before, after: pictures of the preview seeds by the source and the current generator,
-        uint8 (N, H, W, 3); None on steps where they were not renewed.
+    before, after: pictures of the preview seeds by the source and the current generator, or the picture to invert
+        and what stands for it now; uint8 (N, H, W, 3); None on steps where they were not renewed.
     diversity: spread of the adapted previews over that of their sources in the critic's space
         (1 = as varied as the source, 0 = all alike); None where `after` is None or no critic is used.
     seconds: time since the run began. remaining: estimate of the seconds left.
     weights: the tensors that training changed, by state-dict name; only on the last snapshot.
     prompts: state dict of the trained prompt learner, by name; only on the last snapshot, empty for NADA.
+    latent: what an inversion found: "w_plus" (1, rows, w_dim) and, where they were optimised, the noise maps
+        "noise.0" …, (1, 1, h, w) each; only on its last snapshot.
+    distances: how far the last picture of an inversion is from the one given, by name; only on its last snapshot.
     stopped: why a last snapshot came before the last step ("asked", "not finite"), None if it did not.
     """
 
@@ -38,4 +42,6 @@ class Snapshot:
     remaining: float = 0.0
     weights: dict[str, torch.Tensor] | None = None
     prompts: dict[str, torch.Tensor] | None = None
+    latent: dict[str, torch.Tensor] | None = None
+    distances: dict[str, float] | None = None
     stopped: str | None = None

@@ -14,8 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ipl_core import AdaptConfig, Snapshot, adapt, catalog, library
+from ipl_core import AdaptConfig, Snapshot, adapt, catalog, invert, library, people
 from ipl_core.__main__ import COMMANDS, INTERRUPTED, _ProgressBar, main
+from ipl_core.media import read_settings
 
 TINY = ["--mapper-steps", "2", "--mapper-batch", "2", "--steps", "2", "--batch", "2"]
 pytestmark = pytest.mark.usefixtures("studio")
@@ -85,9 +86,96 @@ def test_critic_report_has_a_line_a_domain(capsys: pytest.CaptureFixture[str]) -
     assert last.startswith("within 0.1")
 
 
+QUICK = ["--preset", "fast", "--starts", "2", "--steps", "2", "--tune-steps", "1"]
+
+
+def a_photo(path: Path) -> Path:
+    Image.effect_noise((60, 40), 60).convert("RGB").save(path)
+    return path
+
+
+def test_invert_writes_everything_and_restyle_draws_from_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo, out = a_photo(tmp_path / "Ada.png"), tmp_path / "inverted"
+    request = ["invert", str(photo), "--model", "studio", "--space", "w", "--tune", "--crop", "center", "--seed", "3"]
+    assert main([*request, *QUICK, "--move", "0.1,-0.1", "--zoom", "1.5", "--out", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == sorted(people.FILES)
+    said = capsys.readouterr()
+    assert "centre square" in said.out
+    assert all(f"{figure} " in said.out for figure in ("pixel", "perceptual", "identity"))
+    assert str(out / "inverted.safetensors") in said.out
+    assert "it/s" not in said.err
+
+    inverted = people.load(out)
+    assert inverted.name == "Ada"
+    config = inverted.config
+    assert (config.space, config.tune, config.steps, config.seed) == ("w", True, 2, 3)
+    assert inverted.settings["crop"]["method"] == "centre"
+    assert len((out / "history.csv").read_text().splitlines()) == 4
+    assert Image.open(out / "aligned.png").size == Image.open(out / "inverted.png").size == (32, 32)
+    assert [one.name for one in people.list_people()] == ["Ada"]
+
+    domains = []
+    for target in ("werewolf", "zombie"):
+        domains.append(str(tmp_path / target))
+        assert main(["adapt", target, "--method", "nada", *TINY, "--out", domains[-1]]) == 0
+    sheet = tmp_path / "pictures" / "sheet.png"
+    assert main(["restyle", str(out), *domains, "--strength", "0.5", "--out", str(sheet)]) == 0
+    note = read_settings(sheet)
+    assert (note["picture"], note["domains"], note["strength"]) == ("Ada", ["werewolf", "zombie"], 0.5)
+    assert Image.open(sheet).width == 2 * 160 + 2
+    assert main(["restyle", str(out), *domains, "--mix", "0.3,0.7", "--out", str(sheet)]) == 0
+    assert read_settings(sheet)["domains"] == ["werewolf + zombie"]
+    capsys.readouterr()
+    for wrong, said in [(["--mix", "1"], "each of the 2 domains"), (["--strength", "3"], "from 0 to 2, not 3")]:
+        assert main(["restyle", str(out), *domains, *wrong, "--out", str(tmp_path / "no.png")]) == 2
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / "no.png").exists()
+
+
+def test_interrupt_keeps_what_an_inversion_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        for snapshot in invert(*arguments, **options):
+            yield snapshot
+            if (snapshot.phase, snapshot.step) == ("latent", 2):
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("ipl_core.runs.invert", interrupted)
+    request = ["invert", str(a_photo(tmp_path / "a.png")), "--preset", "fast", "--crop", "center", "--steps", "9"]
+    assert main([*request, "--out", str(tmp_path / "out")]) == INTERRUPTED
+    assert "Stopped as asked after 2 steps" in capsys.readouterr().out
+    assert people.load(tmp_path / "out").settings["stopped"] == "asked"
+
+
+def test_evaluate_inversion_writes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "scores"
+    request = ["evaluate-inversion", "--preset", "fast", "--count", "0", "--samples", "1", "--out", str(out)]
+    assert main(request) == 0
+    assert "1/1 fast, samples 0: identity" in capsys.readouterr().out
+    assert len((out / "inversion.csv").read_text().splitlines()) == 2
+    assert "| fast | samples | 1 |" in (out / "inversion.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["invert", "nowhere.jpg"], "“nowhere.jpg” can't be read"),
+        (["invert", __file__], "is no picture"),
+        (["invert", "PHOTO", "--preset", "slow"], "one of fast, good, best, not “slow”"),
+        (["invert", "PHOTO", "--space", "z"], "Space must be one of w, w+, not “z”"),
+        (["invert", "PHOTO", "--crop", "left"], "one of auto, center, none"),
+        (["invert", "PHOTO", "--crop", "none"], "must be a square, not 60×40"),
+        (["invert", "PHOTO", "--face", "2"], "no face 2"),
+        (["invert", "PHOTO", "--face", "1.5"], "not 1.5"),
+        (["invert", "PHOTO", "--zoom", "9"], "crop's zoom must be a number from 0.25 to 4"),
+        (["invert", "PHOTO", "--move", "up"], "two numbers"),
+        (["invert", "PHOTO", "--steps", "0"], "from 1 to 20000, not 0"),
+        (["invert", "PHOTO", "--pixel", "-1"], "from 0 to 1000, not -1"),
+        (["invert", "PHOTO", "--model", "ffhq"], "no model “ffhq”"),
+        (["restyle", "nowhere", "nobody"], "can't be read"),
+        (["evaluate-inversion", "--count", "-1"], "from 0 to 5000, not -1"),
+        (["evaluate-inversion", "--preset", "slow"], "one of fast, good, best"),
         (["adapt", " "], "target is blank"),
         (["adapt", "photo"], "nothing to adapt"),
         (["adapt", "word " * 50], "tokens"),
@@ -117,6 +205,7 @@ def test_critic_report_has_a_line_a_domain(capsys: pytest.CaptureFixture[str]) -
 def test_bad_input_ends_with_one_sentence_and_status_2(
     arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    arguments = [str(a_photo(tmp_path / "photo.png")) if word == "PHOTO" else word for word in arguments]
     try:
         status = main([*arguments, "--out", str(tmp_path / "out.png")])
     except SystemExit as ended:

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from ipl_core.config import PRESETS, AdaptConfig
+from ipl_core.config import INVERT_PRESETS, PRESETS, AdaptConfig, InvertConfig
 from ipl_core.errors import InputError
 
 
@@ -110,3 +110,42 @@ def test_from_dict_names_what_it_does_not_know() -> None:
         AdaptConfig.from_dict({"method": "ipl"})
     with pytest.raises(InputError, match="by name"):
         AdaptConfig.from_dict(["werewolf"])
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Inversion
+
+
+def test_inversion_fills_what_is_open_from_its_preset_and_comes_back_from_json() -> None:
+    for preset, values in INVERT_PRESETS.items():
+        config = InvertConfig(preset=preset)
+        assert all(getattr(config, name) == value for name, value in values.items())
+        assert InvertConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert InvertConfig(preset="fast", tune=True, steps=5.0).steps == 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"preset": "slow"}, "preset must be one of fast, good, best, not “slow”"),
+        ({"space": "z"}, "space must be one of w, w+"),
+        ({"steps": 0}, "steps must be a whole number from 1 to 20000, not 0"),
+        ({"starts": -1}, "starts must be a whole number from 0"),
+        ({"seed": 1.5}, "seed"),
+        ({"perceptual": math.nan}, "perceptual"),
+        ({"tune_rate": 1}, "tune_rate"),
+        ({"tune": 1}, "tune must be true or false, not 1"),
+        ({"noise": "yes"}, "noise must be true or false, not “yes”"),
+        ({"model": " "}, "model is blank"),
+        ({"pixel": 0, "multiscale": 0, "perceptual": 0}, "nothing is compared"),
+        ({"device": "tpu"}, "Device must be"),
+    ],
+)
+def test_bad_settings_of_inversion_are_refused(settings: dict, said: str) -> None:
+    with pytest.raises(InputError, match="(?i)" + said.replace("+", r"\+")):
+        InvertConfig(**settings)
+
+
+def test_from_dict_of_inversion_names_what_it_does_not_know() -> None:
+    with pytest.raises(InputError, match="no setting named “target”"):
+        InvertConfig.from_dict({"target": "werewolf"})

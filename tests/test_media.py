@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from ipl_core.errors import InputError
-from ipl_core.media import grid, read_settings, save_png, to_uint8
+from ipl_core.media import grid, labelled, read_settings, save_png, to_float, to_uint8
 
 
 def test_values_become_bytes_clipped_and_rounded() -> None:
@@ -30,6 +30,23 @@ def test_grid_of_one_row_and_of_nothing() -> None:
     assert grid(torch.zeros(2, 3, 4, 4), columns=9).size == (10, 4)
     with pytest.raises(ValueError, match="at least one"):
         grid(torch.zeros(0, 3, 4, 4))
+
+
+def test_labels_stand_below_their_pictures_and_are_cut_when_too_long() -> None:
+    sheet = labelled(torch.full((3, 8, 8, 3), 200, dtype=torch.uint8), ["one", "two", "w" * 200], columns=3)
+    assert sheet.width == 3 * 160 + 4
+    strip = sheet.crop((0, 160, sheet.width, sheet.height)).convert("L")
+    for k in range(3):
+        tile = strip.crop((k * 162, 0, k * 162 + 160, strip.height))
+        assert min(tile.tobytes()) < 60
+        assert tile.getpixel((0, 0)) == 255
+    with pytest.raises(ValueError, match="2 pictures need as many labels"):
+        labelled(torch.zeros(2, 3, 4, 4), ["one"])
+
+
+def test_bytes_and_values_are_inverse() -> None:
+    levels = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(1, 16, 16, 3)
+    assert torch.equal(to_uint8(to_float(levels)), levels)
 
 
 def test_png_carries_its_settings(tmp_path: Path) -> None:

@@ -1,0 +1,160 @@
+"""How well pictures are inverted: portraits of known attributes that no training saw, and the generator's own samples.
+
+The judge measures and takes no part in the inversion itself.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..catalog import judge_of, load_generator, load_judge
+from ..checkpoints import atomic_path
+from ..config import InvertConfig
+from ..errors import InputError
+from ..invert import invert
+from ..media import to_float, to_uint8
+from ..sampling import draw
+from ..studio.attributes import People, random_people
+from ..studio.captions import labels
+from ..studio.domains import DOMAINS, render_domain
+from ..studio.judge import Judge
+from .kept_attributes import kept_attributes, kept_identity
+from .ssim import ssim
+from .table import FIRST_SAMPLE_SEED
+
+log = logging.getLogger(__name__)
+
+#: What is inverted: renders of people that no training saw, or what the generator draws of fresh seeds.
+KINDS = ("portraits", "samples")
+_PEOPLE_SEED = 7_001  # of the held-out people; training sets are drawn from small seeds
+_SUPERSAMPLE = 2
+
+
+@dataclass(frozen=True)
+class InversionScore:
+    """One inverted picture, measured.
+
+    kind: one of KINDS. number: which picture. identity: cosine of the judge's identity vectors. attributes: share of
+    the judge's readings that are the truth, for samples those that stay. readable: the same of the picture itself, the
+    most that can be expected. ssim: up to 1. pixel, perceptual: see `PictureLoss.distances`. seconds: of the
+    inversion, on its machine.
+    """
+
+    preset: str
+    kind: str
+    number: int
+    identity: float
+    attributes: float
+    readable: float
+    ssim: float
+    pixel: float
+    perceptual: float
+    seconds: float
+
+
+def identity_similarity(model: str, one: Tensor, other: Tensor) -> float | None:
+    """Cosine of the identities that the model's judge sees in two pictures, uint8 (1, R, R, 3); None without one."""
+    try:
+        judge = load_judge(judge_of(model))
+    except InputError as error:
+        log.info("%s", error)
+        return None
+    return kept_identity(judge.read(to_float(one)), judge.read(to_float(other)))
+
+
+def held_out_portraits(count: int, resolution: int) -> tuple[People, Tensor]:
+    """The people and their portraits, uint8 (count, R, R, 3); the first ones are the same whatever the count."""
+    parts, pictures = [], []
+    for number in range(count):
+        random = torch.Generator().manual_seed(_PEOPLE_SEED + number)
+        parts.append(random_people(1, random))
+        pictures.append(render_domain(DOMAINS[0], parts[-1], random, resolution, supersample=_SUPERSAMPLE))
+    people = People({name: torch.cat([part[name] for part in parts]) for name in parts[0].values})
+    return people, to_uint8(torch.cat(pictures))
+
+
+def evaluate_inversion(
+    presets: Sequence[str], count: int = 100, samples: int = 50, model: str = "studio", seed: int = 0
+) -> Iterator[InversionScore]:
+    """A score for every picture and preset, as each is done: `count` portraits, then `samples` of the generator's own.
+
+    Samples are drawn without truncation. Raises InputError, before any inversion, for what can't be measured.
+    """
+    configs = [InvertConfig(model=model, preset=preset, seed=seed) for preset in presets]
+    judge, generator = load_judge(judge_of(model)), load_generator(model)
+    resolution = generator.config.resolution
+    for config in configs:
+        if count:
+            people, portraits = held_out_portraits(count, resolution)
+            truth = labels(people)
+            for number in range(count):
+                yield _score(config, "portraits", number, portraits[number : number + 1], judge, truth[number])
+        for number in range(samples):
+            drawn = to_uint8(draw(generator, [FIRST_SAMPLE_SEED + number], psi=1.0))
+            yield _score(config, "samples", number, drawn, judge, None)
+
+
+def _score(
+    config: InvertConfig, kind: str, number: int, picture: Tensor, judge: Judge, truth: Tensor | None
+) -> InversionScore:
+    *_, last = invert(config, to_float(picture), preview_interval=float("inf"))
+    target, found = to_float(picture), to_float(last.after)
+    before, after = judge.read(target), judge.read(found)
+    if truth is None:
+        attributes, readable = kept_attributes(before, after, DOMAINS[0]), 1.0
+    else:
+        attributes, readable = (
+            statistics.fmean(float(int(trait.argmax(1)) == int(label)) for trait, label in zip(seen.traits, truth))
+            for seen in (after, before)
+        )
+    return InversionScore(
+        preset=config.preset,
+        kind=kind,
+        number=number,
+        identity=kept_identity(before, after),
+        attributes=attributes,
+        readable=readable,
+        ssim=float(ssim(target, found)),
+        **last.distances,
+        seconds=last.seconds,
+    )
+
+
+def write_csv(scores: Sequence[InversionScore], path: Path) -> None:
+    """One row a picture, whole or not at all."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(InversionScore)])
+        writer.writeheader()
+        for row in scores:
+            writer.writerow({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(row).items()})
+
+
+def markdown(scores: Sequence[InversionScore]) -> str:
+    """A table with a row a preset and kind: means, and the lowest identity similarity of any picture."""
+    out = io.StringIO()
+    out.write("| preset | pictures | count | identity | lowest | attributes | of the picture | SSIM ")
+    out.write("| pixel | perceptual | seconds |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+    groups: dict[tuple[str, str], list[InversionScore]] = {}
+    for row in scores:
+        groups.setdefault((row.preset, row.kind), []).append(row)
+    for (preset, kind), rows in groups.items():
+        mean = {
+            f.name: statistics.fmean(getattr(row, f.name) for row in rows)
+            for f in fields(InversionScore)
+            if f.name not in ("preset", "kind", "number")
+        }
+        out.write(
+            f"| {preset} | {kind} | {len(rows)} | {mean['identity']:.3f} | {min(row.identity for row in rows):.3f} "
+            f"| {mean['attributes']:.1%} | {mean['readable']:.1%} | {mean['ssim']:.3f} | {mean['pixel']:.4f} "
+            f"| {mean['perceptual']:.4f} | {mean['seconds']:.1f} |\n"
+        )
+    return out.getvalue()

@@ -1,0 +1,393 @@
+"""People on disk: inverted pictures, kept whole or not at all, found again, loaded, listed, deleted.
+
+One folder a person, the same files as the command line writes. The room knows nothing about how a latent is found;
+it is handed the Snapshots that an inversion yields.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import hashlib
+import io
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import catalog
+from .checkpoints import load_tensors, save_tensors
+from .config import InvertConfig
+from .errors import InputError
+from .faces import Crop
+from .library import apply_weights, check_writable, home, versions
+from .media import grid, save_png
+from .snapshot import Snapshot
+from .stylegan2 import Generator
+
+log = logging.getLogger(__name__)
+
+INVERTED = "inverted.safetensors"
+ALIGNED_PICTURE = "aligned.png"
+INVERTED_PICTURE = "inverted.png"
+SETTINGS = "settings.json"
+HISTORY = "history.csv"
+FILES = (INVERTED, ALIGNED_PICTURE, INVERTED_PICTURE, SETTINGS, HISTORY)
+
+#: Part of an inversion's identity: raised with every change that gives another latent for the same settings.
+REVISION = 1
+_FORMAT = "ipl-studio-person"
+_VERSION = 1
+_UNFINISHED = ".writing-"
+_NOT_IN_KEY = ("preset", "device", "model", "critic")
+_TUNING_ONLY = ("tune_steps", "tune_rate", "locality")
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """A picture and the latent that stands for it.
+
+    w_plus: (1, rows, w_dim). noise: a map (1, 1, h, w) for each synthesis layer, or () for the generator's own.
+    tuned: tensors of the generator that pivotal tuning changed, by state-dict name; {} without tuning.
+    aligned, picture: what was inverted and what stands for it, uint8 (1, R, R, 3).
+    settings: what settings.json holds. history: the run's rows as CSV. path: its folder, None before it is kept.
+    """
+
+    w_plus: Tensor
+    noise: tuple[Tensor, ...]
+    tuned: dict[str, Tensor]
+    aligned: Tensor
+    picture: Tensor
+    settings: dict[str, Any]
+    history: str = ""
+    path: Path | None = field(default=None, compare=False)
+
+    @property
+    def config(self) -> InvertConfig:
+        """The configuration that it was found with."""
+        return InvertConfig.from_dict(self.settings["config"])
+
+    @property
+    def name(self) -> str:
+        """What the person called it."""
+        return self.settings["name"]
+
+    @property
+    def model(self) -> str:
+        """The generator whose latent it is, by name or path."""
+        return self.settings["config"]["model"]
+
+    @property
+    def title(self) -> str:
+        """A line that tells it from others."""
+        config = self.config
+        stopped = "" if self.settings["stopped"] is None else ", stopped"
+        tuned = " with tuning" if self.tuned else ""
+        return f"{self.name} ({config.model}, {config.preset}, {config.space}{tuned}, seed {config.seed}{stopped})"
+
+    def check_model(self) -> None:
+        """Raises InputError if the model's weights aren't those that the latent belongs to."""
+        if catalog.generator_digest(self.model) != self.settings["model_sha256"]:
+            raise InputError(
+                f"“{self.name}” was inverted with other weights of the model “{self.model}” than those here: "
+                "invert the picture again, or restore the model's file."
+            )
+
+    def noise_for(self, generator: Generator) -> list[Tensor] | str:
+        """What `Generator.synthesis` takes as its noise, on the generator's device."""
+        return [noise.to(generator.device) for noise in self.noise] if self.noise else "const"
+
+    def generator(self, source: Generator) -> Generator:
+        """A copy of the source generator with the tuned weights; the source itself where there are none."""
+        if not self.tuned:
+            return source
+        tuned = copy.deepcopy(source)
+        apply_weights(tuned, self.tuned)
+        return tuned
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Making one
+
+
+class Inversion:
+    """What an inversion has yielded so far: make it first, give it every Snapshot, then take the result.
+
+    aligned: the picture that is inverted, uint8 (1, R, R, 3). name: what to call it. crop: how it was cut out.
+    """
+
+    def __init__(self, config: InvertConfig, aligned: Tensor, name: str = "picture", crop: Crop | None = None) -> None:
+        self.config, self.aligned, self.name, self.crop = config, aligned, name, crop
+        self._rows: list[dict[str, Any]] = []
+        self._last: Snapshot | None = None
+        critic = config.critic or catalog.critic_of(config.model)
+        # Now, not at the end: by then other files may lie where the models were.
+        self._identity = {
+            "critic": critic,
+            "model_sha256": catalog.generator_digest(config.model),
+            "critic_sha256": catalog.critic_digest(critic),
+            "key": inversion_key(config, aligned),
+            "revision": REVISION,
+        }
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Takes note of a step, or of the result."""
+        if snapshot.phase == "done":
+            self._last = snapshot
+        else:
+            row = {"stage": snapshot.phase, "step": snapshot.step, **snapshot.losses, "seconds": snapshot.seconds}
+            self._rows.append(row)
+
+    def result(self, identity: float | None = None) -> Inverted:
+        """The inverted picture, not kept yet. identity: likeness as a judge measured it, where there is one.
+
+        Raises ValueError if the last Snapshot has not been added.
+        """
+        last = self._last
+        if last is None or last.latent is None:
+            raise ValueError("The inversion has no result yet: add its last Snapshot first.")
+        settings = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "kind": "stylegan2",
+            "name": self.name,
+            "config": self.config.to_dict(),
+            **self._identity,
+            "crop": None if self.crop is None else asdict(self.crop),
+            "steps": {stage: sum(row["stage"] == stage for row in self._rows) for stage in ("latent", "tuning")},
+            "stopped": last.stopped,
+            "seconds": round(last.seconds, 3),
+            "distances": last.distances,
+            "identity": identity,
+            "created": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            "versions": versions(),
+            "threads": torch.get_num_threads(),  # sums are split among them, which shows in the last bits
+        }
+        latent = dict(last.latent)
+        w_plus = latent.pop("w_plus")
+        noise = tuple(latent[f"noise.{k}"] for k in range(len(latent)))
+        return Inverted(
+            w_plus, noise, dict(last.weights or {}), self.aligned, last.after, settings, _history(self._rows)
+        )
+
+
+def inversion_key(config: InvertConfig, aligned: Tensor) -> str:
+    """Hash of everything that decides the latent: picture, model and critic files, settings that are used.
+
+    Raises InputError if the model or the critic can't be found.
+    """
+    decisive = {name: value for name, value in config.to_dict().items() if name not in _NOT_IN_KEY}
+    if not config.tune:
+        decisive = {name: value for name, value in decisive.items() if name not in _TUNING_ONLY}
+    if not config.noise:
+        del decisive["noise_pull"]
+    decisive.update(
+        picture=hashlib.sha256(aligned.contiguous().numpy().tobytes()).hexdigest(),
+        model=catalog.generator_digest(config.model),
+        critic=catalog.critic_digest(config.critic or catalog.critic_of(config.model)),
+        revision=REVISION,
+    )
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def _history(rows: list[dict[str, Any]]) -> str:
+    terms = dict.fromkeys(name for row in rows for name in row if name not in ("stage", "step", "seconds"))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, ["stage", "step", *terms, "seconds"], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**row, "seconds": f"{row['seconds']:.3f}"} for row in rows)
+    return out.getvalue()
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Files
+
+
+def save(inverted: Inverted, folder: str | os.PathLike[str]) -> Inverted:
+    """Writes the files of an inverted picture into `folder`, each whole or not at all, and gives it with its path.
+
+    Raises InputError if the folder can't be written.
+    """
+    folder = Path(folder).expanduser()
+    check_writable(folder)
+    temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
+    try:
+        settings = _write(inverted, temporary)
+        for name in FILES:
+            os.replace(temporary / name, folder / name)
+    except OSError as error:
+        raise InputError(f"The result can't be written to {folder}: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return replace(inverted, settings=settings, path=folder)
+
+
+def load(folder: str | os.PathLike[str]) -> Inverted:
+    """The inverted picture in `folder`, or whose `inverted.safetensors` it is.
+
+    Raises InputError naming the folder if it holds none or is damaged.
+    """
+    folder = Path(folder).expanduser()
+    folder = folder if folder.is_dir() else folder.parent
+    settings = read_settings(folder)
+    if catalog.file_digest(folder / INVERTED) != settings["latent"]["sha256"]:
+        raise _damaged(folder, f"{INVERTED} isn't as it was written")
+    tensors, _ = load_tensors(folder / INVERTED)
+    try:
+        noise = tuple(tensors[f"noise.{k}"] for k in range(sum(name.startswith("noise.") for name in tensors)))
+        tuned = {name[len("tuned.") :]: tensor for name, tensor in tensors.items() if name.startswith("tuned.")}
+        history = (folder / HISTORY).read_text(encoding="utf-8")
+        return Inverted(
+            tensors["w_plus"], noise, tuned, tensors["aligned"], tensors["picture"], settings, history, folder
+        )
+    except (KeyError, OSError, ValueError) as error:
+        raise _damaged(folder, str(error)) from error
+
+
+def read_settings(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """What settings.json of an inverted picture says. Raises InputError if it is missing or damaged."""
+    folder = Path(folder).expanduser()
+    try:
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"There is no inverted picture in {folder}: {SETTINGS} can't be read ({error.strerror or error}). "
+            "Give the folder that an inversion wrote."
+        ) from error
+    except ValueError as error:
+        raise _damaged(folder, f"{SETTINGS}: {error}") from error
+    if not isinstance(settings, Mapping) or settings.get("format") != _FORMAT:
+        raise _damaged(folder, f"{SETTINGS} isn't one of an inversion")
+    if settings.get("version", 0) > _VERSION:
+        raise InputError(f"The inverted picture in {folder} was written by a newer version: update this one.")
+    try:
+        InvertConfig.from_dict(settings["config"])
+        _ = [settings[name] for name in ("name", "model_sha256", "stopped", "distances", "created")]
+        _ = settings["latent"]["sha256"]
+    except (InputError, KeyError, TypeError) as error:
+        raise _damaged(folder, f"{SETTINGS}: {error}") from error
+    return dict(settings)
+
+
+def _write(inverted: Inverted, folder: Path) -> dict[str, Any]:
+    settings = {name: value for name, value in inverted.settings.items() if name != "latent"}
+    tensors = {"w_plus": inverted.w_plus, "aligned": inverted.aligned, "picture": inverted.picture}
+    tensors.update({f"noise.{k}": noise for k, noise in enumerate(inverted.noise)})
+    tensors.update({f"tuned.{name}": tensor for name, tensor in inverted.tuned.items()})
+    # Settings inside the file too, so that it alone still says what it is.
+    save_tensors(tensors, folder / INVERTED, {"format": _FORMAT, "settings": json.dumps(settings)})
+    path = folder / INVERTED
+    settings["latent"] = {"bytes": path.stat().st_size, "sha256": catalog.file_digest(path)}
+    note = {name: settings[name] for name in ("name", "config", "versions")}
+    save_png(grid(inverted.aligned), folder / ALIGNED_PICTURE, note)
+    save_png(grid(inverted.picture), folder / INVERTED_PICTURE, note)
+    (folder / HISTORY).write_text(inverted.history, encoding="utf-8")
+    (folder / SETTINGS).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return settings
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The folder of people
+
+
+def people_folder() -> Path:
+    """Where inverted pictures are kept."""
+    return home() / "people"
+
+
+def keep(inverted: Inverted) -> Inverted:
+    """Keeps an inverted picture, whole or not at all, and gives it with its path.
+
+    A stopped inversion is kept under a name of its own and never found in place of a finished one.
+    Raises InputError if the folder of people can't be written.
+    """
+    check_writable(people_folder())
+    path = people_folder() / _folder_name(inverted)
+    temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=people_folder()))
+    try:
+        settings = _write(inverted, temporary)
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(
+            f"Nothing can be kept in {people_folder()}: {error.strerror or error}. Set IPL_HOME to another folder."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return replace(inverted, settings=settings, path=path)
+
+
+def find(config: InvertConfig, aligned: Tensor) -> Inverted | None:
+    """The finished inversion that `config` would give of the picture `aligned`, uint8 (1, R, R, 3), or None.
+
+    One that is damaged counts as absent, which is logged. Raises InputError for models that can't be found.
+    """
+    key = inversion_key(config, aligned)
+    for path in people_folder().glob(f"*-{key[:12]}"):
+        try:
+            found = load(path)
+        except InputError as error:
+            log.warning("%s", error)
+            continue
+        if found.settings["stopped"] is None and found.settings.get("key") == key:
+            return found
+    return None
+
+
+def list_people() -> list[Inverted]:
+    """Every whole inverted picture, the newest first; damaged ones are logged and left out."""
+    found = []
+    for path in sorted(people_folder().glob("[!.]*")):
+        try:
+            found.append(load(path))
+        except InputError as error:
+            log.warning("%s", error)
+    return sorted(found, key=lambda inverted: inverted.settings["created"], reverse=True)
+
+
+def open_person(name: str) -> Inverted:
+    """The kept picture in the folder called `name`; a path is no name, so nothing outside is read.
+
+    Raises InputError if there is none.
+    """
+    path = people_folder() / name
+    if not name or name.startswith(".") or Path(name).name != name or not path.is_dir():
+        raise InputError(f"There is no inverted picture “{name}” in {people_folder()}: choose one that is listed.")
+    return load(path)
+
+
+def delete(inverted: Inverted) -> None:
+    """Removes a kept picture for good. Raises InputError if it isn't in the folder of people or can't be removed."""
+    folder = people_folder().resolve()
+    if inverted.path is None or inverted.path.resolve().parent != folder:
+        raise InputError(f"“{inverted.name}” isn't in the folder of people {folder}, so it isn't deleted.")
+    try:
+        doomed = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
+        os.replace(inverted.path, doomed / "deleted")  # gone at once, even if clearing it away is interrupted
+        shutil.rmtree(doomed, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"{inverted.path} can't be deleted: {error.strerror or error}.") from error
+
+
+def _folder_name(inverted: Inverted) -> str:
+    words = re.sub(r"[^a-z0-9]+", "-", inverted.name.casefold()).strip("-")[:40] or "picture"
+    name = f"{words}-{inverted.settings['key'][:12]}"
+    if inverted.settings["stopped"] is None:
+        return name
+    latent = hashlib.sha256(inverted.w_plus.numpy().tobytes()).hexdigest()
+    return f"{name}-stopped-{latent[:8]}"
+
+
+def _damaged(path: Path, what: str) -> InputError:
+    return InputError(f"The inverted picture in {path} is damaged ({what}): delete the folder and invert again.")
