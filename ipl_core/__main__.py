@@ -6,6 +6,7 @@ A request that can't be carried out ends with one plain sentence and exit status
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import signal
@@ -398,7 +399,19 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     add("--psi", type=number, default=0.7, help="their truncation (%(default)s)")
     add("--model", default="studio", help="name of the generator (%(default)s)")
     add("--preset", default="default", help=f"one of {', '.join(PRESETS)} (%(default)s)")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting, such as learning_rate=0.001")
     add("--out", required=True, metavar="DIR", help="folder for scores.csv and scores.md")
+
+
+def _setting(text: str) -> tuple[str, object]:
+    """NAME=VALUE as typed → the setting and its value: a number, true or false where it reads as one, else text."""
+    name, given, value = text.partition("=")
+    if not (name and given and value):
+        raise InputError(f"Give a setting as NAME=VALUE, such as learning_rate=0.001, not {text!r}.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -409,8 +422,12 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     if not (isinstance(options.samples, int) and 2 <= options.samples <= 5000):
         raise InputError(f"Samples must be a whole number from 2 to 5000, not {options.samples}.")
+    changes = dict(_setting(text) for text in options.set)
     configs = [
-        AdaptConfig(target, method=method, seed=seed, model=options.model, preset=options.preset)
+        AdaptConfig.from_dict(
+            {"target": target, "method": method, "seed": seed, "model": options.model, "preset": options.preset}
+            | changes
+        )
         for target in options.targets or [domain.name for domain in TARGETS]
         for seed in parse_seeds(options.seeds)
         for method in options.methods.split(",")

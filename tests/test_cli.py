@@ -65,8 +65,9 @@ def test_a_run_that_exists_is_not_made_again(
 
 def test_evaluate_measures_each_method_and_writes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "scores"
-    request = ["evaluate", "werewolf", "--methods", "nada,ipl", "--seeds", "0", "--samples", "4", "--out", str(out)]
-    assert main(request) == 0
+    request = ["evaluate", "werewolf", "--methods", "nada,ipl", "--seeds", "0", "--samples", "4"]
+    assert main([*request, "--set", "steps=3", "--set", "mapper_steps=2", "--out", str(out)]) == 0
+    assert {entry.config.steps for entry in library.list_entries()} == {3}
     said = capsys.readouterr().out
     assert "1/2 werewolf, nada, seed 0: judge" in said
     assert "2/2 werewolf, ipl, seed 0: judge" in said
@@ -192,6 +193,8 @@ def test_evaluate_inversion_writes_a_table(tmp_path: Path, capsys: pytest.Captur
         (["evaluate", "werewolf", "--samples", "1"], "from 2 to 5000, not 1"),
         (["evaluate", "werewolf", "--methods", "ipl,gan"], "one of nada, shared, ipl"),
         (["evaluate", "submarine"], "submarine"),
+        (["evaluate", "werewolf", "--set", "steps"], "NAME=VALUE"),
+        (["evaluate", "werewolf", "--set", "haste=1"], "no setting named “haste”"),
         (["adapt", "werewolf", "--layers", "fine"], "no fine layers"),
         (["sample", "studio", "--seeds", "5-1"], "backwards"),
         (["sample", "studio", "--psi", "3"], "from 0 to 1.5, not 3"),
