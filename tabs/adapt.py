@@ -505,8 +505,12 @@ def open_critics() -> dict[str, catalog.CriticEntry]:
 
 
 def label(entry: catalog.GeneratorEntry | catalog.CriticEntry) -> str:
-    """A model in the list: its name in full, where it is or how large, and its licence."""
-    return f"{entry.title} ({catalog.where(entry)}): {entry.licence}"
+    """A model in the list: its name in full, where it is or how large, and the licence of what would be fetched.
+
+    An embedded model's licence stands below the page, where there is room for it.
+    """
+    where = f"{entry.title} ({catalog.where(entry)})"
+    return where if entry.offer is None else f"{where}: {entry.licence}"
 
 
 # --- what the page says by itself -------------------------------------------------------------------------------
