@@ -172,7 +172,7 @@ def _diversity_words(value: float) -> tuple[str, str]:
     if value < COLLAPSING:
         return "alike", (
             "The people are growing alike: the model is collapsing onto one picture of the domain. "
-            "Stop here, or try fewer steps, a smaller λ or IPL."
+            "Fewer steps or a lower learning rate keep more of each."
         )
     if value < NARROWING:
         return "narrowing", "The people differ less than they did; if this keeps falling, the model is collapsing."

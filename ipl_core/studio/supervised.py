@@ -8,6 +8,7 @@ tell generated pictures from rendered ones.
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
 from pathlib import Path
 
@@ -30,9 +31,10 @@ def supervised_pictures(
 
     z (P, z_dim), on the device of `source`, and pictures
     (domains, P, 3, R, R) uint8 of the same people → (domains, kept, 3, R, R) uint8;
-    domain 0, the photo, is drawn by the source itself. Made once and kept in `work`.
+    domain 0, the photo, is drawn by the source itself. Made once for a source's weights and these latents, and
+    kept in `work`.
     """
-    path = work / f"supervised-{kept}-{steps}.safetensors"
+    path = work / f"supervised-{kept}-{steps}-{_fingerprint(source, z)}.safetensors"
     if path.exists():
         return load_file(path)["drawn"]
     random = torch.Generator().manual_seed(_SEED)
@@ -47,6 +49,14 @@ def supervised_pictures(
         drawn[d] = ((images.clamp(-1, 1) + 1) * 127.5).round().byte()
     save_file({"drawn": drawn}, path)
     return drawn
+
+
+def _fingerprint(source: Generator, z: torch.Tensor) -> str:
+    """A few digits of a hash: pictures in another generator's hand, or of other people, are no use."""
+    digest = hashlib.sha256()
+    for tensor in (*source.state_dict().values(), z):
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:8]
 
 
 def _show(generator: Generator, z: torch.Tensor, pictures: torch.Tensor, random: torch.Generator, steps: int) -> float:

@@ -207,7 +207,7 @@ def agreement(image: torch.Tensor, rows: torch.Tensor, texts: tuple[torch.Tensor
     return (moved * text_direction(*texts)).sum(-1)
 
 
-def progress(before: torch.Tensor, after: torch.Tensor, true: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def way_done(before: torch.Tensor, after: torch.Tensor, true: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """How far pictures have come from photo to truth, all (B, 3, R, R).
 
     Gives 1 − |after − true| / |before − true|, (B,), 1 at the truth, 0 no nearer than the photo, negative for
@@ -223,13 +223,13 @@ def progress(before: torch.Tensor, after: torch.Tensor, true: torch.Tensor) -> t
     return 1 - distance(after, true) / way, distance(after, before) / way
 
 
-def wanted_agreement(progress: torch.Tensor) -> torch.Tensor:
-    """Cosine that the image direction should have with the text direction after that much `progress` (B,).
+def wanted_agreement(done: torch.Tensor) -> torch.Tensor:
+    """Cosine that the image direction should have with the text direction after that share of the way, `done` (B,).
 
     It must keep rising up to the domain itself: a direction that half the way already satisfies would leave
     adaptation there. Pictures that moved away from the truth get less than those that have just set out.
     """
-    return FIRST_AGREEMENT + torch.where(progress > 0, (1 - FIRST_AGREEMENT) * progress, progress).clamp(min=-0.6)
+    return FIRST_AGREEMENT + torch.where(done > 0, (1 - FIRST_AGREEMENT) * done, done).clamp(min=-0.6)
 
 
 class Memory:
@@ -383,7 +383,7 @@ class Trainer:
             return
         pictures, domains, owners = zip(*chosen)
         before, after = to_float(self.drawn[0, list(owners)]), to_float(torch.stack(pictures))
-        done, moved = progress(before, after, to_float(self.drawn[list(domains), list(owners)]))
+        done, moved = way_done(before, after, to_float(self.drawn[list(domains), list(owners)]))
         for i, (d, owner) in enumerate(zip(domains, owners)):
             traits = self.traits[len(self.traits) - self.drawn.shape[1] + owner]
             share = min(1.0, max(0.0, float(done[i])))

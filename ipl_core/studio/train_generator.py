@@ -131,7 +131,7 @@ def train_generator(
             )
         if step % recipe.save_every == 0 or step == recipe.regression_steps:
             checkpoint.save(step)
-            _write(average.average, out, recipe, random)
+            _write(average.average, out, recipe)
     if recipe.adversarial_steps:
         _adversarial(recipe, work, out, config, average.average, z, pictures, figures)
 
@@ -205,10 +205,10 @@ def _adversarial(
             )
         if step % recipe.save_every == 0 or step == recipe.adversarial_steps:
             checkpoint.save(step)
-            _write(average.average, out, recipe, random)
+            _write(average.average, out, recipe)
 
 
-def _write(generator: Generator, out: Path, recipe: GeneratorRecipe, random: torch.Generator) -> None:
+def _write(generator: Generator, out: Path, recipe: GeneratorRecipe) -> None:
     fixed = torch.Generator().manual_seed(recipe.seed + 2)
     generator.estimate_w_avg(fixed)
     save_generator(generator, out, {"seed": str(recipe.seed)}, torch.float16)

@@ -141,4 +141,5 @@ def report(judge: Judge, pictures: torch.Tensor, traits: torch.Tensor) -> dict[s
 
 def write_report(figures: dict[str, object], path: Path) -> None:
     """The report as JSON, rounded to four places."""
-    path.write_text(json.dumps(figures, indent=1, default=float) + "\n")
+    rounded = json.loads(json.dumps(figures), parse_float=lambda text: round(float(text), 4))
+    path.write_text(json.dumps(rounded, indent=1) + "\n")
