@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from kept_domains import entry_of
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, InvertConfig, Snapshot, catalog, library, people
+from ipl_core import InputError, InvertConfig, catalog, library, people
 from ipl_core.faces import Crop, centre_quad
 from ipl_core.latents import lerp
 from ipl_core.media import read_settings, to_uint8
@@ -36,18 +37,6 @@ def same(one: people.Inverted, other: people.Inverted) -> bool:
     pairs = [(one.w_plus, other.w_plus), (one.aligned, other.aligned), (one.picture, other.picture)]
     pairs += list(zip(one.noise, other.noise)) + [(one.tuned[name], other.tuned[name]) for name in one.tuned]
     return one.tuned.keys() == other.tuned.keys() and all(torch.equal(a, b) for a, b in pairs)
-
-
-def entry_of(target: str, shift: float) -> library.Entry:
-    """A kept adaptation that adds `shift` to one layer, without the training."""
-    config = AdaptConfig(target, method="nada", steps=1)
-    generator = catalog.load_generator("studio")
-    weights = {name: generator.get_parameter(name) + shift for name in generator.layer_parameters(2)}
-    pictures = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
-    run = library.Run(config)
-    run.add(Snapshot(1, 1, "generator", {"adaptation": 1.0}))
-    run.add(Snapshot(1, 1, "done", before=pictures, after=pictures, weights=weights, prompts={}))
-    return run.save()
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -187,7 +176,7 @@ def test_two_domains_mix_by_their_weights(aligned: Tensor) -> None:
     assert torch.allclose(mixed, restyler.draw([(both, 1.0)]), atol=1e-5)
     assert torch.equal(restyler.draw([(one, 1.0), (other, 0.0)]), restyler.draw([(one, 1.0)]))
     source = catalog.load_generator("studio").state_dict()
-    assert all(torch.equal(tensor, source[name]) for name, tensor in restyler._source.state_dict().items())
+    assert all(torch.equal(tensor, source[name]) for name, tensor in restyler.mixer.source.state_dict().items())
 
 
 def test_what_cannot_be_restyled_is_said(aligned: Tensor) -> None:
