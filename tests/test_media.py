@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from ipl_core.errors import InputError
-from ipl_core.media import grid, labelled, read_settings, save_png, to_float, to_uint8
+from ipl_core.media import enlargement, grid, labelled, read_settings, save_animation, save_png, to_float, to_uint8
 
 
 def test_values_become_bytes_clipped_and_rounded() -> None:
@@ -76,3 +78,88 @@ def test_unwritable_and_unreadable_files_are_named(tmp_path: Path) -> None:
         save_png(Image.new("RGB", (2, 2)), tmp_path / "file" / "a.png")
     with pytest.raises(InputError, match="can't be read"):
         read_settings(tmp_path / "file")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Animations
+
+
+@pytest.fixture
+def frames() -> torch.Tensor:
+    """Twelve frames of 16×32: grey from dark to light at the left, red at the right."""
+    levels = torch.zeros(12, 16, 32, 3, dtype=torch.uint8)
+    levels[:, :, :16] = (torch.arange(12) * 20).view(12, 1, 1, 1)
+    levels[:, :, 16:, 0] = 200
+    return levels
+
+
+@pytest.mark.parametrize("ending", [".webp", ".gif"])
+def test_an_animation_has_its_frames_pace_and_settings(tmp_path: Path, frames: torch.Tensor, ending: str) -> None:
+    settings = {"people": [0, 7], "words": "ukiyo-e “浮世絵”" * 40}
+    path = save_animation(frames, tmp_path / "new" / f"a{ending}", 20, settings, enlarge=2)
+    assert read_settings(path) == settings
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    with Image.open(path) as picture:
+        assert picture.size == (64, 32)
+        assert picture.n_frames == 12
+        assert picture.info["loop"] == 0
+        for number in range(12):
+            picture.seek(number)
+            picture.load()
+            assert picture.info["duration"] == 50
+            shown = picture.convert("RGB")
+            assert abs(shown.getpixel((10, 16))[0] - 20 * number) <= 6
+            assert abs(shown.getpixel((54, 16))[0] - 200) <= 12
+
+
+def test_an_mp4_plays_and_carries_its_settings(tmp_path: Path, frames: torch.Tensor) -> None:
+    import imageio_ffmpeg
+
+    path = save_animation(frames, tmp_path / "a.mp4", 20, {"people": [0, 7], "name": "a=b; “c”"})
+    reader = imageio_ffmpeg.read_frames(path)
+    facts = next(reader)
+    shown = [np.frombuffer(frame, np.uint8).reshape(16, 32, 3) for frame in reader]
+    assert (facts["size"], facts["fps"], facts["codec"], len(shown)) == ((32, 16), 20.0, "h264", 12)
+    assert all(abs(int(frame[8, 6, 0]) - 20 * number) <= 8 for number, frame in enumerate(shown))
+    listed = subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-i", path, "-f", "ffmetadata", "-"], capture_output=True, check=True
+    )
+    assert b"ipl-studio" in listed.stdout
+
+
+def test_an_animation_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, frames: torch.Tensor) -> None:
+    for name in ("a.avi", "a"):
+        with pytest.raises(InputError, match=r"\.webp, \.mp4, \.gif"):
+            save_animation(frames, tmp_path / name)
+    for rate in (0, 61, float("nan")):
+        with pytest.raises(InputError, match="from 1 to 60"):
+            save_animation(frames, tmp_path / "a.gif", rate)
+    path = save_animation(frames, tmp_path / "a.mp4")
+    old = path.read_bytes()
+    with pytest.raises(InputError, match="ffmpeg: "):
+        save_animation(frames[:, :15], path)
+    assert path.read_bytes() == old
+    assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_without_ffmpeg_the_other_formats_are_named(
+    tmp_path: Path, frames: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import imageio_ffmpeg
+
+    def missing() -> str:
+        raise RuntimeError("No ffmpeg exe could be found")
+
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", missing)
+    with pytest.raises(InputError, match="Write WebP or GIF"):
+        save_animation(frames, tmp_path / "a.mp4")
+
+
+def test_a_comment_of_another_program_is_not_ours(tmp_path: Path) -> None:
+    path = tmp_path / "a.gif"
+    Image.new("P", (2, 2)).save(path, comment=b"made elsewhere")
+    assert read_settings(path) is None
+
+
+def test_small_frames_are_enlarged_to_be_seen_well() -> None:
+    assert [enlargement(edge) for edge in (16, 32, 64, 100, 256, 1024)] == [16, 8, 4, 3, 1, 1]
