@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from . import model_commands
+from . import animation_commands, model_commands
 from .config import (
     CONTRASTIVE_FORMS,
     INVERT_PRESETS,
@@ -459,6 +459,11 @@ COMMANDS: dict[str, Command] = {
         _evaluate_inversion,
     ),
     "invert": Command("find the latent of a picture", _invert_options, _invert),
+    "interpolate": Command(
+        "make an animation of people, or of domains, that turn into each other",
+        animation_commands.options,
+        animation_commands.interpolate,
+    ),
     "restyle": Command("draw an inverted picture in adapted domains", _restyle_options, _restyle),
     "sample": Command("draw pictures from an adapted generator", _sample_options, _sample),
     "render": Command(
