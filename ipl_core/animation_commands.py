@@ -89,9 +89,8 @@ def _stations(models: list[str]) -> tuple[str, list[Entry | None]]:
     return next(iter(sources)), entries
 
 
-def _watched(frames: Iterator[Frame], total: int) -> Tensor:
-    """All frames as bytes (N, H, W, 3), with a bar while they come, on a terminal only."""
-    import torch
+def _watched(frames: Iterator[Frame], total: int) -> list[Tensor]:
+    """All frames, bytes (H, W, 3) each, with a bar while they come, on a terminal only."""
     from tqdm import tqdm
 
-    return torch.stack([frame.picture for frame in tqdm(frames, "frames", total, disable=None, file=sys.stderr)])
+    return [frame.picture for frame in tqdm(frames, "frames", total, disable=None, file=sys.stderr)]

@@ -111,13 +111,13 @@ def save_png(picture: Image.Image, path: str | os.PathLike[str], settings: Mappi
 
 
 def save_animation(
-    frames: Tensor,
+    frames: Sequence[Tensor],
     path: str | os.PathLike[str],
     rate: float = 24,
     settings: Mapping[str, Any] | None = None,
     enlarge: int = 1,
 ) -> Path:
-    """Writes bytes (N, H, W, 3) as an animation that runs for ever, whole or not at all, with `settings` inside.
+    """Writes frames, bytes (H, W, 3) each, as an endless animation, whole or not at all, with `settings` inside.
 
     path: its ending is the format, one of ANIMATIONS. rate: frames a second, 1 to 60; a GIF counts in hundredths of a
     second. enlarge: each pixel becomes so many across and down, smoothly. MP4 wants an even width and height.
@@ -125,10 +125,7 @@ def save_animation(
     """
     path = Path(path)
     check_animation(path, rate)
-    pictures = to_pictures(frames)
-    if enlarge != 1:
-        size = (pictures[0].width * enlarge, pictures[0].height * enlarge)
-        pictures = [picture.resize(size, Image.Resampling.BICUBIC) for picture in pictures]
+    pictures = [enlarged(Image.fromarray(frame.numpy(), "RGB"), enlarge) for frame in frames]
     note = "" if settings is None else json.dumps({SETTINGS_FIELD: settings})
     with atomic_path(path) as temporary:
         try:
@@ -147,8 +144,15 @@ def check_animation(path: str | os.PathLike[str], rate: float) -> None:
 
 
 def enlargement(edge: int) -> int:
-    """How many times frames of `edge` pixels are enlarged so that a player shows more than a stamp."""
+    """How many times a picture of `edge` pixels is enlarged so that it is more than a stamp."""
     return max(1, -(-SEEN_WELL // edge))
+
+
+def enlarged(picture: Image.Image, times: int) -> Image.Image:
+    """A picture with each pixel so many across and down, smoothly."""
+    if times == 1:
+        return picture
+    return picture.resize((picture.width * times, picture.height * times), Image.Resampling.BICUBIC)
 
 
 def _write_webp(pictures: Sequence[Image.Image], path: Path, rate: float, note: str) -> None:
@@ -160,7 +164,15 @@ def _write_webp(pictures: Sequence[Image.Image], path: Path, rate: float, note: 
 
 
 def _write_gif(pictures: Sequence[Image.Image], path: Path, rate: float, note: str) -> None:
-    _write_frames(pictures, path, "GIF", rate, comment=note.encode())
+    # One palette, from a few of the frames: ten times as fast as one a frame, and still things don't flicker.
+    few = pictures[:: math.ceil(len(pictures) / 8)]
+    size = (min(few[0].width, SEEN_WELL), min(few[0].height, SEEN_WELL))
+    sheet = Image.new("RGB", (size[0], size[1] * len(few)))
+    for number, picture in enumerate(few):
+        sheet.paste(picture.resize(size), (0, number * size[1]))
+    palette = sheet.quantize(256)
+    coloured = [picture.quantize(palette=palette) for picture in pictures]
+    _write_frames(coloured, path, "GIF", rate, comment=note.encode(), optimize=False)
 
 
 def _write_frames(pictures: Sequence[Image.Image], path: Path, format: str, rate: float, **options: Any) -> None:
