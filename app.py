@@ -11,6 +11,8 @@ import gradio as gr
 from ipl_core import InputError
 from tabs import api, look, show
 from tabs.adapt import AdaptTab
+from tabs.compare import CompareTab
+from tabs.interpolate import InterpolateTab
 from tabs.library import LibraryTab
 from tabs.sample import SampleTab
 from tabs.session import AT_ONCE, Service
@@ -35,8 +37,12 @@ def build() -> gr.Blocks:
         with gr.Tabs(selected="adapt") as tabs:
             with gr.Tab("Adapt", id="adapt"):
                 adapt = AdaptTab(service)
+            with gr.Tab("Compare", id="compare"):
+                compare = CompareTab(service)
             with gr.Tab("Sample", id="sample") as sample_tab:
                 sample = SampleTab(service)
+            with gr.Tab("Interpolate", id="interpolate") as interpolate_tab:
+                interpolate = InterpolateTab(service)
             with gr.Tab("Library", id="library") as library_tab:
                 shelf = LibraryTab()
 
@@ -47,14 +53,19 @@ def build() -> gr.Blocks:
             return gr.Tabs(selected="sample"), sample.choices(event.name)
 
         def forget(request: gr.Request) -> None:
-            service.stops.end(request.session_hash)
+            service.stops.leave(request.session_hash)
 
         blocks.load(adapt.greet, None, adapt.greeting, **AT_ONCE)
         blocks.load(sample.choices, None, sample.entry, **AT_ONCE)
         sample_tab.select(sample.choices, sample.entry, sample.entry, **AT_ONCE)
+        blocks.load(interpolate.choices, None, interpolate.lists, **AT_ONCE)
+        interpolate_tab.select(interpolate.choices, interpolate.lists, interpolate.lists, **AT_ONCE)
         library_tab.select(shelf.contents, None, shelf.cards, **AT_ONCE)
         from_run = adapt.to_sample.click(draw_from_run, adapt.entry, [tabs, sample.entry], **AT_ONCE)
         sample.draw_on(from_run.success)
+        for method, button in compare.to_sample.items():
+            from_comparison = button.click(draw_from_run, compare.entries[method], [tabs, sample.entry], **AT_ONCE)
+            sample.draw_on(from_comparison.success)
         picked = shelf.cards.click(draw_from_library, None, [tabs, sample.entry], **AT_ONCE)
         sample.draw_on(picked.success)
         blocks.unload(forget)

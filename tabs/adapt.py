@@ -11,31 +11,28 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import gradio as gr
-from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, Snapshot, adapt, catalog, library
+from ipl_core import AdaptConfig, InputError, Snapshot, catalog, library
 from ipl_core.config import LAYER_GROUPS, MAX_PREVIEWS, PRESETS
-from ipl_core.hub import Stopped
 from ipl_core.latents import parse_seeds
 from ipl_core.media import grid, save_png, to_uint8
 from ipl_core.sampling import draw
 
 from . import show
 from .look import CURVES, SCROLL_TO_STATUS
+from .running import SECONDS_BETWEEN_YIELDS, Record, fetched, job
 from .session import AT_ONCE, MODEL_JOB, Service
 
 log = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_YIELDS = 0.4  # more often nobody sees, and every yield takes time from the run
 CHIPS_A_PAGE = 18
 LARGE = 128  # pixels; a picture above takes a CPU seconds
 FIRST_SEEDS = AdaptConfig.preview_seeds
@@ -223,10 +220,10 @@ class AdaptTab:
     def _prepare(self, request: gr.Request, *_: Any) -> dict[Any, Any]:
         ahead = len(self._service.stops)
         self._service.stops.begin(request.session_hash)
-        words = f"Waiting for {ahead} other {'run' if ahead == 1 else 'runs'} to end …" if ahead else "Getting ready …"
+        words = show.waiting(ahead)
         return {
             self._status: show.note(words),
-            self._announcer: words,
+            self._announcer: show.spoken(words),
             self._start: gr.Button("Adapting …", interactive=False),
             self._halt: gr.Button("Stop", interactive=True),
         }
@@ -243,10 +240,10 @@ class AdaptTab:
         try:
             config = make_config(dict(zip(self._fields, values)), self._service.device)
             for words in fetched(config, stop):
-                yield {self._status: show.note(words), self._announcer: words.partition(":")[0]}
+                yield {self._status: show.note(words), self._announcer: show.spoken(words.partition(":")[0])}
             if stop.is_set():
                 words = "Stopped; what was fetched is kept"
-                yield {self._status: show.ended(words, "", 0.0), self._announcer: words}
+                yield {self._status: show.ended(words, "", 0.0), self._announcer: show.spoken(words)}
                 return
             kept = library.find(config)
             yield from self._show_kept(config, kept) if kept else self._show_job(config, stop)
@@ -262,8 +259,8 @@ class AdaptTab:
 
     def _show_job(self, config: AdaptConfig, stop: threading.Event) -> Iterator[dict[Any, Any]]:
         words = f"Adapting {config.source} to {config.target} by {show.method_name(config)}."
-        yield {self._status: show.note("Loading the models …"), self._announcer: words}
-        record = _Record(config)
+        yield {self._status: show.note("Loading the models …"), self._announcer: show.spoken(words)}
+        record = Record(config)
         shown = None
         with closing(job(config, stop)) as updates:
             for update in updates:
@@ -277,9 +274,9 @@ class AdaptTab:
                     shown = now
         why = "the numbers grew out of bounds" if record.stopped == "not finite" else "stopped"
         words = f"Nothing to keep: {why} before the generator had changed"
-        yield {self._status: show.ended(words, "", record.share), self._announcer: words}
+        yield {self._status: show.ended(words, "", record.share), self._announcer: show.spoken(words)}
 
-    def _show_step(self, snapshot: Snapshot, record: _Record, first: bool) -> dict[Any, Any]:
+    def _show_step(self, snapshot: Snapshot, record: Record, first: bool) -> dict[Any, Any]:
         changes: dict[Any, Any] = {}
         if first:  # what was on the screen stays until there is something to take its place
             changes.update({self._result: gr.Row(visible=False), self.entry: ""})
@@ -291,7 +288,7 @@ class AdaptTab:
             changes.update(self._show_curves(record, afresh=first))
         return changes
 
-    def _show_curves(self, record: _Record, afresh: bool) -> dict[Any, Any]:
+    def _show_curves(self, record: Record, afresh: bool) -> dict[Any, Any]:
         tables = {name: curve.table() for name, curve in record.curves.items()}
         if not afresh:
             return {self._curves[name]: table for name, table in tables.items()}
@@ -304,7 +301,7 @@ class AdaptTab:
         return {self._curves_row: gr.Row(visible=True), **plots}
 
     def _show_kept(self, config: AdaptConfig, entry: library.Entry) -> Iterator[dict[Any, Any]]:
-        record = _Record(config)
+        record = Record(config)
         for row in entry.history():
             record.curves[row["stage"]].add(row["step"], terms(row))
         seeds, psi = config.preview_seeds, config.preview_psi
@@ -318,7 +315,7 @@ class AdaptTab:
         }
         yield from self._show_result(entry, record, "made before with the same settings, and kept")
 
-    def _show_result(self, entry: library.Entry, record: _Record, how: str = "kept") -> Iterator[dict[Any, Any]]:
+    def _show_result(self, entry: library.Entry, record: Record, how: str = "kept") -> Iterator[dict[Any, Any]]:
         config, steps = entry.config, entry.settings["steps"]["generator"]
         words = f"Done: {config.target} by {show.method_name(config)}"
         if entry.settings["stopped"] == "asked":
@@ -334,7 +331,7 @@ class AdaptTab:
             picture = save_png(grid(sheet, columns=8), Path(folder, f"{name}.png"), entry.settings["config"])
             yield {
                 self._status: show.ended(words, details, 1.0 if entry.finished else record.share),
-                self._announcer: f"{words}; {how} in the library.",
+                self._announcer: show.spoken(f"{words}; {how} in the library."),
                 self._result: gr.Row(visible=True),
                 self._weights: gr.DownloadButton(value=str(weights)),
                 self._picture: gr.DownloadButton(value=str(picture)),
@@ -342,42 +339,7 @@ class AdaptTab:
             }
 
     def _show_trouble(self, words: str) -> dict[Any, Any]:
-        return {self._status: show.trouble(words), self._announcer: words}
-
-
-class _Record:
-    """What a run has shown so far, ready to be drawn."""
-
-    def __init__(self, config: AdaptConfig) -> None:
-        self._config = config
-        self.stages = 1 if config.method == "nada" else 2
-        self.curves = {
-            "prompts": show.Curve(config.mapper_steps),
-            "generator": show.Curve(config.steps),
-            "diversity": show.Curve(config.steps),
-        }
-        self.share = 0.0  # of all steps of both stages
-        self.before: Tensor | None = None
-        self.after: Tensor | None = None
-        self.stopped: str | None = None
-
-    def add(self, snapshot: Snapshot) -> None:
-        self.stopped = snapshot.stopped
-        if snapshot.phase != "done":
-            self.curves[snapshot.phase].add(snapshot.step, snapshot.losses)
-            before = self._config.mapper_steps if self.stages == 2 else 0
-            done = snapshot.step + (before if snapshot.phase == "generator" else 0)
-            self.share = done / (before + self._config.steps)
-        if snapshot.after is not None:
-            self.before, self.after = snapshot.before, snapshot.after
-            if snapshot.diversity is not None and snapshot.phase != "prompts":
-                self.curves["diversity"].add(snapshot.step, {"diversity": snapshot.diversity})
-
-    def people(self) -> str:
-        config = self._config
-        adapted = f"{config.target}, {show.method_name(config)}"
-        heading = show.heading(f"{config.source} → {adapted}", "the same people, above before and below after")
-        return heading + show.people(config.preview_seeds, self.before, config.source, self.after, adapted)
+        return {self._status: show.trouble(words), self._announcer: show.spoken(words)}
 
 
 # --- requests ---------------------------------------------------------------------------------------------------
@@ -431,58 +393,6 @@ def _complaint(wrong: dict[str, str], name: str) -> Iterator[None]:
         yield
     except InputError as error:
         wrong[name] = str(error)
-
-
-def fetched(config: AdaptConfig, stop: threading.Event) -> Iterator[str]:
-    """Makes sure of the weights that `config` needs; yields how far that is, in words, while something is fetched.
-
-    Ends early, keeping the part that has come, when `stop` is set. Raises InputError for what can't be had.
-    """
-    model = catalog.generators()[config.model]
-    critic = catalog.critics().get(config.critic or model.critic)
-    for entry, fetch in ((model, catalog.find_generator), (critic, catalog.fetch_critic)):
-        if entry is not None and entry.offer is not None and not catalog.is_here(entry) and not stop.is_set():
-            yield from _fetched(entry, fetch, stop)
-
-
-def _fetched(
-    entry: catalog.GeneratorEntry | catalog.CriticEntry, fetch: Callable[..., Any], stop: threading.Event
-) -> Iterator[str]:
-    here, total, left = 0, entry.size, threading.Event()
-
-    def watch(have: int, size: int) -> None:
-        nonlocal here, total
-        if stop.is_set() or left.is_set():
-            raise Stopped
-        here, total = have, size or total
-
-    with ThreadPoolExecutor(1) as pool:
-        fetching = pool.submit(fetch, entry.name, watch)
-        try:
-            while not fetching.done():
-                far = f"{catalog.size_words(here)} of {catalog.size_words(total)}"
-                yield f"Fetching {entry.title}, once: {far}. Licence: {entry.licence}."
-                wait([fetching], SECONDS_BETWEEN_YIELDS)
-        finally:
-            left.set()  # the visitor may have gone
-        with suppress(Stopped):
-            fetching.result()
-
-
-def job(config: AdaptConfig, stop: threading.Event) -> Iterator[Snapshot | library.Entry]:
-    """Runs `config`: every Snapshot, then the library entry that keeps the result.
-
-    No entry comes if the run was stopped before the generator had changed. Closing the iterator ends the run
-    and keeps nothing.
-    """
-    library.check_writable(library.runs_folder())  # before the work, not after it
-    run = library.Run(config)
-    with closing(adapt(config, stop)) as snapshots:
-        for snapshot in snapshots:
-            run.add(snapshot)
-            yield snapshot
-    if run.last.weights:
-        yield run.save()
 
 
 def terms(row: Mapping[str, Any]) -> dict[str, float]:

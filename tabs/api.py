@@ -16,7 +16,8 @@ import gradio as gr
 from ipl_core import InputError, library
 from ipl_core.latents import parse_seeds
 
-from .adapt import SECONDS_BETWEEN_YIELDS, fetched, job, make_config
+from .adapt import make_config
+from .running import SECONDS_BETWEEN_YIELDS, fetched, job
 from .sample import MAX_COUNT, draw_people, save_sheet, save_zip
 from .session import MODEL_JOB, Service, refusal
 

@@ -26,32 +26,40 @@ MAX_GENERATORS = 6  # kept in memory; the embedded one takes a few megabytes, on
 
 
 class Stops:
-    """The stop flags of the jobs that wait or run, by session hash; a visitor has one job at a time."""
+    """The stop flags of the jobs that wait or run, by session hash; a visitor has one job at a time of each kind.
+
+    kind: "" for a run, else the name of a tab whose jobs are stopped by themselves.
+    """
 
     def __init__(self) -> None:
-        self._flags: dict[str, threading.Event] = {}
+        self._flags: dict[tuple[str, str], threading.Event] = {}
         self._lock = threading.Lock()
 
-    def begin(self, session: str) -> threading.Event:
+    def begin(self, session: str, kind: str = "") -> threading.Event:
         """The flag of the job that the session waits for; a new one if it has none."""
         with self._lock:
-            return self._flags.setdefault(session, threading.Event())
+            return self._flags.setdefault((session, kind), threading.Event())
 
-    def end(self, session: str) -> None:
+    def end(self, session: str, kind: str = "") -> None:
         """Forgets the session's flag, if it has one."""
         with self._lock:
-            self._flags.pop(session, None)
+            self._flags.pop((session, kind), None)
 
-    def stop(self, session: str) -> bool:
-        """Sets the session's flag; False if it has no job."""
+    def leave(self, session: str) -> None:
+        """Forgets all flags of a session."""
         with self._lock:
-            flag = self._flags.get(session)
+            self._flags = {key: flag for key, flag in self._flags.items() if key[0] != session}
+
+    def stop(self, session: str, kind: str = "") -> bool:
+        """Sets the session's flag; False if it has no such job."""
+        with self._lock:
+            flag = self._flags.get((session, kind))
         if flag is not None:
             flag.set()
         return flag is not None
 
     def __len__(self) -> int:
-        """How many sessions have a job."""
+        """How many jobs wait or run."""
         return len(self._flags)
 
 

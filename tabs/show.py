@@ -19,8 +19,10 @@ from PIL import Image
 from torch import Tensor
 
 from ipl_core import AdaptConfig, Snapshot
+from ipl_core.interpolate import Frame
 from ipl_core.library import Entry
 from ipl_core.media import to_pictures
+from ipl_core.metrics.side_by_side import Figures
 
 METHOD_NAMES = {"ipl": "IPL", "shared": "Shared prompt", "nada": "NADA"}
 STAGE_NAMES = {"prompts": "learning the prompts", "generator": "adapting the generator"}
@@ -61,6 +63,27 @@ def people(
 def pairs(before: Tensor, after: Tensor) -> Tensor:
     """Bytes (N, H, W, 3) twice as (2N, H, W, 3), each picture before followed by the one after."""
     return torch.stack((before, after), dim=1).flatten(0, 1)
+
+
+def matrix(rows: Sequence[tuple[str, str, Tensor | None]], seeds: Sequence[int], what: Sequence[str]) -> str:
+    """Small multiples: a row a model, a column a seed.
+
+    rows: of each its name, a few words, and its pictures, bytes (N, H, W, 3); None where there are none yet. what: what
+    the pictures of each row show, as for a person who can't see them.
+    """
+    columns = "".join(f"<span>seed {seed}</span>" for seed in seeds)
+    lines = [f'<div class="row seeds" aria-hidden="true"><div></div>{columns}</div>']
+    for (name, words, pictures), shown in zip(rows, what):
+        cells = "<i></i>" * len(seeds)
+        if pictures is not None:
+            cells = "".join(_image(one, f"seed {seed}, {shown}") for seed, one in zip(seeds, to_pictures(pictures)))
+        lines.append(f'<div class="row"><div><b>{escape(name)}</b> <span>{escape(words)}</span></div>{cells}</div>')
+    return f'<div class="matrix" style="--columns: {len(seeds)}">{"".join(lines)}</div>'
+
+
+def joined(rows: Sequence[Tensor]) -> Tensor:
+    """Pictures of several rows, bytes (N, H, W, 3) each, as one after the other."""
+    return torch.cat(list(rows))
 
 
 def _image(picture: Image.Image, alt: str, edge: int = PREVIEW_EDGE) -> str:
@@ -120,6 +143,11 @@ def note(words: str) -> str:
     return f'<p class="note">{escape(words)}</p>'
 
 
+def spoken(words: str) -> str:
+    """Words for those who listen to the page, as the announcer takes them."""
+    return escape(words)
+
+
 def facts(named: Mapping[str, str], words: str = "") -> str:
     """Facts by name in a quiet paragraph; blank ones are left out."""
     parts = [f"<b>{escape(name)}</b> {escape(fact)}" for name, fact in named.items() if fact]
@@ -140,6 +168,20 @@ def progress(snapshot: Snapshot, stages: int, done: float) -> str:
         f"<span>{duration(snapshot.remaining)} left</span></div>{_bar(done, 'Share of the run that is done')}"
         f'<div class="line facts"><span>step {snapshot.step} of {snapshot.total}{losses}</span>'
         f"<span>{duration(snapshot.seconds)} so far</span></div></div>"
+    )
+
+
+def waiting(ahead: int) -> str:
+    """What a visitor reads who has just asked for a job, with `ahead` others before it."""
+    return f"Waiting for {ahead} other {'run' if ahead == 1 else 'runs'} to end …" if ahead else "Getting ready …"
+
+
+def frame_progress(frame: Frame) -> str:
+    """How many frames of an animation there are, and the time left."""
+    return (
+        f'<div class="run"><div class="line"><strong>Frame {frame.number} of {frame.total}</strong>'
+        f"<span>{duration(frame.remaining)} left</span></div>"
+        f"{_bar(frame.number / frame.total, 'Share of the frames that are drawn')}</div>"
     )
 
 
@@ -189,6 +231,40 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+# --- figures ----------------------------------------------------------------------------------------------------
+
+_FIGURES = {
+    "Judge": lambda row: _share(row.judge),
+    "Diversity": lambda row: f"{row.diversity:.2f}",
+    "Attributes kept": lambda row: _share(row.attributes),
+    "Identity": lambda row: "–" if row.identity is None else f"{row.identity:.2f}",
+    "CLIP distance": lambda row: f"{row.distance:.3f}",
+}
+
+
+def figures(measured: Mapping[str, Figures], remark: str) -> str:
+    """What was measured, a row a name, as a table with a remark below."""
+    head = "".join(f'<th scope="col">{title}</th>' for title in ("", *_FIGURES))
+    body = ""
+    for name, row in measured.items():
+        cells = "".join(f"<td>{words(row)}</td>" for words in _FIGURES.values())
+        body += f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="figures">{table}{note(remark)}</div>'
+
+
+def figures_remark(samples: int, no_judge: str) -> str:
+    """What the figures are of, and why a judge's are missing, if they are."""
+    words = f"Measured on {samples} fresh samples; the distance is to the target’s words, smaller is nearer."
+    if no_judge:
+        return f"{words} Diversity is the critic’s. {no_judge}"
+    return f"{words} The judge’s share is of samples that it calls the target; diversity is of the source’s."
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.0f} %"
 
 
 # --- curves -----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 from ipl_core import AdaptConfig, InputError, catalog
 from ipl_core.hub import Stopped
 from tabs import adapt as tab
+from tabs import running
 
 DOGS = AdaptConfig("wolf", model="afhq-dog-512")
 
@@ -31,7 +32,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(catalog, "is_here", lambda entry: entry.offer is None)
     monkeypatch.setattr(catalog, "find_generator", fetch)
     monkeypatch.setattr(catalog, "fetch_critic", fetch)
-    monkeypatch.setattr(tab, "SECONDS_BETWEEN_YIELDS", 0.01)
+    monkeypatch.setattr(running, "SECONDS_BETWEEN_YIELDS", 0.01)
     return fetches
 
 

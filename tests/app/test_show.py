@@ -119,6 +119,19 @@ def test_a_stop_reaches_its_own_session_alone() -> None:
     assert not stops.begin("mine").is_set(), "a stop of the last run stops the next one"
 
 
+def test_jobs_of_other_kinds_have_flags_of_their_own() -> None:
+    stops = Stops()
+    run, animation = stops.begin("mine"), stops.begin("mine", "animation")
+    assert stops.stop("mine", "animation")
+    assert animation.is_set()
+    assert not run.is_set()
+    stops.begin("other")
+    assert len(stops) == 3
+    stops.leave("mine")
+    assert len(stops) == 1
+    assert not stops.stop("mine")
+
+
 def test_stops_may_come_from_many_threads() -> None:
     stops = Stops()
 

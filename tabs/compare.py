@@ -1,0 +1,336 @@
+"""The Compare tab: the same people by several methods with the same settings, run one after the other, and measured.
+
+Each run is an ordinary one: it is kept in the library, and one that is there already is not made again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from torch import Tensor
+
+from ipl_core import AdaptConfig, InputError, catalog, library
+from ipl_core.config import METHODS, PRESETS
+from ipl_core.media import enlarged, enlargement, grid, save_png, to_pictures, to_uint8
+from ipl_core.metrics.side_by_side import Figures, SideBySide
+from ipl_core.sampling import draw
+
+from . import show
+from .adapt import LARGE, can_be_used, label, make_config, open_critics, wrong_fields
+from .controls import Controls
+from .running import SECONDS_BETWEEN_YIELDS, Record, fetched, job
+from .session import AT_ONCE, MODEL_JOB, Service, find_entry
+
+SAMPLES, SAMPLES_OF_LARGE = 64, 8  # measured of each generator; a large one takes a CPU seconds a picture
+_SOURCE = "source"
+_FROM_PRESET = ("mapper_steps", "steps", "learning_rate")
+_PRESETS = [("Default: works best here", "default"), ("As in the paper", "paper"), ("As released", "official")]
+
+
+@dataclass
+class Row:
+    """What a method has shown so far: pictures, bytes (N, H, W, 3), how far it is in words, what it measures."""
+
+    words: str
+    pictures: Tensor | None = None
+    figures: Figures | None = None
+    failed: bool = False
+
+
+@dataclass
+class Comparison:
+    """What stands on the screen: seeds, the source's words, and a row for the source and for each method."""
+
+    target: str
+    source: str
+    seeds: Sequence[int]
+    rows: dict[str, Row] = field(default_factory=dict)
+
+    def pictures(self) -> str:
+        """All pictures as HTML, a column a seed."""
+        rows = [(name(method), row.words, row.pictures) for method, row in self.rows.items()]
+        what = {method: f"{self.target}, {name(method)}" for method in self.rows} | {_SOURCE: self.source}
+        return show.heading(f"{self.source} → {self.target}", "a column a person") + show.matrix(
+            rows, self.seeds, [what[method] for method in self.rows]
+        )
+
+    def figures(self, remark: str) -> str:
+        """All figures as an HTML table; "" before there are any."""
+        measured = {name(method): row.figures for method, row in self.rows.items() if row.figures is not None}
+        return show.figures(measured, remark) if measured else ""
+
+
+class CompareTab:
+    """Components and listeners of the tab; build it inside `gr.Blocks`.
+
+    to_sample: for each method the button that leads to the Sample tab; entries: states with the names of their
+    library entries.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=4, min_width=300):
+                self._build_request()
+            with gr.Column(scale=9, min_width=300):
+                self._build_result()
+        self._listen()
+
+    def _build_request(self) -> None:
+        models = catalog.generators()
+        model, preset = next(iter(models)), PRESETS["default"]
+        self._target = gr.Textbox(label="Compare methods on", placeholder="pencil sketch", max_lines=1)
+        self._methods = gr.CheckboxGroup(
+            [(show.METHOD_NAMES[method], method) for method in METHODS], value=list(METHODS), label="Methods"
+        )
+        self._people = gr.Textbox("0-5", label="The same people", info="Seeds, such as 0-5 or 3, 14, 15.")
+        self._controls = Controls(self._service, "comparison", "Compare", "Comparing …")
+        with gr.Accordion("Settings of all runs", open=False):
+            self._source_words = gr.Textbox(models[model].source, label="What the model draws now")
+            self._preset = gr.Dropdown(
+                _PRESETS, value="default", label="All from preset", info="Fills in those below, and those not shown."
+            )
+            with gr.Row():
+                self._mapper_steps = gr.Number(preset["mapper_steps"], label="Stage 1, steps", min_width=120)
+                self._steps = gr.Number(preset["steps"], label="Stage 2, steps", min_width=120)
+            with gr.Row():
+                self._rate = gr.Number(preset["learning_rate"], label="Rate of stage 2", min_width=120)
+                self._seed = gr.Number(0, label="Random seed", min_width=120)
+            choices = [(label(entry), known) for known, entry in models.items() if can_be_used(entry)]
+            self._model = gr.Dropdown(choices, value=model, label="Source model")
+            self._critic = gr.Dropdown(
+                [("The model’s own", ""), *((label(entry), known) for known, entry in open_critics().items())],
+                value="",
+                label="Critic of all",
+            )
+
+    def _build_result(self) -> None:
+        self._controls.build_lines("Name a domain and press Compare; the methods run one after the other.")
+        self._pictures = gr.HTML()
+        self._table = gr.HTML()
+        self.entries: dict[str, gr.State] = {}
+        self.to_sample: dict[str, gr.Button] = {}
+        self._kept: dict[str, tuple[gr.Row, gr.DownloadButton]] = {}
+        for method in METHODS:
+            self.entries[method] = gr.State("")
+            with gr.Row(visible=False) as row:
+                self.to_sample[method] = gr.Button(f"Draw more by {show.METHOD_NAMES[method]}", min_width=150)
+                settings = gr.DownloadButton(f"Settings of {show.METHOD_NAMES[method]}", min_width=150)
+            self._kept[method] = (row, settings)
+        with gr.Column(visible=False) as self._pair:
+            with gr.Row():
+                self._left = gr.Dropdown([], label="On the left", min_width=120)
+                self._right = gr.Dropdown([], label="On the right", min_width=120)
+                self._who = gr.Dropdown([], label="Person", min_width=120)
+            self._slider = gr.ImageSlider(
+                show_label=False, interactive=False, buttons=["fullscreen"], elem_classes="slider", format="png"
+            )
+            self._slider_words = gr.HTML()
+            self._sheet = gr.DownloadButton("Download all as one picture")
+
+    # --- listeners ----------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        self._fields = {
+            "target": self._target,
+            "methods": self._methods,
+            "preview_seeds": self._people,
+            "source": self._source_words,
+            "preset": self._preset,
+            "mapper_steps": self._mapper_steps,
+            "steps": self._steps,
+            "learning_rate": self._rate,
+            "seed": self._seed,
+            "model": self._model,
+            "critic": self._critic,
+        }
+        kept = [component for method in METHODS for component in (*self._kept[method], self.entries[method])]
+        pair = [self._pair, self._left, self._right, self._who, self._slider, self._slider_words, self._sheet]
+        self._controls.listen(
+            self._run,
+            list(self._fields.values()),
+            [self._pictures, self._table, *kept, *pair],
+            others=[self._target.submit],
+            check=self._check,
+        )
+        self._preset.input(
+            lambda preset: [PRESETS[preset][known] for known in _FROM_PRESET],
+            self._preset,
+            [self._fields[known] for known in _FROM_PRESET],
+            **AT_ONCE,
+        )
+        self._model.input(lambda model: catalog.generators()[model].source, self._model, self._source_words, **AT_ONCE)
+        gr.on(
+            [self._left.input, self._right.input, self._who.input],
+            self._slide,
+            [self._left, self._right, self._who, *self.entries.values()],
+            [self._slider, self._slider_words],
+            show_progress_on=self._slider,
+            api_visibility="private",
+            **MODEL_JOB,
+        )
+
+    def _check(self, *values: Any) -> list[dict[str, Any]]:
+        asked = dict(zip(self._fields, values))
+        methods = asked.pop("methods")
+        wrong = wrong_fields(asked, self._service.device)
+        if not methods:
+            wrong["methods"] = "Choose at least one method."
+        folded = [words for known, words in wrong.items() if known not in ("target", "methods", "preview_seeds")]
+        if folded and "target" not in wrong:
+            wrong["target"] = f"Settings of all runs: {folded[0]}"
+        return [gr.validate(known not in wrong, wrong.get(known, "")) for known in self._fields]
+
+    def _run(self, stop: threading.Event, *values: Any) -> Iterator[dict[Any, Any]]:
+        asked = dict(zip(self._fields, values))
+        chosen = asked.pop("methods")
+        methods = [method for method in METHODS if method in chosen]
+        configs = {method: make_config({**asked, "method": method}, self._service.device) for method in methods}
+        first = next(iter(configs.values()))
+        for words in fetched(first, stop):
+            yield self._controls.say(show.note(words), words.partition(":")[0])
+        if stop.is_set():
+            yield self._controls.say(show.ended("Stopped; what was fetched is kept", "", 0.0), "Stopped.")
+            return
+        yield self._controls.say(show.note("Loading the models …"), f"Comparing {len(methods)} methods.")
+        source = self._service.generators.get(first.model)
+        critic = catalog.load_critic(first.critic or catalog.critic_of(first.model), first.device)
+        seeds, psi = first.preview_seeds, first.preview_psi
+        scene = Comparison(first.target, first.source, seeds)
+        scene.rows[_SOURCE] = Row("", to_uint8(draw(source, seeds, psi)))
+        scene.rows.update({method: Row("waits") for method in methods})
+        yield self._cleared(scene)
+        count = SAMPLES if source.config.resolution <= LARGE or self._service.device != "cpu" else SAMPLES_OF_LARGE
+        samples = SideBySide(first.model, first.target, source, critic, count)
+        scene.rows[_SOURCE].figures = samples.measure()
+        remark = show.figures_remark(count, samples.no_judge)
+        entries: dict[str, library.Entry] = {}
+        for number, (method, config) in enumerate(configs.items(), start=1):
+            if stop.is_set():
+                break
+            entry = library.find(config)
+            if entry is None:
+                place = f"Method {number} of {len(configs)}: {name(method)}"
+                entry = yield from self._show_run(config, stop, scene, place)
+            if entry is None:
+                continue
+            entries[method] = entry
+            adapted = self._service.generators.get(str(entry.path))
+            row = scene.rows[method]
+            row.pictures, row.figures = to_uint8(draw(adapted, seeds, psi)), samples.measure(adapted)
+            row.words = f"{entry.settings['steps']['generator']} steps, {show.duration(entry.settings['seconds'])}"
+            yield {
+                self._pictures: scene.pictures(),
+                self._table: scene.figures(remark),
+                **self._kept_changes(method, entry),
+            }
+        for method in configs.keys() - entries:
+            row = scene.rows[method]
+            row.words = row.words if row.failed else "not finished, not kept" if row.pictures is not None else "not run"
+        yield from self._show_end(scene, entries, len(configs), stop)
+
+    def _show_run(
+        self, config: AdaptConfig, stop: threading.Event, scene: Comparison, place: str
+    ) -> Iterator[dict[Any, Any]]:
+        """Runs one method; gives the library entry of the finished run, None if it was stopped."""
+        record, row, shown = Record(config), scene.rows[config.method], None
+        with closing(job(config, stop)) as updates:
+            for update in updates:
+                if isinstance(update, library.Entry):
+                    return update
+                done = update.phase == "done"
+                if update.stopped == "not finite":
+                    row.words, row.failed = "out of bounds: lower the rate", True
+                    return None
+                if update.stopped or (stop.is_set() and not done):  # what isn't complete is no part of a comparison
+                    return None
+                record.add(update)
+                now = time.monotonic()
+                if done or not (shown is None or update.after is not None or now - shown >= SECONDS_BETWEEN_YIELDS):
+                    continue
+                bar = show.note(place) + show.progress(update, record.stages, record.share)
+                changes = self._controls.say(bar, place if shown is None else None)
+                if update.after is not None:
+                    row.pictures, row.words = update.after, f"{show.STAGE_NAMES[update.phase]}, step {update.step}"
+                    changes[self._pictures] = scene.pictures()
+                yield changes
+                shown = now
+        return None
+
+    # --- to the screen ------------------------------------------------------------------------------------------
+
+    def _cleared(self, scene: Comparison) -> dict[Any, Any]:
+        changes: dict[Any, Any] = {
+            self._pictures: scene.pictures(),
+            self._table: "",
+            self._pair: gr.Column(visible=False),
+        }
+        for method in METHODS:
+            changes.update({self._kept[method][0]: gr.Row(visible=False), self.entries[method]: ""})
+        return changes
+
+    def _kept_changes(self, method: str, entry: library.Entry) -> dict[Any, Any]:
+        row, settings = self._kept[method]
+        return {
+            row: gr.Row(visible=True),
+            settings: gr.DownloadButton(value=str(entry.path / library.SETTINGS)),
+            self.entries[method]: entry.path.name,
+        }
+
+    def _show_end(
+        self, scene: Comparison, entries: Mapping[str, library.Entry], asked: int, stop: threading.Event
+    ) -> Iterator[dict[Any, Any]]:
+        complete = f"{len(entries)} of {asked} methods {'is' if len(entries) == 1 else 'are'} complete"
+        words = f"Stopped: {complete}" if stop.is_set() else f"Done: {scene.target}, {complete}"
+        details = "kept in the library" if entries else "nothing is kept"
+        changes = self._controls.say(show.ended(words, details, len(entries) / asked), f"{words}; {details}.")
+        changes[self._pictures] = scene.pictures()
+        if not entries:
+            yield changes
+            return
+        shown = [_SOURCE, *entries]
+        left, right = (shown[-2], shown[-1])
+        choices = [(name(method), method) for method in shown]
+        one, other = (scene.rows[method].pictures[:1] for method in (left, right))
+        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
+            settings = {"rows": shown, "runs": [entry.settings["config"] for entry in entries.values()]}
+            sheet = grid(show.joined([scene.rows[method].pictures for method in shown]), len(scene.seeds))
+            file = save_png(sheet, Path(folder, f"{next(iter(entries.values())).path.name}-compared.png"), settings)
+            yield changes | {
+                self._pair: gr.Column(visible=True),
+                self._left: gr.Dropdown(choices, value=left),
+                self._right: gr.Dropdown(choices, value=right),
+                self._who: gr.Dropdown([(f"seed {seed}", seed) for seed in scene.seeds], value=scene.seeds[0]),
+                **self._slider_values(one, other, left, right, scene.seeds[0]),
+                self._sheet: gr.DownloadButton(value=str(file)),
+            }
+
+    def _slide(self, left: str, right: str, seed: int, *entries: str) -> dict[Any, Any]:
+        try:
+            kept = {method: find_entry(entry) for method, entry in zip(METHODS, entries) if entry}
+            models = {method: str(entry.path) for method, entry in kept.items()}
+            models[_SOURCE] = next(iter(kept.values())).config.model
+            generators = [self._service.generators.get(models[method]) for method in (left, right)]
+            one, other = (to_uint8(draw(generator, [seed], AdaptConfig.preview_psi)) for generator in generators)
+        except InputError as error:
+            return {self._slider_words: show.trouble(str(error))}
+        return self._slider_values(one, other, left, right, seed)
+
+    def _slider_values(self, one: Tensor, other: Tensor, left: str, right: str, seed: int) -> dict[Any, Any]:
+        pictures = to_pictures(one) + to_pictures(other)
+        large = [enlarged(picture, enlargement(picture.width)) for picture in pictures]
+        words = f"Seed {seed}: {name(left)} on the left, {name(right)} on the right; drag the line between."
+        return {self._slider: tuple(large), self._slider_words: show.note(words)}
+
+
+def name(method: str) -> str:
+    """A row as a person calls it."""
+    return "Source" if method == _SOURCE else show.METHOD_NAMES[method]

@@ -1,0 +1,263 @@
+"""The Interpolate tab: people, or domains, that turn into each other, as an animation to watch and to keep."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from torch import Tensor
+
+from ipl_core import InputError, catalog, library, people
+from ipl_core.interpolate import (
+    MAX_FRAMES,
+    MAX_POINTS,
+    MAX_PSI,
+    Frame,
+    Person,
+    Walk,
+    described,
+    through_domains,
+    through_people,
+)
+from ipl_core.latents import parse_seeds
+from ipl_core.media import MAX_RATE, enlargement, save_animation, to_pictures
+from ipl_core.mixing import Mixer
+
+from . import show
+from .controls import Controls
+from .running import SECONDS_BETWEEN_YIELDS
+from .session import Service, find_entry
+
+_SOURCE = "source "  # before a model's name in the list; entries are named by folders, which hold no blank
+_NOWHERE = ("No other: the people change, not the model", "")
+_DEFAULT = Walk()
+
+
+@dataclass(frozen=True)
+class Journey:
+    """An animation that was asked for: its frames to come, what it shows in words, and in plain values for its file."""
+
+    frames: Iterator[Frame]
+    total: int
+    words: str
+    note: Mapping[str, Any]
+    name: str
+    enlarge: int
+
+
+class InterpolateTab:
+    """Components and listeners of the tab; build it inside `gr.Blocks`.
+
+    lists: the components that list models and people; `choices` gives their values.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=4, min_width=300):
+                self._build_request()
+            with gr.Column(scale=9, min_width=300):
+                self._controls.build_lines("Choose people and press Animate.")
+                self._picture = gr.Image(
+                    format="jpeg",
+                    show_label=False,
+                    interactive=False,
+                    container=False,
+                    buttons=["fullscreen"],
+                    elem_classes="animation",
+                    visible=False,
+                )
+                self._caption = gr.HTML()
+                with gr.Row(visible=False) as self._result:
+                    self._files = {
+                        ending: gr.DownloadButton(f"Download {name}", min_width=130)
+                        for ending, name in ((".webp", "WebP"), (".mp4", "MP4"), (".gif", "GIF"))
+                    }
+        self._listen()
+
+    def _build_request(self) -> None:
+        self._model = gr.Dropdown([], label="Model", info="One as it is, or adapted.")
+        self._seeds = gr.Textbox("0, 7, 12", label="People, by seed", info="In this order, such as 0, 7, 12-14.")
+        self._persons = gr.Dropdown(
+            [], value=[], multiselect=True, label="And these, from pictures", info="After those by seed.", visible=False
+        )
+        self._to = gr.Dropdown(
+            [_NOWHERE], value="", label="Become another model", info="Shows the first person on the way there."
+        )
+        with gr.Row():
+            self._frames = gr.Slider(2, 240, _DEFAULT.frames, step=1, label="Frames", min_width=140)
+            self._rate = gr.Slider(1, MAX_RATE, 24, step=1, label="Frames a second", min_width=140)
+        with gr.Row():
+            self._loop = gr.Checkbox(True, label="Back to the start", min_width=140)
+            self._side_by_side = gr.Checkbox(False, label="Beside the source", min_width=140)
+        with gr.Accordion("The way between", open=False):
+            self._space = gr.Radio(
+                [("Straight in W", "w"), ("Great circle in Z", "z")],
+                value=_DEFAULT.space,
+                label="Path",
+                info="In Z the people on the way are as likely as any; people from pictures have no Z.",
+            )
+            self._easing = gr.Radio(
+                [("Smooth", "smooth"), ("Slow", "slow"), ("Even", "even")],
+                value=_DEFAULT.easing,
+                label="Pace",
+                info="Smooth and slow rest at each person.",
+            )
+            self._psi = gr.Slider(
+                0.0, MAX_PSI, _DEFAULT.psi, step=0.05, label="Truncation", info="Of people by seed. 0: the mean face."
+            )
+        self._controls = Controls(self._service, "animation", "Animate", "Animating …")
+
+    # --- listeners ----------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        self.lists = [self._model, self._persons, self._to]
+        self._fields = {
+            "model": self._model,
+            "seeds": self._seeds,
+            "persons": self._persons,
+            "to": self._to,
+            "frames": self._frames,
+            "rate": self._rate,
+            "loop": self._loop,
+            "side_by_side": self._side_by_side,
+            "space": self._space,
+            "easing": self._easing,
+            "psi": self._psi,
+        }
+        fields = list(self._fields.values())
+        self._controls.listen(
+            self._run,
+            fields,
+            [self._picture, self._caption, self._result, *self._files.values()],
+            others=[self._seeds.submit],
+        )
+
+    def choices(self, model: str | None = None, persons: Sequence[str] = (), to: str = "") -> tuple[Any, Any, Any]:
+        """Updates of `lists`: what there is now, with what was chosen before kept where it is still there."""
+        sources = [
+            (f"{entry.title} as it is", _SOURCE + name)
+            for name, entry in catalog.generators().items()
+            if catalog.is_here(entry)
+        ]
+        adapted = [(show.entry_title(entry), entry.path.name) for entry in library.list_entries()]
+        kept = {person.path.name: person.title for person in people.list_people()}
+        names = [name for _, name in (*adapted, *sources)]
+        still = [person for person in persons or () if person in kept]
+        return (
+            gr.Dropdown([*adapted, *sources], value=model if model in names else next(iter(names), None)),
+            gr.Dropdown([(title, name) for name, title in kept.items()], value=still, visible=bool(kept)),
+            gr.Dropdown([_NOWHERE, *adapted, *sources], value=to if to in names else ""),
+        )
+
+    def _run(self, stop: threading.Event, *values: Any) -> Iterator[dict[Any, Any]]:
+        asked = dict(zip(self._fields, values))
+        rate = asked.pop("rate")
+        journey = plan(self._service, asked, rate, stop)
+        frames: list[Tensor] = []
+        shown = None
+        for frame in journey.frames:
+            frames.append(frame.picture)
+            now = time.monotonic()
+            if shown is None or now - shown >= SECONDS_BETWEEN_YIELDS:
+                yield self._show_frame(frame, journey, first=shown is None)
+                shown = now
+        if len(frames) < journey.total:
+            words = f"Stopped after {len(frames)} of {journey.total} frames; nothing is kept"
+            yield self._controls.say(show.ended(words, "", len(frames) / journey.total), words)
+        else:
+            yield from self._show_files(frames, journey, rate)
+
+    # --- to the screen ------------------------------------------------------------------------------------------
+
+    def _show_frame(self, frame: Frame, journey: Journey, first: bool) -> dict[Any, Any]:
+        changes: dict[Any, Any] = self._controls.say(show.frame_progress(frame), journey.words if first else None)
+        changes[self._picture] = gr.Image(to_pictures(frame.picture[None])[0], visible=True)
+        if first:  # what was on the screen stays until there is something to take its place
+            changes.update({self._caption: show.note(journey.words), self._result: gr.Row(visible=False)})
+        return changes
+
+    def _show_files(self, frames: list[Tensor], journey: Journey, rate: float) -> Iterator[dict[Any, Any]]:
+        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied a file when its yield returns
+            for ending, button in self._files.items():
+                path = Path(folder, journey.name + ending)
+                save_animation(frames, path, rate, journey.note, journey.enlarge)
+                changes: dict[Any, Any] = {button: gr.DownloadButton(value=str(path), interactive=True)}
+                if ending == ".webp":  # the one that a page can show; the others follow
+                    words = f"Done: {len(frames)} frames, {show.duration(len(frames) / rate)} long"
+                    waiting = [other for other in self._files.values() if other is not button]
+                    changes.update({other: gr.DownloadButton(value=None, interactive=False) for other in waiting})
+                    changes[self._picture] = gr.Image(str(path), visible=True)
+                    changes.update(self._controls.say(show.ended(words, journey.words), f"{words}. {journey.words}"))
+                    changes[self._result] = gr.Row(visible=True)
+                yield changes
+
+
+# --- requests ---------------------------------------------------------------------------------------------------
+
+
+def plan(service: Service, asked: Mapping[str, Any], rate: Any, stop: threading.Event) -> Journey:
+    """What a visitor asked for, ready to be drawn. Raises InputError for what can't be."""
+    if not isinstance(rate, (int, float)) or not 1 <= rate <= MAX_RATE:
+        raise InputError(f"Frames a second must be a number from 1 to {MAX_RATE}, not {rate}.")
+    if not isinstance(asked["frames"], (int, float)) or asked["frames"] != int(asked["frames"]):
+        raise InputError(f"Frames must be a whole number from 2 to {MAX_FRAMES}, not {asked['frames']}.")
+    walk = Walk(int(asked["frames"]), bool(asked["loop"]), asked["easing"], asked["space"], asked["psi"])
+    model, entry = chosen(asked["model"])
+    mixer = Mixer(model, service.device, service.generators.get(model))
+    persons: list[Person] = parse_seeds(asked["seeds"], MAX_POINTS) if (asked["seeds"] or "").strip() else []
+    persons += [people.open_person(name) for name in asked["persons"] or ()]
+    side = bool(asked["side_by_side"])
+    if asked["to"]:
+        other, goal = chosen(asked["to"])
+        if other != model:
+            raise InputError(f"“{model}” can't become “{other}”: their weights have nothing in common.")
+        if not persons:
+            raise InputError("Say who is to be shown: give a seed, or choose a person.")
+        persons = persons[:1]
+        domains = [(station, 1.0) for station in (entry, goal) if station is not None]
+        frames = through_domains(mixer, persons[0], [entry, goal], walk, side, stop)
+        words = f"{who(persons[0])} from {domain(mixer, entry)} to {domain(mixer, goal)}"
+    else:
+        domains = [] if entry is None else [(entry, 1.0)]
+        frames = through_people(mixer, persons, walk, domains, side, stop)
+        names = [who(person) for person in persons]
+        words = f"{', '.join(names[:-1])} and {names[-1]} as {domain(mixer, entry)}"
+    words += ", beside the source" if side else ""
+    edge = mixer.source.config.resolution
+    name = "-".join(station.config.target.replace(" ", "-") for station, _ in domains) or model
+    return Journey(
+        frames, words, described(mixer, persons, walk, domains, side), f"{name}-animation", enlargement(edge)
+    )
+
+
+def chosen(value: str | None) -> tuple[str, library.Entry | None]:
+    """A choice of the list as the source model's name, and the library entry where it is an adapted one.
+
+    Raises InputError for what is no choice.
+    """
+    if value and value.startswith(_SOURCE):
+        name = value[len(_SOURCE) :]
+        if name not in catalog.generators():
+            raise InputError(f"There is no model “{name}” here: choose one of the list.")
+        return name, None
+    entry = find_entry(value or "")
+    return entry.config.model, entry
+
+
+def who(person: Person) -> str:
+    """A person in words."""
+    return f"seed {person}" if isinstance(person, int) else person.name
+
+
+def domain(mixer: Mixer, entry: library.Entry | None) -> str:
+    """What a model shows, in words."""
+    if entry is None:
+        return catalog.generators()[mixer.model].source
+    return f"{entry.config.target} ({show.method_name(entry.config)})"

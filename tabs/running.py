@@ -1,0 +1,108 @@
+"""A run on its way to the screen: its weights fetched, its Snapshots, what they have shown so far.
+
+What the tabs Adapt and Compare and the API share; knows no component.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing, suppress
+from typing import Any
+
+from torch import Tensor
+
+from ipl_core import AdaptConfig, Snapshot, adapt, catalog, library
+from ipl_core.hub import Stopped
+
+from . import show
+
+SECONDS_BETWEEN_YIELDS = 0.4  # more often nobody sees, and every yield takes time from the run
+
+
+def fetched(config: AdaptConfig, stop: threading.Event) -> Iterator[str]:
+    """Makes sure of the weights that `config` needs; yields how far that is, in words, while something is fetched.
+
+    Ends early, keeping the part that has come, when `stop` is set. Raises InputError for what can't be had.
+    """
+    model = catalog.generators()[config.model]
+    critic = catalog.critics().get(config.critic or model.critic)
+    for entry, fetch in ((model, catalog.find_generator), (critic, catalog.fetch_critic)):
+        if entry is not None and entry.offer is not None and not catalog.is_here(entry) and not stop.is_set():
+            yield from _fetched(entry, fetch, stop)
+
+
+def _fetched(
+    entry: catalog.GeneratorEntry | catalog.CriticEntry, fetch: Callable[..., Any], stop: threading.Event
+) -> Iterator[str]:
+    here, total, left = 0, entry.size, threading.Event()
+
+    def watch(have: int, size: int) -> None:
+        nonlocal here, total
+        if stop.is_set() or left.is_set():
+            raise Stopped
+        here, total = have, size or total
+
+    with ThreadPoolExecutor(1) as pool:
+        fetching = pool.submit(fetch, entry.name, watch)
+        try:
+            while not fetching.done():
+                far = f"{catalog.size_words(here)} of {catalog.size_words(total)}"
+                yield f"Fetching {entry.title}, once: {far}. Licence: {entry.licence}."
+                wait([fetching], SECONDS_BETWEEN_YIELDS)
+        finally:
+            left.set()  # the visitor may have gone
+        with suppress(Stopped):
+            fetching.result()
+
+
+def job(config: AdaptConfig, stop: threading.Event) -> Iterator[Snapshot | library.Entry]:
+    """Runs `config`: every Snapshot, then the library entry that keeps the result.
+
+    No entry comes if the run was stopped before the generator had changed. Closing the iterator ends the run
+    and keeps nothing.
+    """
+    library.check_writable(library.runs_folder())  # before the work, not after it
+    run = library.Run(config)
+    with closing(adapt(config, stop)) as snapshots:
+        for snapshot in snapshots:
+            run.add(snapshot)
+            yield snapshot
+    if run.last.weights:
+        yield run.save()
+
+
+class Record:
+    """What a run has shown so far, ready to be drawn."""
+
+    def __init__(self, config: AdaptConfig) -> None:
+        self._config = config
+        self.stages = 1 if config.method == "nada" else 2
+        self.curves = {
+            "prompts": show.Curve(config.mapper_steps),
+            "generator": show.Curve(config.steps),
+            "diversity": show.Curve(config.steps),
+        }
+        self.share = 0.0  # of all steps of both stages
+        self.before: Tensor | None = None
+        self.after: Tensor | None = None
+        self.stopped: str | None = None
+
+    def add(self, snapshot: Snapshot) -> None:
+        self.stopped = snapshot.stopped
+        if snapshot.phase != "done":
+            self.curves[snapshot.phase].add(snapshot.step, snapshot.losses)
+            before = self._config.mapper_steps if self.stages == 2 else 0
+            done = snapshot.step + (before if snapshot.phase == "generator" else 0)
+            self.share = done / (before + self._config.steps)
+        if snapshot.after is not None:
+            self.before, self.after = snapshot.before, snapshot.after
+            if snapshot.diversity is not None and snapshot.phase != "prompts":
+                self.curves["diversity"].add(snapshot.step, {"diversity": snapshot.diversity})
+
+    def people(self) -> str:
+        config = self._config
+        adapted = f"{config.target}, {show.method_name(config)}"
+        heading = show.heading(f"{config.source} → {adapted}", "the same people, above before and below after")
+        return heading + show.people(config.preview_seeds, self.before, config.source, self.after, adapted)

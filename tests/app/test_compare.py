@@ -1,0 +1,173 @@
+"""The comparison behind the Compare tab, on tiny models and without a server: runs, figures, Stop, what is kept."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+import pytest
+import torch
+
+from ipl_core import library
+from ipl_core.catalog import load_critic, load_generator
+from ipl_core.metrics.clip_distance import clip_distance
+from ipl_core.metrics.side_by_side import SideBySide
+from tabs.compare import CompareTab
+from tabs.session import Service
+
+pytestmark = pytest.mark.usefixtures("studio")
+ASKED = {
+    "target": "zombie",
+    "methods": ["ipl", "nada"],
+    "preview_seeds": "0-2",
+    "source": "photo",
+    "preset": "default",
+    "mapper_steps": 2,
+    "steps": 3,
+    "learning_rate": 0.002,
+    "seed": 0,
+    "model": "studio",
+    "critic": "",
+}
+
+
+@pytest.fixture
+def tab() -> CompareTab:
+    """The tab without a page."""
+    with gr.Blocks():
+        return CompareTab(Service())
+
+
+def updates(tab: CompareTab, stop: threading.Event | None = None, **changes: Any) -> Iterator[dict[Any, Any]]:
+    return tab._run(stop or threading.Event(), *{**ASKED, **changes}.values())
+
+
+def last(seen: list[dict[Any, Any]], component: Any) -> Any:
+    """What a component shows after all updates."""
+    return [update[component] for update in seen if component in update][-1]
+
+
+def test_every_method_is_run_kept_measured_and_shown(tab: CompareTab) -> None:
+    seen = list(updates(tab))
+    assert {entry.config.method for entry in library.list_entries()} == {"ipl", "nada"}
+    html = last(seen, tab._pictures)
+    alts = re.findall('alt="(.*?)"', html)
+    assert len(alts) == 3 * 3
+    assert {"seed 0, photo", "seed 2, zombie, IPL", "seed 1, zombie, NADA"} <= set(alts)
+    assert "3 steps" in html
+    table = last(seen, tab._table)
+    assert re.findall('<th scope="row">(.*?)</th>', table) == ["Source", "NADA", "IPL"]
+    assert "64 fresh samples" in table
+    assert "Done: zombie, 2 of 2 methods are complete" in last(seen, tab._controls.status)
+    for method in ("ipl", "nada"):
+        entry = last(seen, tab.entries[method])
+        assert library.open_entry(library.runs_folder() / entry).config.method == method
+    assert last(seen, tab.entries["shared"]) == ""
+    assert "NADA on the left, IPL on the right" in last(seen, tab._slider_words)
+    one, other = last(seen, tab._slider)
+    assert one.size == other.size == (256, 256)
+    assert one.tobytes() != other.tobytes()
+
+
+def test_kept_runs_are_not_made_again(tab: CompareTab, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = list(updates(tab, methods=["nada"]))
+    monkeypatch.setattr("tabs.compare.job", None)
+    again = list(updates(tab, methods=["nada"]))
+    assert last(again, tab.entries["nada"]) == last(first, tab.entries["nada"])
+    assert last(again, tab._table) == last(first, tab._table)
+
+
+def test_stop_ends_all_and_keeps_what_is_complete(tab: CompareTab) -> None:
+    stop, seen = threading.Event(), []
+    for update in updates(tab, stop, methods=["nada", "shared", "ipl"], steps=40):
+        seen.append(update)
+        if "Method 2 of 3" in str(update.get(tab._controls.status)):
+            stop.set()
+    assert [entry.config.method for entry in library.list_entries()] == ["nada"]
+    assert "Stopped: 1 of 3 methods is complete" in last(seen, tab._controls.status)
+    html = last(seen, tab._pictures)
+    assert "not finished, not kept" in html
+    assert "not run" in html
+    assert "Source on the left, NADA on the right" in last(seen, tab._slider_words)
+
+
+def test_a_comparison_stopped_at_once_keeps_nothing(tab: CompareTab) -> None:
+    stop, seen = threading.Event(), []
+    for update in updates(tab, stop, steps=40):
+        seen.append(update)
+        if "Method 1 of 2" in str(update.get(tab._controls.status)):
+            stop.set()
+    assert not library.list_entries()
+    assert "Stopped: 0 of 2 methods are complete" in last(seen, tab._controls.status)
+    assert not any(tab._slider in update for update in seen)
+
+
+def test_a_method_out_of_bounds_does_not_end_the_others(tab: CompareTab, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ipl_core import Snapshot
+    from tabs import compare
+
+    usual = compare.job
+
+    def job(config: Any, stop: threading.Event) -> Iterator[Any]:
+        if config.method == "nada":
+            yield Snapshot(1, 3, "done", stopped="not finite")
+        else:
+            yield from usual(config, stop)
+
+    monkeypatch.setattr(compare, "job", job)
+    seen = list(updates(tab))
+    assert "out of bounds" in last(seen, tab._pictures)
+    assert "1 of 2 methods is complete" in last(seen, tab._controls.status)
+
+
+def test_the_slider_draws_any_two_rows_of_any_person(tab: CompareTab) -> None:
+    seen = list(updates(tab))
+    entries = [last(seen, tab.entries[method]) for method in tab.entries]
+    shown = tab._slide("source", "ipl", 2, *entries)
+    assert "Seed 2: Source on the left, IPL on the right" in shown[tab._slider_words]
+    assert all(picture.size == (256, 256) for picture in shown[tab._slider])
+    gone = tab._slide("source", "ipl", 2, *["" if not entry else "gone" for entry in entries])
+    assert "no entry “gone”" in gone[tab._slider_words]
+
+
+def test_what_is_wrong_is_told_at_its_field(tab: CompareTab) -> None:
+    def wrong(**changes: Any) -> list[str]:
+        answers = tab._check(*{**ASKED, **changes}.values())
+        return [answer["message"] for answer in answers if not answer["is_valid"]]
+
+    assert wrong() == []
+    assert wrong(methods=[]) == ["Choose at least one method."]
+    assert "blank" in wrong(target="")[0]
+    assert wrong(steps=0)[0].startswith("Settings of all runs: Steps must be")
+    assert "Seeds are whole numbers" in wrong(preview_seeds="one")[0]
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_figures_of_the_source_are_where_everything_starts() -> None:
+    source, critic = load_generator("studio"), load_critic("studio")
+    samples = SideBySide("studio", "zombie", source, critic, samples=4)
+    figures = samples.measure()
+    assert samples.no_judge == ""
+    assert (figures.diversity, figures.attributes) == (1.0, 1.0)
+    assert figures.identity == pytest.approx(1.0)
+    assert samples.measure(source) == figures
+
+
+def test_without_a_judge_the_critic_says_how_varied_they_are() -> None:
+    source, critic = load_generator("studio"), load_critic("studio")
+    samples = SideBySide("studio", "submarine", source, critic, samples=4)
+    figures = samples.measure()
+    assert "submarine" in samples.no_judge
+    assert (figures.judge, figures.attributes, figures.identity, figures.diversity) == (None, None, None, 1.0)
+
+
+def test_clip_distance_at_its_ends() -> None:
+    text = torch.tensor([[1.0, 0.0]])
+    assert clip_distance(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), text) == 0
+    assert clip_distance(torch.tensor([[-1.0, 0.0]]), text) == 2
+    assert clip_distance(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), text) == 0.5
