@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 CHIPS_A_PAGE = 18
 LARGE = 128  # pixels; a picture above takes a CPU seconds
 FIRST_SEEDS = AdaptConfig.preview_seeds
+PRESET_CHOICES = [("Default: works best here", "default"), ("As in the paper", "paper"), ("As released", "official")]
 _FROM_PRESET = ("mapper_steps", "steps", "lambda_domain", "batch", "learning_rate", "layers")
 
 
@@ -90,7 +91,7 @@ class AdaptTab:
         preset = PRESETS["default"]
         self._source = gr.Textbox(models[model].source, label="Source words", info="What the model draws now.")
         self._preset = gr.Dropdown(
-            [("Default: works best here", "default"), ("As in the paper", "paper"), ("As released", "official")],
+            PRESET_CHOICES,
             value="default",
             label="Preset",
             info="Fills in the settings below, and those that aren’t shown.",

@@ -5,6 +5,7 @@ Each run is an ordinary one: it is kept in the library, and one that is there al
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
 import time
@@ -24,7 +25,7 @@ from ipl_core.metrics.side_by_side import Figures, SideBySide
 from ipl_core.sampling import draw
 
 from . import show
-from .adapt import LARGE, can_be_used, label, make_config, open_critics, wrong_fields
+from .adapt import LARGE, PRESET_CHOICES, can_be_used, label, make_config, open_critics, wrong_fields
 from .controls import Controls
 from .running import SECONDS_BETWEEN_YIELDS, Record, fetched, job
 from .session import AT_ONCE, MODEL_JOB, Service, find_entry
@@ -32,7 +33,6 @@ from .session import AT_ONCE, MODEL_JOB, Service, find_entry
 SAMPLES, SAMPLES_OF_LARGE = 64, 8  # measured of each generator; a large one takes a CPU seconds a picture
 _SOURCE = "source"
 _FROM_PRESET = ("mapper_steps", "steps", "learning_rate")
-_PRESETS = [("Default: works best here", "default"), ("As in the paper", "paper"), ("As released", "official")]
 
 
 @dataclass
@@ -96,7 +96,10 @@ class CompareTab:
         with gr.Accordion("Settings of all runs", open=False):
             self._source_words = gr.Textbox(models[model].source, label="What the model draws now")
             self._preset = gr.Dropdown(
-                _PRESETS, value="default", label="All from preset", info="Fills in those below, and those not shown."
+                PRESET_CHOICES,
+                value="default",
+                label="All from preset",
+                info="For those below and those not shown.",
             )
             with gr.Row():
                 self._mapper_steps = gr.Number(preset["mapper_steps"], label="Stage 1, steps", min_width=120)
@@ -122,8 +125,8 @@ class CompareTab:
         for method in METHODS:
             self.entries[method] = gr.State("")
             with gr.Row(visible=False) as row:
-                self.to_sample[method] = gr.Button(f"Draw more by {show.METHOD_NAMES[method]}", min_width=150)
-                settings = gr.DownloadButton(f"Settings of {show.METHOD_NAMES[method]}", min_width=150)
+                self.to_sample[method] = gr.Button(f"Draw more by {name(method)}", size="sm", min_width=130)
+                settings = gr.DownloadButton(f"Settings of {name(method)}", size="sm", min_width=130)
             self._kept[method] = (row, settings)
         with gr.Column(visible=False) as self._pair:
             with gr.Row():
@@ -227,11 +230,16 @@ class CompareTab:
             row = scene.rows[method]
             row.pictures, row.figures = to_uint8(draw(adapted, seeds, psi)), samples.measure(adapted)
             row.words = f"{entry.settings['steps']['generator']} steps, {show.duration(entry.settings['seconds'])}"
-            yield {
-                self._pictures: scene.pictures(),
-                self._table: scene.figures(remark),
-                **self._kept_changes(method, entry),
-            }
+            with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
+                settings = shutil.copy(entry.path / library.SETTINGS, Path(folder, f"{entry.path.name}.json"))
+                buttons, settings_button = self._kept[method]
+                yield {
+                    self._pictures: scene.pictures(),
+                    self._table: scene.figures(remark),
+                    buttons: gr.Row(visible=True),
+                    settings_button: gr.DownloadButton(value=str(settings)),
+                    self.entries[method]: entry.path.name,
+                }
         for method in configs.keys() - entries:
             row = scene.rows[method]
             row.words = row.words if row.failed else "not finished, not kept" if row.pictures is not None else "not run"
@@ -276,14 +284,6 @@ class CompareTab:
         for method in METHODS:
             changes.update({self._kept[method][0]: gr.Row(visible=False), self.entries[method]: ""})
         return changes
-
-    def _kept_changes(self, method: str, entry: library.Entry) -> dict[Any, Any]:
-        row, settings = self._kept[method]
-        return {
-            row: gr.Row(visible=True),
-            settings: gr.DownloadButton(value=str(entry.path / library.SETTINGS)),
-            self.entries[method]: entry.path.name,
-        }
 
     def _show_end(
         self, scene: Comparison, entries: Mapping[str, library.Entry], asked: int, stop: threading.Event

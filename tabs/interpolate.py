@@ -92,7 +92,7 @@ class InterpolateTab:
         )
         with gr.Row():
             self._frames = gr.Slider(2, 240, _DEFAULT.frames, step=1, label="Frames", min_width=140)
-            self._rate = gr.Slider(1, MAX_RATE, 24, step=1, label="Frames a second", min_width=140)
+            self._rate = gr.Slider(1, MAX_RATE, 24, step=1, label="Per second", min_width=140)
         with gr.Row():
             self._loop = gr.Checkbox(True, label="Back to the start", min_width=140)
             self._side_by_side = gr.Checkbox(False, label="Beside the source", min_width=140)
@@ -194,7 +194,7 @@ class InterpolateTab:
                     waiting = [other for other in self._files.values() if other is not button]
                     changes.update({other: gr.DownloadButton(value=None, interactive=False) for other in waiting})
                     changes[self._picture] = gr.Image(str(path), visible=True)
-                    changes.update(self._controls.say(show.ended(words, journey.words), f"{words}. {journey.words}"))
+                    changes.update(self._controls.say(show.ended(words, ""), f"{words}. {journey.words}"))
                     changes[self._result] = gr.Row(visible=True)
                 yield changes
 

@@ -259,8 +259,8 @@ def figures_remark(samples: int, no_judge: str) -> str:
     """What the figures are of, and why a judge's are missing, if they are."""
     words = f"Measured on {samples} fresh samples; the distance is to the target’s words, smaller is nearer."
     if no_judge:
-        return f"{words} Diversity is the critic’s. {no_judge}"
-    return f"{words} The judge’s share is of samples that it calls the target; diversity is of the source’s."
+        return f"{words} Diversity: how varied the critic finds them, the source being 1. {no_judge}"
+    return f"{words} Judge: the share that it calls the target. Diversity: how varied they are, the source being 1."
 
 
 def _share(value: float | None) -> str:

@@ -42,7 +42,7 @@ def test_from_typing_to_more_people(visit: Visit, width: int, height: int, schem
     page.get_by_role("button", name="Draw more people").click()
     page.locator(".people.beside img").nth(23).wait_for()
     visitor.photograph(f"{shot}-4-sample")
-    page.get_by_role("tab", name="Library").click()
+    visitor.open_tab("Library")
     page.locator("button.card").first.wait_for()
     visitor.photograph(f"{shot}-5-library")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
@@ -267,7 +267,7 @@ def test_all_words_stand_out_from_their_background(visit: Visit, scheme: str) ->
     expect(visitor.start).to_have_text("Adapt")
     visitor.page.mouse.move(0, 0)
     assert visitor.page.evaluate(UNREADABLE) == []
-    for name in ("Sample", "Library"):
+    for name in ("Compare", "Sample", "Interpolate", "Library"):
         visitor.page.get_by_role("tab", name=name).click()
         visitor.page.get_by_role("tabpanel").locator("button:visible").first.wait_for()
         assert visitor.page.evaluate(UNREADABLE) == []

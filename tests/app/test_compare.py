@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -65,6 +66,9 @@ def test_every_method_is_run_kept_measured_and_shown(tab: CompareTab) -> None:
     for method in ("ipl", "nada"):
         entry = last(seen, tab.entries[method])
         assert library.open_entry(library.runs_folder() / entry).config.method == method
+        handed_out = Path(last(seen, tab._kept[method][1]).constructor_args["value"])
+        assert not handed_out.is_relative_to(library.home()), "Gradio hands out no file of the library"
+        assert handed_out.name == f"{entry}.json"
     assert last(seen, tab.entries["shared"]) == ""
     assert "NADA on the left, IPL on the right" in last(seen, tab._slider_words)
     one, other = last(seen, tab._slider)

@@ -28,7 +28,7 @@ def zombie(app_url: str) -> str:
 
 def open_tab(visitor: Visitor) -> Any:
     page = visitor.page
-    page.get_by_role("tab", name="Interpolate").click()
+    visitor.open_tab("Interpolate")
     page.get_by_role("button", name="Animate").wait_for()
     return page
 

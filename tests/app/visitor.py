@@ -45,6 +45,14 @@ class Visitor:
             field.wait_for()
         return field
 
+    def open_tab(self, name: str) -> None:
+        """Opens a tab, from the menu where the window is too narrow to show it."""
+        tab = self.page.get_by_role("tab", name=name, exact=True)
+        if not tab.count():
+            self.page.get_by_role("button", name="More tabs").click()
+            tab = self.page.locator(".overflow-dropdown").get_by_role("button", name=name, exact=True)
+        tab.click()
+
     def ask(self, target: str, stage_1: int = 4, stage_2: int = 6, seed: int = 0) -> None:
         """Fills in a request and presses Adapt."""
         self.field("Steps of stage 1").fill(str(stage_1))
