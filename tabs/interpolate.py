@@ -35,7 +35,7 @@ from .running import SECONDS_BETWEEN_YIELDS
 from .session import Service, find_entry
 
 _SOURCE = "source "  # before a model's name in the list; entries are named by folders, which hold no blank
-_NOWHERE = ("No other: the people change, not the model", "")
+_NOWHERE = ("No, only people change", "")
 _DEFAULT = Walk()
 
 
@@ -230,11 +230,9 @@ def plan(service: Service, asked: Mapping[str, Any], rate: Any, stop: threading.
         names = [who(person) for person in persons]
         words = f"{', '.join(names[:-1])} and {names[-1]} as {domain(mixer, entry)}"
     words += ", beside the source" if side else ""
-    edge = mixer.source.config.resolution
-    name = "-".join(station.config.target.replace(" ", "-") for station, _ in domains) or model
-    return Journey(
-        frames, words, described(mixer, persons, walk, domains, side), f"{name}-animation", enlargement(edge)
-    )
+    note = described(mixer, persons, walk, domains, side)
+    name = "-".join(station.path.name for station, _ in domains) or "source"
+    return Journey(frames, walk.frames, words, note, f"animation-{name}", enlargement(mixer.source.config.resolution))
 
 
 def chosen(value: str | None) -> tuple[str, library.Entry | None]:
