@@ -9,11 +9,11 @@ draws the same latents and layers for each of them.
 from __future__ import annotations
 
 import copy
-import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,10 +31,8 @@ from .media import to_uint8
 from .pool import SourcePool, draw_indices, open_pool, pool_path
 from .prompts import PromptScheme, make_prompts
 from .snapshot import Snapshot
-from .stepping import NotFinite, Pace, kept, own_modes, require_finite
+from .stepping import Stage, kept, own_modes, require_finite, run_stages
 from .stylegan2 import Generator
-
-log = logging.getLogger(__name__)
 
 LAYER_CHOICE_LATENTS = 8  # latents that the adaptive choice looks at (NADA §4.2)
 # NADA's Adam: no first moment, and the second one shortened as for StyleGAN2's lazy regularisation.
@@ -66,64 +64,30 @@ def adapt(
         scheme = make_prompts(config, critic, source.config.w_dim, generator_from_seed(config.seed, "prompts"))
         pool_facts = (home() / "pools", *_digests(config), not config.share_noise, str(device))
         pool = open_pool(*pool_facts)
-        stages: list[tuple[str, int, Callable[[], dict[str, float]]]] = []
-        if scheme.needs_training:
-            stages.append(("prompts", config.mapper_steps, PromptTraining(config, source, critic, scheme, pool)))
         training = GeneratorTraining(config, source, critic, scheme, pool)
-        stages.append(("generator", config.steps, training))
         previews = _Previews(config, source, critic)
-    forecast = {"generator": training.seconds_a_step(previews.seconds_an_image)}
-    pace = Pace({phase: total for phase, total, _ in stages}, forecast)
+        forecast = training.seconds_a_step(previews.seconds_an_image)
+        stages = [Stage("generator", config.steps, lambda: training, forecast)]
+        if scheme.needs_training:
+            learning = PromptTraining(config, source, critic, scheme, pool)
+            stages.insert(0, Stage("prompts", config.mapper_steps, lambda: learning))
 
-    shown = -math.inf
-    stopped = None
-    done = 0  # steps of stage 2
+    def pictures() -> dict[str, Any]:
+        return previews.render(training.averaged if training.steps else None)
+
     try:
-        for phase, total, train_step in stages:
-            pace.begin(phase)
-            for step in range(1, total + 1):
-                if stop is not None and stop.is_set():
-                    stopped = "asked"
-                    break
-                try:
-                    with own_modes(device):
-                        losses = train_step()
-                except NotFinite as error:
-                    log.warning("%s at step %d of the stage “%s”: the weights before it are kept", error, step, phase)
-                    stopped = "not finite"
-                    break
-                done = step if phase == "generator" else 0
-                before = after = spread = None
-                if time.perf_counter() - shown >= preview_interval:
-                    with own_modes(device):
-                        before, after, spread = previews.render(training.averaged if done else None)
-                    shown = time.perf_counter()
-                yield Snapshot(
-                    step=step,
-                    total=total,
-                    phase=phase,
-                    losses=losses,
-                    before=before,
-                    after=after,
-                    diversity=spread,
-                    seconds=time.perf_counter() - began,
-                    remaining=pace.remaining(step),
-                )
-            if stopped:
-                break
+        stopped, done = yield from run_stages(stages, device, began, pictures, preview_interval, stop)
         with own_modes(device):
-            before, after, spread = previews.render(training.averaged if done else None)
+            shown = pictures()
         yield Snapshot(
-            step=done,
+            step=done["generator"],
             total=config.steps,
             phase="done",
-            before=before,
-            after=after,
-            diversity=spread,
             seconds=time.perf_counter() - began,
             weights=training.changed_weights(),
             prompts=kept(scheme.state_dict()) if scheme.needs_training else {},
             stopped=stopped,
+            **shown,
         )
     finally:
         pool.save(pool_path(*pool_facts))
@@ -163,6 +127,7 @@ class GeneratorTraining:
     """Calling it trains a copy of the source generator by one step and gives the step's loss terms.
 
     averaged: the running average of the copy (EMA), a generator of its own; the one that is shown and kept.
+    steps: how many were made.
     """
 
     def __init__(
@@ -172,7 +137,7 @@ class GeneratorTraining:
         self._student = copy.deepcopy(source)
         self.averaged = copy.deepcopy(source)
         self._trained: dict[str, Tensor] = {}  # of the student; grows as layers are chosen
-        self._steps = 0
+        self.steps = 0
         self._indices = draw_indices(config.batch, generator_from_seed(config.seed, "stage 2"))
         self._noise = generator_from_seed(config.seed, "noise")
         self._choices = generator_from_seed(config.seed, "layer choice")
@@ -188,7 +153,7 @@ class GeneratorTraining:
     def __call__(self) -> dict[str, float]:
         """One step. Raises NotFinite before anything has changed."""
         config = self._config
-        if config.layers == "adaptive" and self._steps % config.layer_interval == 0:
+        if config.layers == "adaptive" and self.steps % config.layer_interval == 0:
             self._train(self._chosen_parameters())
         w, before = self._pool.take(next(self._indices), self._source, self._critic)
         with torch.no_grad():
@@ -201,7 +166,7 @@ class GeneratorTraining:
         require_finite(loss, self._student.synthesis.parameters())
         self._optimiser.step()
         self._average()
-        self._steps += 1
+        self.steps += 1
         return {"adaptation": loss.item()}
 
     def _chosen_parameters(self) -> list[str]:
@@ -223,7 +188,7 @@ class GeneratorTraining:
 
     def changed_weights(self) -> dict[str, Tensor]:
         """The averaged tensors that training has changed, float32 on the CPU, by state-dict name."""
-        if not self._steps:
+        if not self.steps:
             return {}
         return kept({name: self.averaged.get_parameter(name) for name in self._trained})
 
@@ -321,9 +286,11 @@ class _Previews:
         images = generator(self._z, psi=self._psi)
         return to_uint8(images), self._critic.encode_images(images)
 
-    def render(self, adapted: Generator | None) -> tuple[Tensor, Tensor, float | None]:
-        """Pictures before and after, uint8 (N, H, W, 3), and their diversity; None stands for the source itself."""
-        if adapted is None:
-            return self._before, self._before, 1.0 if self._spread > 0 else None
-        after, embeddings = self._draw(adapted)
-        return self._before, after, float(diversity(embeddings)) / self._spread if self._spread > 0 else None
+    def render(self, adapted: Generator | None) -> dict[str, Any]:
+        """The fields of a Snapshot that show `adapted`; None stands for the source itself."""
+        after, spread = self._before, self._spread
+        if adapted is not None:
+            after, embeddings = self._draw(adapted)
+            spread = float(diversity(embeddings))
+        ratio = spread / self._spread if self._spread > 0 else None
+        return {"before": self._before, "after": after, "diversity": ratio}

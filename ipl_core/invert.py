@@ -8,11 +8,11 @@ judge has no part in either: it measures the result elsewhere.
 from __future__ import annotations
 
 import copy
-import logging
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,10 +26,8 @@ from .latents import generator_from_seed
 from .media import to_uint8
 from .ops import LEAKY_SLOPE
 from .snapshot import Snapshot
-from .stepping import NotFinite, Pace, kept, own_modes, require_finite
+from .stepping import Stage, kept, own_modes, require_finite, run_stages
 from .stylegan2 import Generator
-
-log = logging.getLogger(__name__)
 
 #: An encoder's guess: a picture (1, 3, R, R) in [-1, 1] → w (1, w_dim) or w_plus (1, rows, w_dim).
 Encoder = Callable[[Tensor], Tensor]
@@ -77,55 +75,31 @@ def invert(
             perceptual = critic_view(load_critic(config.critic or critic_of(config.model), config.device))
         loss = PictureLoss(config, target, perceptual)
         search = LatentSearch(config, generator, loss, encoder)
-        tuning: PivotalTuning | None = None
-    stages = [("latent", config.steps)] + [("tuning", config.tune_steps)] * config.tune
-    pace = Pace(dict(stages), {"tuning": 1.5 * search.seconds_a_step})
+    tuning: PivotalTuning | None = None
 
-    shown = -math.inf
-    stopped = None
-    done = 0
+    def begin_tuning() -> PivotalTuning:
+        nonlocal tuning
+        tuning = PivotalTuning(config, generator, loss, search)
+        return tuning
+
+    def draw() -> Tensor:
+        return search.draw(tuning.tuned if tuning else generator)
+
+    def pictures() -> dict[str, Any]:
+        return {"before": before, "after": to_uint8(draw())}
+
     before = to_uint8(target)
-    for phase, total in stages:
-        if phase == "tuning":
-            with own_modes(device):
-                tuning = PivotalTuning(config, generator, loss, search)
-        train_step = search if tuning is None else tuning
-        pace.begin(phase)
-        for step in range(1, total + 1):
-            if stop is not None and stop.is_set():
-                stopped = "asked"
-                break
-            try:
-                with own_modes(device):
-                    losses = train_step()
-            except NotFinite as error:
-                log.warning("%s at step %d of the stage “%s”: what was before it is kept", error, step, phase)
-                stopped = "not finite"
-                break
-            done = step
-            after = None
-            if time.perf_counter() - shown >= preview_interval:
-                with own_modes(device):
-                    after = to_uint8(search.draw(tuning.tuned if tuning else generator))
-                shown = time.perf_counter()
-            yield Snapshot(
-                step=step,
-                total=total,
-                phase=phase,
-                losses=losses,
-                before=None if after is None else before,
-                after=after,
-                seconds=time.perf_counter() - began,
-                remaining=pace.remaining(step),
-            )
-        if stopped:
-            break
+    stages = [Stage("latent", config.steps, lambda: search)]
+    if config.tune:
+        stages.append(Stage("tuning", config.tune_steps, begin_tuning, 1.5 * search.seconds_a_step))
+    stopped, done = yield from run_stages(stages, device, began, pictures, preview_interval, stop)
+    phase = "tuning" if done.get("tuning") else "latent"
     with own_modes(device):
-        image = search.draw(tuning.tuned if tuning else generator)
+        image = draw()
         distances = loss.distances(image)
     yield Snapshot(
-        step=done,
-        total=total,
+        step=done[phase],
+        total=config.tune_steps if tuning else config.steps,
         phase="done",
         before=before,
         after=to_uint8(image),
