@@ -33,6 +33,7 @@ from .errors import InputError
 from .model_commands import AUTO_DEVICE, chosen_device, number
 from .snapshot import Snapshot
 
+CRITIC = "name of a CLIP model or path of its folder; left out, the model's own"
 INTERRUPTED = 130  # what shells expect of a program that Ctrl-C has ended
 
 
@@ -55,7 +56,7 @@ def _adapt_options(parser: argparse.ArgumentParser) -> None:
     add("--source", help="the domain that the model shows now; left out, what the list of models says, or photo")
     add("--method", default="ipl", help=f"one of {', '.join(METHODS)} (%(default)s)")
     add("--model", default="studio", help="name of a generator, path of its file, or an adapted domain's folder")
-    add("--critic", help="name of a CLIP model or path of its folder; left out, the model's own")
+    add("--critic", help=f"{CRITIC}; several, with weights: ViT-B-32+ViT-B-16@0.5")
     add("--seed", type=number, default=0, help="of all random numbers (%(default)s)")
     add("--device", default="cpu", help=AUTO_DEVICE)
     add("--out", required=True, metavar="DIR", help="folder for the weights, pictures, settings and history")
@@ -220,7 +221,7 @@ def _invert_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("picture", metavar="PHOTO", help="a PNG, JPEG or WebP picture")
     add("--model", default="studio", help="name of a generator or path of its file (%(default)s)")
-    add("--critic", help="name of a CLIP model or path of its folder; left out, the model's own")
+    add("--critic", help=CRITIC)
     add("--out", required=True, metavar="DIR", help="folder for the latent, pictures, settings and history")
     add("--preset", default="good", help=f"how long it may take: {', '.join(INVERT_PRESETS)} (%(default)s)")
     add("--space", help="w: one latent for all layers; w+: one for each")

@@ -4,6 +4,9 @@ Stage 1 ("prompts") trains the prompt learner against source images; manual prom
 it. Stage 2 ("generator") moves the generator along the text directions. NADA, shared prompt and IPL differ in the
 scheme that gives those directions and in nothing else, so a comparison of methods compares just that: the same seed
 draws the same latents and layers for each of them.
+
+Several critics are several Views of the same pictures: each has prompts and directions of its own, and every loss is
+the weighted sum over the Views.
 """
 
 from __future__ import annotations
@@ -12,13 +15,15 @@ import copy
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .catalog import critic_digest, critic_of, generator_digest, load_critic, load_generator
+from .catalog import critic_of, digested_members, generator_digest, load_critic, load_generator
 from .clip import Critic
 from .config import AdaptConfig
 from .devices import usable_device
@@ -28,7 +33,7 @@ from .latents import generator_from_seed, latents_from_seeds
 from .library import home
 from .losses import directional_loss, diversity
 from .media import to_uint8
-from .pool import SourcePool, draw_indices, open_pool, pool_path
+from .pool import SourcePool, draw_indices, open_pool, pool_path, take_samples
 from .prompts import PromptScheme, make_prompts
 from .snapshot import Snapshot
 from .stepping import Stage, kept, own_modes, require_finite, run_stages
@@ -39,6 +44,16 @@ LAYER_CHOICE_LATENTS = 8  # latents that the adaptive choice looks at (NADA §4.
 GENERATOR_BETAS = (0.0, 0.99**0.8)
 # Named groups by the resolution a layer works at, as StyleGAN (CVPR 2019, §3.1) splits its styles.
 _GROUP_RESOLUTIONS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, math.inf)}
+
+
+@dataclass(frozen=True)
+class View:
+    """A critic's part in a run: the weight of its word, the prompts made for it, and the pool of what it has seen."""
+
+    critic: Critic
+    scheme: PromptScheme
+    pool: SourcePool
+    weight: float = 1.0
 
 
 def adapt(
@@ -60,16 +75,13 @@ def adapt(
     device = usable_device(config.device)
     with own_modes(device):
         source = load_generator(config.model, config.device)
-        critic = load_critic(config.critic or critic_of(config.model), config.device)
-        scheme = make_prompts(config, critic, source.config.w_dim, generator_from_seed(config.seed, "prompts"))
-        pool_facts = (home() / "pools", *_digests(config), not config.share_noise, str(device))
-        pool = open_pool(*pool_facts)
-        training = GeneratorTraining(config, source, critic, scheme, pool)
-        previews = _Previews(config, source, critic)
+        views, pool_paths = _open_views(config, source)
+        training = GeneratorTraining(config, source, views)
+        previews = _Previews(config, source, views)
         forecast = training.seconds_a_step(previews.seconds_an_image)
         stages = [Stage("generator", config.steps, lambda: training, forecast)]
-        if scheme.needs_training:
-            learning = PromptTraining(config, source, critic, scheme, pool)
+        if _learns(views):
+            learning = PromptTraining(config, source, views)
             stages.insert(0, Stage("prompts", config.mapper_steps, lambda: learning))
 
     def pictures() -> dict[str, Any]:
@@ -85,12 +97,13 @@ def adapt(
             phase="done",
             seconds=time.perf_counter() - began,
             weights=training.changed_weights(),
-            prompts=kept(scheme.state_dict()) if scheme.needs_training else {},
+            prompts=learnt_prompts(views),
             stopped=stopped,
             **shown,
         )
     finally:
-        pool.save(pool_path(*pool_facts))
+        for view, path in zip(views, pool_paths):
+            view.pool.save(path)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -100,18 +113,17 @@ def adapt(
 class PromptTraining:
     """Calling it trains the prompt learner by one step and gives the step's loss terms; model and critic are fixed."""
 
-    def __init__(
-        self, config: AdaptConfig, source: Generator, critic: Critic, scheme: PromptScheme, pool: SourcePool
-    ) -> None:
-        self._source, self._critic, self._scheme, self._pool = source, critic, scheme, pool
+    def __init__(self, config: AdaptConfig, source: Generator, views: Sequence[View]) -> None:
+        self._source, self._views = source, views
         self._indices = draw_indices(config.mapper_batch, generator_from_seed(config.seed, "stage 1"))
-        self._parameters = list(scheme.parameters())
+        self._parameters = [parameter for view in views for parameter in view.scheme.parameters()]
         self._optimiser = torch.optim.Adam(self._parameters, lr=config.mapper_lr, foreach=True)
 
     def __call__(self) -> dict[str, float]:
         """One step. Raises NotFinite before anything has changed."""
-        w, image = self._pool.take(next(self._indices), self._source, self._critic)
-        losses = self._scheme.losses(w, image)
+        w, images = _take(self._views, next(self._indices), self._source)
+        terms = [view.scheme.losses(w, image) for view, image in zip(self._views, images)]
+        losses = {name: _weighted(self._views, [term[name] for term in terms]) for name in terms[0]}
         self._optimiser.zero_grad()
         losses["total"].backward()
         require_finite(losses["total"], self._parameters)
@@ -130,10 +142,8 @@ class GeneratorTraining:
     steps: how many were made.
     """
 
-    def __init__(
-        self, config: AdaptConfig, source: Generator, critic: Critic, scheme: PromptScheme, pool: SourcePool
-    ) -> None:
-        self._config, self._source, self._critic, self._scheme, self._pool = config, source, critic, scheme, pool
+    def __init__(self, config: AdaptConfig, source: Generator, views: Sequence[View]) -> None:
+        self._config, self._source, self._views = config, source, views
         self._student = copy.deepcopy(source)
         self.averaged = copy.deepcopy(source)
         self._trained: dict[str, Tensor] = {}  # of the student; grows as layers are chosen
@@ -142,7 +152,7 @@ class GeneratorTraining:
         self._noise = generator_from_seed(config.seed, "noise")
         self._choices = generator_from_seed(config.seed, "layer choice")
         if config.layers == "adaptive":
-            self._target = critic.encode_texts([config.target])
+            self._targets = [view.critic.encode_texts([config.target]) for view in views]
         else:
             self._train(group_parameters(config.layers, source))
         # Adam passes over a tensor without gradient, so it may know them all.
@@ -155,12 +165,14 @@ class GeneratorTraining:
         config = self._config
         if config.layers == "adaptive" and self.steps % config.layer_interval == 0:
             self._train(self._chosen_parameters())
-        w, before = self._pool.take(next(self._indices), self._source, self._critic)
-        with torch.no_grad():
-            directions = self._scheme.text_directions(w)
+        w, before = _take(self._views, next(self._indices), self._source)
+        directions = [view.scheme.text_directions(w) for view in self._views]
         # Random noise differs from the source's, which the pool drew; constant noise is the same for both.
         noise = "const" if config.share_noise else self._student.make_noise(self._noise, len(w))
-        loss = adaptation_loss(self._student, self._critic, w, before, directions, noise)
+        images = self._student.synthesis(w, noise=noise)
+        critics = [view.critic for view in self._views]
+        losses = [adaptation_loss(images, *facts) for facts in zip(critics, before, directions)]
+        loss = _weighted(self._views, losses)
         self._optimiser.zero_grad()
         loss.backward()
         require_finite(loss, self._student.synthesis.parameters())
@@ -173,8 +185,15 @@ class GeneratorTraining:
         z = torch.randn(LAYER_CHOICE_LATENTS, self._source.config.z_dim, generator=self._choices)
         self._student.requires_grad_(False)
         w = self._student.mapping(z.to(self._student.device))
-        layers = choose_layers(self._student, self._critic, w, self._target)
+        layers = choose_layers(self._student, w, self._distance_to_target)
         return [name for k in layers for name in self._student.layer_parameters(k)]
+
+    def _distance_to_target(self, images: Tensor) -> Tensor:
+        """1 − cos of pictures and the raw target words, the mean over the pictures (NADA's global loss, eq. 1)."""
+        cosines = [
+            (view.critic.encode_images(images) * target).sum(-1) for view, target in zip(self._views, self._targets)
+        ]
+        return _weighted(self._views, [(1 - cosine).mean() for cosine in cosines])
 
     def _train(self, names: list[str]) -> None:
         self._student.requires_grad_(False)
@@ -200,30 +219,22 @@ class GeneratorTraining:
         return 3 * images * seconds_an_image
 
 
-def adaptation_loss(
-    student: Generator,
-    critic: Critic,
-    w: Tensor,
-    source_embeddings: Tensor,
-    text_directions: Tensor,
-    noise: str | list[Tensor] = "const",
-) -> Tensor:
-    """L_adapt (IPL, CVPR 2023, eq. 6) of the student's images of `w` against their sources' embeddings.
+def adaptation_loss(images: Tensor, critic: Critic, source_embeddings: Tensor, text_directions: Tensor) -> Tensor:
+    """L_adapt (IPL, CVPR 2023, eq. 6) of the student's pictures against their sources' embeddings.
 
-    w: (B, w_dim). source_embeddings: unit (B, D). text_directions: unit (1, D) or (B, D). Gives a scalar, the mean
-    over the batch, so a batch gives the mean of what its samples give one by one.
+    images: (B, 3, H, W). source_embeddings: unit (B, D). text_directions: unit (1, D) or (B, D). Gives a scalar, the
+    mean over the batch, so a batch gives the mean of what its samples give one by one.
     """
-    embeddings = critic.encode_images(student.synthesis(w, noise=noise))
-    return directional_loss(image_direction(source_embeddings, embeddings), text_directions)
+    return directional_loss(image_direction(source_embeddings, critic.encode_images(images)), text_directions)
 
 
 def choose_layers(
-    generator: Generator, critic: Critic, w: Tensor, target: Tensor, count: int | None = None
+    generator: Generator, w: Tensor, distance: Callable[[Tensor], Tensor], count: int | None = None
 ) -> list[int]:
     """The synthesis layers whose rows of w+ one gradient step towards the target text moves most (NADA §4.2).
 
-    w: (B, w_dim). target: unit (1, D), the raw target words. count: how many; None takes two thirds of the rows,
-    int(2 (2 log2(resolution) − 2) / 3). Gives layer numbers in ascending order.
+    w: (B, w_dim). distance: pictures (B, 3, H, W) → how far they are from the target text, a scalar. count: how many;
+    None takes two thirds of the rows, int(2 (2 log2(resolution) − 2) / 3). Gives layer numbers in ascending order.
 
     Only dL/dw+ is computed. A step of plain gradient descent moves a row by its gradient times the rate, so the
     mean absolute gradient ranks the rows. Row k chooses the layer that it drives, layer k; the last row drives
@@ -232,8 +243,7 @@ def choose_layers(
     rows = generator.num_layers
     count = min(count or int(2 * rows / 3), rows - 1)
     w_plus = generator.to_w_plus(w).detach().clone().requires_grad_(True)
-    embeddings = critic.encode_images(generator.synthesis(w_plus, noise="const"))
-    loss = (1 - (embeddings * target).sum(-1)).mean()
+    loss = distance(generator.synthesis(w_plus, noise="const"))
     (gradient,) = torch.autograd.grad(loss, w_plus)
     movement = gradient.abs().mean(dim=(0, 2))[: rows - 1]
     return sorted(movement.topk(count).indices.tolist())
@@ -266,31 +276,59 @@ def group_parameters(group: str, generator: Generator) -> list[str]:
 # What surrounds a step
 
 
-def _digests(config: AdaptConfig) -> tuple[str, str]:
-    return generator_digest(config.model), critic_digest(config.critic or critic_of(config.model))
+def _open_views(config: AdaptConfig, source: Generator) -> tuple[list[View], list[Path]]:
+    """A View of each critic of `config`, and where its pool is kept."""
+    views, paths = [], []
+    for name, weight, digest in digested_members(config.critic or critic_of(config.model)):
+        critic = load_critic(name, config.device)
+        # The same stream for each of them: a critic's prompts begin as they would if it were alone.
+        scheme = make_prompts(config, critic, source.config.w_dim, generator_from_seed(config.seed, "prompts"))
+        facts = (home() / "pools", generator_digest(config.model), digest, not config.share_noise, str(source.device))
+        views.append(View(critic, scheme, open_pool(*facts), weight))
+        paths.append(pool_path(*facts))
+    return views, paths
+
+
+def _learns(views: Sequence[View]) -> bool:
+    return any(view.scheme.needs_training for view in views)
+
+
+def learnt_prompts(views: Sequence[View]) -> dict[str, Tensor]:
+    """What stage 1 taught the prompts, by name; of several critics, "0." and so on before the names of each one's."""
+    if not _learns(views):
+        return {}
+    schemes = [view.scheme for view in views]
+    return kept((schemes[0] if len(schemes) == 1 else nn.ModuleList(schemes)).state_dict())
+
+
+def _take(views: Sequence[View], indices: Tensor, source: Generator) -> tuple[Tensor, list[Tensor]]:
+    return take_samples([(view.pool, view.critic) for view in views], indices, source)
+
+
+def _weighted(views: Sequence[View], values: Sequence[Any]) -> Any:
+    return sum(view.weight * value for view, value in zip(views, values))
 
 
 class _Previews:
     """The watched latents, drawn by the source once and by the adapted generator as often as asked."""
 
-    def __init__(self, config: AdaptConfig, source: Generator, critic: Critic) -> None:
-        self._critic, self._psi = critic, config.preview_psi
+    def __init__(self, config: AdaptConfig, source: Generator, views: Sequence[View]) -> None:
+        self._views, self._psi = views, config.preview_psi
         self._z = latents_from_seeds(config.preview_seeds, source.config.z_dim).to(source.device)
         began = time.perf_counter()
-        self._before, embeddings = self._draw(source)
+        self._before, self._spread = self._draw(source)
         self.seconds_an_image = (time.perf_counter() - began) / len(self._z)
-        self._spread = float(diversity(embeddings))
 
     @torch.no_grad()
-    def _draw(self, generator: Generator) -> tuple[Tensor, Tensor]:
+    def _draw(self, generator: Generator) -> tuple[Tensor, float]:
         images = generator(self._z, psi=self._psi)
-        return to_uint8(images), self._critic.encode_images(images)
+        spreads = [float(diversity(view.critic.encode_images(images))) for view in self._views]
+        return to_uint8(images), _weighted(self._views, spreads)
 
     def render(self, adapted: Generator | None) -> dict[str, Any]:
         """The fields of a Snapshot that show `adapted`; None stands for the source itself."""
         after, spread = self._before, self._spread
         if adapted is not None:
-            after, embeddings = self._draw(adapted)
-            spread = float(diversity(embeddings))
+            after, spread = self._draw(adapted)
         ratio = spread / self._spread if self._spread > 0 else None
         return {"before": self._before, "after": after, "diversity": ratio}

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from numbers import Real
 from typing import Any
 
+from .ensemble import members
 from .errors import InputError
 
 #: Part of a run's identity: raised with every change of the method that gives other weights for the same settings.
@@ -176,7 +177,8 @@ class AdaptConfig:
 
     target, source: domain words as a person would say them ("pencil sketch", "photo").
     method: "nada" one fixed text direction; "shared" one learned prompt for all images; "ipl" a prompt per image.
-    model, critic: catalog names or paths; critic None takes the one the catalog names for the model.
+    model, critic: catalog names or paths; critic None takes the one the catalog names for the model. Several critics
+        are an ensemble, "A+B@0.5": each has prompts of its own, and every loss is the sum of theirs, so weighted.
     context: the words the learned prompts start from.
     templates: manual templates for NADA's direction and the domain term.
     mapper_*: stage 1 (iterations, images a step, Adam rate); lambda_domain: weight of the domain term.
@@ -230,7 +232,7 @@ class AdaptConfig:
         for name in ("target", "source", "context", "model"):
             settle(self, name, _words(name, getattr(self, name)))
         if self.critic is not None:
-            settle(self, "critic", _words("critic", self.critic))
+            settle(self, "critic", _critic(self.critic))
         if self.target.casefold() == self.source.casefold():
             raise InputError(
                 f"The target and the source are both “{self.target}”, so there is nothing to adapt: "
@@ -275,7 +277,7 @@ class InvertConfig:
     """How to find the latent of a picture. Fields left None are filled from `preset`.
 
     model: catalog name or path of the generator; critic: the CLIP whose view of the pictures is compared, None takes
-        the one the catalog names for the model.
+        the one the catalog names for the model. Several are written "A+B@0.5"; their views are averaged, so weighted.
     space: "w" one latent for all layers, easy to edit; "w+" one for each, closer to the picture.
     starts: how many random latents compete with the mean latent to be the start; 0 starts from the mean.
     steps, learning_rate: of the latent.
@@ -318,7 +320,7 @@ class InvertConfig:
                 settle(self, name, value)
         settle(self, "model", _words("model", self.model))
         if self.critic is not None:
-            settle(self, "critic", _words("critic", self.critic))
+            settle(self, "critic", _critic(self.critic))
         settle(self, "space", _choice("invert.space", self.space))
         settle(self, "seed", _whole_number("seed", self.seed))
         for name in _INVERT_WHOLE:
@@ -373,6 +375,12 @@ def _words(name: str, value: Any) -> str:
     if not text.isprintable():
         raise InputError(f"{label} contains characters that can't be shown: {text!r}. Type it as plain words.")
     return text
+
+
+def _critic(value: Any) -> str:
+    critic = _words("critic", value)
+    members(critic)
+    return critic
 
 
 def _choice(name: str, value: Any) -> str:

@@ -11,7 +11,7 @@ import copy
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from .catalog import critic_of, load_critic, load_generator
 from .clip import Critic
 from .config import InvertConfig
 from .devices import usable_device
+from .ensemble import members
 from .latents import generator_from_seed
 from .media import to_uint8
 from .ops import LEAKY_SLOPE
@@ -72,7 +73,10 @@ def invert(
         generator = load_generator(config.model, config.device)
         target = _at_resolution(picture.to(device), generator.config.resolution)
         if perceptual is None:
-            perceptual = critic_view(load_critic(config.critic or critic_of(config.model), config.device))
+            critics = members(config.critic or critic_of(config.model))
+            perceptual = mean_view(
+                [(critic_view(load_critic(name, config.device)), weight) for name, weight in critics]
+            )
         loss = PictureLoss(config, target, perceptual)
         search = LatentSearch(config, generator, loss, encoder)
     tuning: PivotalTuning | None = None
@@ -126,6 +130,17 @@ def critic_view(critic: Critic) -> Perceptual:
             return torch.stack(terms).mean(0)
 
         return distance
+
+    return compare_with
+
+
+def mean_view(views: Sequence[tuple[Perceptual, float]]) -> Perceptual:
+    """Several perceptual distances as one: their mean, weighted; one alone is what it was."""
+
+    def compare_with(target: Tensor) -> Callable[[Tensor], Tensor]:
+        distances = [(view(target), weight) for view, weight in views]
+        total = sum(weight for _, weight in distances)
+        return lambda images: sum(weight / total * distance(images) for distance, weight in distances)
 
     return compare_with
 
