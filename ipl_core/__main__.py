@@ -22,7 +22,9 @@ from .config import (
     CONTRASTIVE_FORMS,
     INVERT_PRESETS,
     LAYER_GROUPS,
+    MEMORY,
     METHODS,
+    PRECISIONS,
     PRESETS,
     RESIDUALS,
     TEMPLATE_SETS,
@@ -30,6 +32,7 @@ from .config import (
     InvertConfig,
 )
 from .errors import InputError
+from .memory import enough_memory
 from .model_commands import AUTO_DEVICE, chosen_device, number
 from .snapshot import Snapshot
 
@@ -68,6 +71,7 @@ def _adapt_options(parser: argparse.ArgumentParser) -> None:
     add("--layers", help=f"which layers stage 2 trains: {', '.join(LAYER_GROUPS)}")
     add("--layer-interval", type=number, help="steps between two adaptive choices of layers")
     add("--ema", type=number, help="decay of the averaged weights")
+    add("--shortest-move", type=number, help="length of an image direction below which it fades")
     add("--share-noise", action=argparse.BooleanOptionalAction, default=None, help="same noise within a pair")
     add("--around-context", action=argparse.BooleanOptionalAction, default=None, help="mapper gives offsets")
     add("--mapper-steps", type=number, help="steps of stage 1")
@@ -77,6 +81,8 @@ def _adapt_options(parser: argparse.ArgumentParser) -> None:
     add("--templates", help=f"manual templates: {', '.join(TEMPLATE_SETS)}")
     add("--contrastive", help=f"form of the contrastive loss: {', '.join(CONTRASTIVE_FORMS)}")
     add("--residual", help=f"what is added to a learned prompt's features: {', '.join(RESIDUALS)}")
+    add("--memory", default="auto", help=f"{', '.join(MEMORY)}: low takes less memory and more time (%(default)s)")
+    add("--precision", default="float32", help=f"{', '.join(PRECISIONS)}; the latter on CUDA only (%(default)s)")
 
 
 def _adapt(options: argparse.Namespace) -> int:
@@ -489,7 +495,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
     try:
-        return COMMANDS[options.command].run(options)
+        with enough_memory():
+            return COMMANDS[options.command].run(options)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

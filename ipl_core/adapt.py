@@ -25,18 +25,19 @@ from torch import Tensor, nn
 
 from .catalog import critic_of, digested_members, generator_digest, load_critic, load_generator
 from .clip import Critic
-from .config import AdaptConfig
-from .devices import usable_device
+from .config import SHORTEST_MOVE, AdaptConfig
+from .devices import check_precision, usable_device
 from .directions import image_direction
 from .errors import InputError
 from .latents import generator_from_seed, latents_from_seeds
 from .library import home
 from .losses import directional_loss, diversity
 from .media import to_uint8
+from .memory import pictures_at_once, saves_memory
 from .pool import SourcePool, draw_indices, open_pool, pool_path, take_samples
 from .prompts import PromptScheme, make_prompts
 from .snapshot import Snapshot
-from .stepping import Stage, kept, own_modes, require_finite, run_stages
+from .stepping import Stage, kept, mixed, own_modes, require_finite, run_stages
 from .stylegan2 import Generator
 
 LAYER_CHOICE_LATENTS = 8  # latents that the adaptive choice looks at (NADA §4.2)
@@ -73,6 +74,7 @@ def adapt(
     """
     began = time.perf_counter()
     device = usable_device(config.device)
+    check_precision(config.precision, device)
     with own_modes(device):
         source = load_generator(config.model, config.device)
         views, pool_paths = _open_views(config, source)
@@ -114,14 +116,14 @@ class PromptTraining:
     """Calling it trains the prompt learner by one step and gives the step's loss terms; model and critic are fixed."""
 
     def __init__(self, config: AdaptConfig, source: Generator, views: Sequence[View]) -> None:
-        self._source, self._views = source, views
+        self._config, self._source, self._views = config, source, views
         self._indices = draw_indices(config.mapper_batch, generator_from_seed(config.seed, "stage 1"))
         self._parameters = [parameter for view in views for parameter in view.scheme.parameters()]
         self._optimiser = torch.optim.Adam(self._parameters, lr=config.mapper_lr, foreach=True)
 
     def __call__(self) -> dict[str, float]:
         """One step. Raises NotFinite before anything has changed."""
-        w, images = _take(self._views, next(self._indices), self._source)
+        w, images = _take(self._config, self._views, next(self._indices), self._source)
         terms = [view.scheme.losses(w, image) for view, image in zip(self._views, images)]
         losses = {name: _weighted(self._views, [term[name] for term in terms]) for name in terms[0]}
         self._optimiser.zero_grad()
@@ -144,6 +146,7 @@ class GeneratorTraining:
 
     def __init__(self, config: AdaptConfig, source: Generator, views: Sequence[View]) -> None:
         self._config, self._source, self._views = config, source, views
+        self._low = saves_memory(config.memory, source.config.resolution, config.batch)
         self._student = copy.deepcopy(source)
         self.averaged = copy.deepcopy(source)
         self._trained: dict[str, Tensor] = {}  # of the student; grows as layers are chosen
@@ -151,7 +154,7 @@ class GeneratorTraining:
         self._indices = draw_indices(config.batch, generator_from_seed(config.seed, "stage 2"))
         self._noise = generator_from_seed(config.seed, "noise")
         self._choices = generator_from_seed(config.seed, "layer choice")
-        if config.layers == "adaptive":
+        if self._adaptive:
             self._targets = [view.critic.encode_texts([config.target]) for view in views]
         else:
             self._train(group_parameters(config.layers, source))
@@ -163,36 +166,61 @@ class GeneratorTraining:
     def __call__(self) -> dict[str, float]:
         """One step. Raises NotFinite before anything has changed."""
         config = self._config
-        if config.layers == "adaptive" and self.steps % config.layer_interval == 0:
+        if self._adaptive and self.steps % config.layer_interval == 0:
             self._train(self._chosen_parameters())
-        w, before = _take(self._views, next(self._indices), self._source)
-        directions = [view.scheme.text_directions(w) for view in self._views]
+        w, before = _take(config, self._views, next(self._indices), self._source)
+        directions = [view.scheme.text_directions(w).expand(len(w), -1) for view in self._views]
         # Random noise differs from the source's, which the pool drew; constant noise is the same for both.
         noise = "const" if config.share_noise else self._student.make_noise(self._noise, len(w))
-        images = self._student.synthesis(w, noise=noise)
-        critics = [view.critic for view in self._views]
-        losses = [adaptation_loss(images, *facts) for facts in zip(critics, before, directions)]
-        loss = _weighted(self._views, losses)
         self._optimiser.zero_grad()
-        loss.backward()
+        loss = 0.0
+        # No term looks across the batch, so that the gradients of its parts add up to its own.
+        for part in self._parts(len(w)):
+            images = self._draw(w[part], noise if isinstance(noise, str) else [layer[part] for layer in noise])
+            losses = [
+                adaptation_loss(self._embed(view, images), seen[part], direction[part], config.shortest_move)
+                for view, seen, direction in zip(self._views, before, directions)
+            ]
+            share = _weighted(self._views, losses) * (len(images) / len(w))
+            share.backward()
+            loss = loss + share.detach()
         require_finite(loss, self._student.synthesis.parameters())
         self._optimiser.step()
         self._average()
         self.steps += 1
         return {"adaptation": loss.item()}
 
+    @property
+    def _adaptive(self) -> bool:
+        return self._config.layers.startswith("adaptive")
+
+    def _parts(self, batch: int) -> list[slice]:
+        size = pictures_at_once(self._source.config.resolution) if self._low else batch
+        return [slice(start, start + size) for start in range(0, batch, size)]
+
+    def _draw(self, w: Tensor, noise: str | list[Tensor] = "const") -> Tensor:
+        with mixed(self._student.device, self._config.precision):
+            return self._student.synthesis(w, noise=noise, recompute=self._low)
+
+    def _embed(self, view: View, images: Tensor) -> Tensor:
+        with mixed(images.device, self._config.precision):
+            return view.critic.encode_images(images).float()
+
     def _chosen_parameters(self) -> list[str]:
         z = torch.randn(LAYER_CHOICE_LATENTS, self._source.config.z_dim, generator=self._choices)
         self._student.requires_grad_(False)
         w = self._student.mapping(z.to(self._student.device))
+        if self._config.layers == "adaptive-released":
+            groups = released_groups(self._student)
+            rows = choose_layers(self._student, w, self._distance_to_target, rows=len(groups))
+            return [name for row in rows for name in groups[row]]
         layers = choose_layers(self._student, w, self._distance_to_target)
         return [name for k in layers for name in self._student.layer_parameters(k)]
 
-    def _distance_to_target(self, images: Tensor) -> Tensor:
+    def _distance_to_target(self, w_plus: Tensor) -> Tensor:
         """1 − cos of pictures and the raw target words, the mean over the pictures (NADA's global loss, eq. 1)."""
-        cosines = [
-            (view.critic.encode_images(images) * target).sum(-1) for view, target in zip(self._views, self._targets)
-        ]
+        images = self._draw(w_plus)
+        cosines = [(self._embed(view, images) * target).sum(-1) for view, target in zip(self._views, self._targets)]
         return _weighted(self._views, [(1 - cosine).mean() for cosine in cosines])
 
     def _train(self, names: list[str]) -> None:
@@ -212,41 +240,60 @@ class GeneratorTraining:
         return kept({name: self.averaged.get_parameter(name) for name in self._trained})
 
     def seconds_a_step(self, seconds_an_image: float) -> float:
-        """Forecast of a step's time from that of drawing and embedding one image; going back costs twice that."""
+        """Forecast of a step's time from that of drawing and embedding one image.
+
+        Going back costs twice that, and once more to save memory; the source's image of a pair is drawn too.
+        """
         images = float(self._config.batch)
-        if self._config.layers == "adaptive":
+        if self._adaptive:
             images += LAYER_CHOICE_LATENTS / self._config.layer_interval
-        return 3 * images * seconds_an_image
+        return (3 + self._low) * images * seconds_an_image + self._config.batch * seconds_an_image
 
 
-def adaptation_loss(images: Tensor, critic: Critic, source_embeddings: Tensor, text_directions: Tensor) -> Tensor:
-    """L_adapt (IPL, CVPR 2023, eq. 6) of the student's pictures against their sources' embeddings.
+def adaptation_loss(
+    embeddings: Tensor, source_embeddings: Tensor, text_directions: Tensor, shortest_move: float = SHORTEST_MOVE
+) -> Tensor:
+    """L_adapt (IPL, CVPR 2023, eq. 6) of the student's pictures, by a critic's embeddings of them and of their sources.
 
-    images: (B, 3, H, W). source_embeddings: unit (B, D). text_directions: unit (1, D) or (B, D). Gives a scalar, the
-    mean over the batch, so a batch gives the mean of what its samples give one by one.
+    embeddings, source_embeddings: unit (B, D). text_directions: unit (1, D) or (B, D). Gives a scalar, the mean over
+    the batch, so a batch gives the mean of what its samples give one by one.
     """
-    return directional_loss(image_direction(source_embeddings, critic.encode_images(images)), text_directions)
+    return directional_loss(image_direction(source_embeddings, embeddings, shortest_move), text_directions)
 
 
 def choose_layers(
-    generator: Generator, w: Tensor, distance: Callable[[Tensor], Tensor], count: int | None = None
+    generator: Generator,
+    w: Tensor,
+    distance: Callable[[Tensor], Tensor],
+    count: int | None = None,
+    rows: int | None = None,
 ) -> list[int]:
-    """The synthesis layers whose rows of w+ one gradient step towards the target text moves most (NADA §4.2).
+    """The rows of w+ that one gradient step towards the target text moves most, and so the layers (NADA §4.2).
 
-    w: (B, w_dim). distance: pictures (B, 3, H, W) → how far they are from the target text, a scalar. count: how many;
-    None takes two thirds of the rows, int(2 (2 log2(resolution) − 2) / 3). Gives layer numbers in ascending order.
+    w: (B, w_dim). distance: w+ (B, rows, w_dim) → how far the pictures are from the target text, their mean. count:
+    how many; None takes two thirds of the rows, int(2 (2 log2(resolution) − 2) / 3). rows: how many take part; None all
+    but the last, which drives nothing but a toRGB, and that stays frozen. Gives row numbers in ascending order; row k
+    drives layer k.
 
-    Only dL/dw+ is computed. A step of plain gradient descent moves a row by its gradient times the rate, so the
-    mean absolute gradient ranks the rows. Row k chooses the layer that it drives, layer k; the last row drives
-    nothing but a toRGB, which stays frozen, and takes no part. (The released code trains layer k − 1 for row k.)
+    Only dL/dw+ is computed, of no more pictures at a time than memory suits. A step of plain gradient descent moves a
+    row by its gradient times the rate, so the mean absolute gradient ranks the rows.
     """
-    rows = generator.num_layers
-    count = min(count or int(2 * rows / 3), rows - 1)
-    w_plus = generator.to_w_plus(w).detach().clone().requires_grad_(True)
-    loss = distance(generator.synthesis(w_plus, noise="const"))
-    (gradient,) = torch.autograd.grad(loss, w_plus)
-    movement = gradient.abs().mean(dim=(0, 2))[: rows - 1]
+    rows = rows or generator.num_layers - 1
+    count = min(count or int(2 * generator.num_layers / 3), rows)
+    gradients = []
+    for part in generator.to_w_plus(w).detach().split(pictures_at_once(generator.config.resolution)):
+        w_plus = part.clone().requires_grad_(True)
+        gradients += torch.autograd.grad(distance(w_plus) * (len(part) / len(w)), w_plus)
+    movement = torch.cat(gradients).abs().mean(dim=(0, 2))[:rows]
     return sorted(movement.topk(count).indices.tolist())
+
+
+def released_groups(generator: Generator) -> list[list[str]]:
+    """What each row of w+ stands for in IPL's released code: the parameters of layer 0, of the first toRGB, then of
+    layer k − 1 for row k, though it is layer k that row k drives."""
+    layers = [generator.layer_parameters(k) for k in range(generator.num_layers - 1)]
+    first_torgb = [name for name in generator.torgb_parameters() if name.startswith("synthesis.torgb.0.")]
+    return [layers[0], first_torgb, *layers[1:]]
 
 
 def group_parameters(group: str, generator: Generator) -> list[str]:
@@ -279,11 +326,12 @@ def group_parameters(group: str, generator: Generator) -> list[str]:
 def _open_views(config: AdaptConfig, source: Generator) -> tuple[list[View], list[Path]]:
     """A View of each critic of `config`, and where its pool is kept."""
     views, paths = [], []
+    computed = str(source.device) if config.precision == "float32" else f"{source.device} {config.precision}"
     for name, weight, digest in digested_members(config.critic or critic_of(config.model)):
         critic = load_critic(name, config.device)
         # The same stream for each of them: a critic's prompts begin as they would if it were alone.
         scheme = make_prompts(config, critic, source.config.w_dim, generator_from_seed(config.seed, "prompts"))
-        facts = (home() / "pools", generator_digest(config.model), digest, not config.share_noise, str(source.device))
+        facts = (home() / "pools", generator_digest(config.model), digest, not config.share_noise, computed)
         views.append(View(critic, scheme, open_pool(*facts), weight))
         paths.append(pool_path(*facts))
     return views, paths
@@ -301,8 +349,12 @@ def learnt_prompts(views: Sequence[View]) -> dict[str, Tensor]:
     return kept((schemes[0] if len(schemes) == 1 else nn.ModuleList(schemes)).state_dict())
 
 
-def _take(views: Sequence[View], indices: Tensor, source: Generator) -> tuple[Tensor, list[Tensor]]:
-    return take_samples([(view.pool, view.critic) for view in views], indices, source)
+def _take(
+    config: AdaptConfig, views: Sequence[View], indices: Tensor, source: Generator
+) -> tuple[Tensor, list[Tensor]]:
+    # In the student's own precision, so that what it loses is lost on both sides of a pair.
+    with mixed(source.device, config.precision):
+        return take_samples([(view.pool, view.critic) for view in views], indices, source)
 
 
 def _weighted(views: Sequence[View], values: Sequence[Any]) -> Any:
@@ -321,9 +373,13 @@ class _Previews:
 
     @torch.no_grad()
     def _draw(self, generator: Generator) -> tuple[Tensor, float]:
-        images = generator(self._z, psi=self._psi)
-        spreads = [float(diversity(view.critic.encode_images(images))) for view in self._views]
-        return to_uint8(images), _weighted(self._views, spreads)
+        pictures, seen = [], []
+        for z in self._z.split(pictures_at_once(generator.config.resolution)):
+            images = generator(z, psi=self._psi)
+            pictures.append(to_uint8(images))
+            seen.append([view.critic.encode_images(images) for view in self._views])
+        spreads = [float(diversity(torch.cat(embeddings))) for embeddings in zip(*seen)]
+        return torch.cat(pictures), _weighted(self._views, spreads)
 
     def render(self, adapted: Generator | None) -> dict[str, Any]:
         """The fields of a Snapshot that show `adapted`; None stands for the source itself."""

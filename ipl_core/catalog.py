@@ -23,6 +23,7 @@ from .ensemble import members
 from .errors import InputError
 from .fetching import Offer
 from .hub import HubFile, Progress
+from .memory import enough_memory
 
 if TYPE_CHECKING:
     from .clip import Critic
@@ -219,6 +220,7 @@ def find_generator(model: str, progress: Progress | None = None) -> Path:
     return path
 
 
+@enough_memory()
 def load_generator(model: str | os.PathLike[str], device: str = "cpu", progress: Progress | None = None) -> Generator:
     """The generator that `model` stands for: a known name, a model file, or an adapted domain's folder.
 
@@ -274,6 +276,7 @@ def fetch_critic(critic: str, progress: Progress | None = None) -> None:
         fetching.obtain(entry.offer, progress)
 
 
+@enough_memory()
 def load_critic(critic: str, device: str = "cpu", progress: Progress | None = None) -> Critic:
     """The frozen CLIP model that `critic` (a known name, a folder, or an open_clip name) stands for.
 

@@ -25,6 +25,7 @@ from .devices import usable_device
 from .ensemble import members
 from .latents import generator_from_seed
 from .media import to_uint8
+from .memory import pictures_at_once
 from .ops import LEAKY_SLOPE
 from .snapshot import Snapshot
 from .stepping import Stage, kept, own_modes, require_finite, run_stages
@@ -40,7 +41,6 @@ LOCALITY_REACH = 8.0  # how far from the pivot that latent lies, in standard dev
 ROW_RATE = 0.5  # how fast single rows of w+ move against the latent that they share
 _SPACE_SAMPLES = 4096
 _SMALLEST_SCALE = 8  # pixels a side
-_START_BATCH = 16
 
 
 def invert(
@@ -310,7 +310,7 @@ class LatentSearch:
             random = generator_from_seed(config.seed, "starts")
             z = torch.randn(config.starts, generator.config.z_dim, generator=random).to(generator.device)
             candidates = torch.cat([generator.w_avg[None], generator.mapping(z)])
-            parts = candidates.split(_START_BATCH)
+            parts = candidates.split(pictures_at_once(generator.config.resolution))
             scores = torch.cat([self._loss(generator.synthesis(part))["total"] for part in parts])
             drawn = len(candidates)
             start = self.space.encode(candidates[scores.argmin()])[None, None]

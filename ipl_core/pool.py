@@ -21,6 +21,7 @@ from .checkpoints import load_tensors, save_tensors
 from .clip import Critic
 from .errors import InputError
 from .latents import latents_from_seeds, noise_from_seeds
+from .memory import pictures_at_once
 from .stylegan2 import Generator
 
 log = logging.getLogger(__name__)
@@ -124,9 +125,14 @@ def take_samples(
 def _draw(block: int, generator: Generator, random_noise: bool) -> tuple[Tensor, Tensor]:
     """w (BLOCK, w_dim) and pictures (BLOCK, 3, R, R) of a block."""
     seeds = [_FIRST_SEED + block * BLOCK + index for index in range(BLOCK)]
-    w = generator.mapping(latents_from_seeds(seeds, generator.config.z_dim).to(generator.device))
-    noise = noise_from_seeds(seeds, generator) if random_noise else "const"
-    return w, generator.synthesis(w, noise=noise)
+    z = latents_from_seeds(seeds, generator.config.z_dim).to(generator.device)
+    with torch.autocast(generator.device.type, enabled=False):  # the same latents, whatever draws them
+        w = generator.mapping(z)
+    images = []
+    for part in torch.arange(BLOCK).split(pictures_at_once(generator.config.resolution)):
+        noise = noise_from_seeds([seeds[index] for index in part], generator) if random_noise else "const"
+        images.append(generator.synthesis(w[part], noise=noise))
+    return w, torch.cat(images)
 
 
 _pools: OrderedDict[str, SourcePool] = OrderedDict()
@@ -144,7 +150,7 @@ def open_pool(folder: Path, generator_digest: str, critic_digest: str, random_no
 
 
 def pool_path(folder: Path, generator_digest: str, critic_digest: str, random_noise: bool, device: str) -> Path:
-    """Where the pool of these two models is kept. Devices round differently, so each has its own."""
+    """Where the pool of these two models is kept. Devices and precisions round differently, so each has its own."""
     noise = "random" if random_noise else "constant"
     identity = f"{generator_digest} {critic_digest} {noise} {device} {_FIRST_SEED} {SIZE}"
     return folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:20]}.safetensors"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import math
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .memory import enough_memory
 from .snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -26,9 +28,25 @@ class NotFinite(ArithmeticError):
 
 @contextlib.contextmanager
 def own_modes(device: torch.device) -> Iterator[None]:
-    """Gradients on, full precision, whatever the caller's modes are. Left before a yield, or it would leak to them."""
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
+    """Gradients on, full precision, whatever the caller's modes are; a lack of memory is said in plain words.
+
+    Left before a yield, or it would leak to the caller. Raises OutOfMemory.
+    """
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(device.type, enabled=False),
+        enough_memory(),
+    ):
         yield
+
+
+def mixed(device: torch.device, precision: str) -> torch.autocast:
+    """Inside, convolutions and matrix products compute in `precision`, and what must not lose digits in float32.
+
+    bfloat16 has float32's range, so that losses need no scaling and StyleGAN2's large activations don't overflow.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision != "float32")
 
 
 def require_finite(loss: Tensor, parameters: Iterator[Tensor] | list[Tensor]) -> None:
@@ -61,9 +79,14 @@ class Pace:
         self._times.append(time.perf_counter())
 
     def remaining(self, step: int) -> float:
-        """Call once a step, when it is done. What a consumer does between two steps counts: it takes time too."""
+        """Call once a step, when it is done. What a consumer does between two steps counts: it takes time too.
+
+        Of three steps and more the slowest is left out: the first one warms up, and can take many times as long.
+        """
         self._times.append(time.perf_counter())
-        seconds_a_step = (self._times[-1] - self._times[0]) / (len(self._times) - 1)
+        times = sorted(after - before for before, after in itertools.pairwise(self._times))
+        usual = times[:-1] if len(times) > 2 else times
+        seconds_a_step = sum(usual) / len(usual)
         phases = list(self._plan)
         later = phases[phases.index(self._phase) + 1 :]
         left = seconds_a_step * (self._plan[self._phase] - step)

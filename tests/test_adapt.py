@@ -224,8 +224,8 @@ def test_layers_are_chosen_by_the_rows_that_move(
     w = torch.randn(8, 16, generator=rng)
     target = tiny_critic.encode_texts(["pencil sketch"])
 
-    def distance(images: Tensor) -> Tensor:
-        return (1 - (tiny_critic.encode_images(images) * target).sum(-1)).mean()
+    def distance(w_plus: Tensor) -> Tensor:
+        return (1 - (tiny_critic.encode_images(tiny_generator.synthesis(w_plus)) * target).sum(-1)).mean()
 
     chosen = choose_layers(tiny_generator, w, distance)
     assert len(chosen) == int(2 * tiny_generator.num_layers / 3)
@@ -327,7 +327,8 @@ def test_a_batch_gives_what_its_samples_give_one_by_one(
 
     def gradients(rows: slice) -> tuple[Tensor, list[Tensor]]:
         parameters = list(tiny_generator.requires_grad_(True).synthesis.parameters())
-        loss = adaptation_loss(tiny_generator.synthesis(w[rows]), tiny_critic, before[rows], directions[rows])
+        embeddings = tiny_critic.encode_images(tiny_generator.synthesis(w[rows]))
+        loss = adaptation_loss(embeddings, before[rows], directions[rows])
         return loss.detach(), torch.autograd.grad(loss, parameters)
 
     loss, batch = gradients(slice(None))
@@ -344,7 +345,7 @@ def test_the_first_step_has_no_direction_yet_and_is_finite(
     before = tiny_critic.encode_images(tiny_generator.synthesis(w)).detach()
     direction = text_direction(*tiny_critic.encode_texts(["photo", "pencil sketch"])[:, None])
     tiny_generator.requires_grad_(True)
-    loss = adaptation_loss(tiny_generator.synthesis(w), tiny_critic, before, direction)
+    loss = adaptation_loss(tiny_critic.encode_images(tiny_generator.synthesis(w)), before, direction)
     loss.backward()
     assert loss.item() == pytest.approx(1.0)
     moved = [parameter.grad for parameter in tiny_generator.synthesis.layers.parameters()]
@@ -428,8 +429,8 @@ def test_numbers_that_stop_being_finite_keep_the_last_good_weights(
 
 
 def test_gradients_that_are_not_finite_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def spoilt(images: Tensor, *arguments: Any) -> Tensor:
-        return (images - images.detach()).abs().sqrt().sum()  # a finite value whose slope is not
+    def spoilt(embeddings: Tensor, *arguments: Any) -> Tensor:
+        return (embeddings - embeddings.detach()).abs().sqrt().sum()  # a finite value whose slope is not
 
     monkeypatch.setattr(rooms, "adaptation_loss", spoilt)
     result = last(tiny(method="nada"))
