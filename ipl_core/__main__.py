@@ -22,7 +22,9 @@ from .config import (
     CONTRASTIVE_FORMS,
     INVERT_PRESETS,
     LAYER_GROUPS,
+    MEMORY,
     METHODS,
+    PRECISIONS,
     PRESETS,
     RESIDUALS,
     TEMPLATE_SETS,
@@ -30,9 +32,11 @@ from .config import (
     InvertConfig,
 )
 from .errors import InputError
+from .memory import enough_memory
 from .model_commands import AUTO_DEVICE, chosen_device, number
 from .snapshot import Snapshot
 
+CRITIC = "name of a CLIP model or path of its folder; left out, the model's own"
 INTERRUPTED = 130  # what shells expect of a program that Ctrl-C has ended
 
 
@@ -55,7 +59,7 @@ def _adapt_options(parser: argparse.ArgumentParser) -> None:
     add("--source", help="the domain that the model shows now; left out, what the list of models says, or photo")
     add("--method", default="ipl", help=f"one of {', '.join(METHODS)} (%(default)s)")
     add("--model", default="studio", help="name of a generator, path of its file, or an adapted domain's folder")
-    add("--critic", help="name of a CLIP model or path of its folder; left out, the model's own")
+    add("--critic", help=f"{CRITIC}; several, with weights: ViT-B-32+ViT-B-16@0.5")
     add("--seed", type=number, default=0, help="of all random numbers (%(default)s)")
     add("--device", default="cpu", help=AUTO_DEVICE)
     add("--out", required=True, metavar="DIR", help="folder for the weights, pictures, settings and history")
@@ -67,6 +71,7 @@ def _adapt_options(parser: argparse.ArgumentParser) -> None:
     add("--layers", help=f"which layers stage 2 trains: {', '.join(LAYER_GROUPS)}")
     add("--layer-interval", type=number, help="steps between two adaptive choices of layers")
     add("--ema", type=number, help="decay of the averaged weights")
+    add("--shortest-move", type=number, help="length of an image direction below which it fades")
     add("--share-noise", action=argparse.BooleanOptionalAction, default=None, help="same noise within a pair")
     add("--around-context", action=argparse.BooleanOptionalAction, default=None, help="mapper gives offsets")
     add("--mapper-steps", type=number, help="steps of stage 1")
@@ -76,6 +81,8 @@ def _adapt_options(parser: argparse.ArgumentParser) -> None:
     add("--templates", help=f"manual templates: {', '.join(TEMPLATE_SETS)}")
     add("--contrastive", help=f"form of the contrastive loss: {', '.join(CONTRASTIVE_FORMS)}")
     add("--residual", help=f"what is added to a learned prompt's features: {', '.join(RESIDUALS)}")
+    add("--memory", default="auto", help=f"{', '.join(MEMORY)}: low takes less memory and more time (%(default)s)")
+    add("--precision", default="float32", help=f"{', '.join(PRECISIONS)}; the latter on CUDA only (%(default)s)")
 
 
 def _adapt(options: argparse.Namespace) -> int:
@@ -220,7 +227,7 @@ def _invert_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("picture", metavar="PHOTO", help="a PNG, JPEG or WebP picture")
     add("--model", default="studio", help="name of a generator or path of its file (%(default)s)")
-    add("--critic", help="name of a CLIP model or path of its folder; left out, the model's own")
+    add("--critic", help=CRITIC)
     add("--out", required=True, metavar="DIR", help="folder for the latent, pictures, settings and history")
     add("--preset", default="good", help=f"how long it may take: {', '.join(INVERT_PRESETS)} (%(default)s)")
     add("--space", help="w: one latent for all layers; w+: one for each")
@@ -493,7 +500,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
     try:
-        return COMMANDS[options.command].run(options)
+        with enough_memory():
+            return COMMANDS[options.command].run(options)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

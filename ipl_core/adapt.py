@@ -4,43 +4,57 @@ Stage 1 ("prompts") trains the prompt learner against source images; manual prom
 it. Stage 2 ("generator") moves the generator along the text directions. NADA, shared prompt and IPL differ in the
 scheme that gives those directions and in nothing else, so a comparison of methods compares just that: the same seed
 draws the same latents and layers for each of them.
+
+Several critics are several Views of the same pictures: each has prompts and directions of its own, and every loss is
+the weighted sum over the Views.
 """
 
 from __future__ import annotations
 
 import copy
-import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .catalog import critic_digest, critic_of, generator_digest, load_critic, load_generator
+from .catalog import critic_of, digested_members, generator_digest, load_critic, load_generator
 from .clip import Critic
-from .config import AdaptConfig
-from .devices import usable_device
+from .config import SHORTEST_MOVE, AdaptConfig
+from .devices import check_precision, usable_device
 from .directions import image_direction
 from .errors import InputError
 from .latents import generator_from_seed, latents_from_seeds
 from .library import home
 from .losses import directional_loss, diversity
 from .media import to_uint8
-from .pool import SourcePool, draw_indices, open_pool, pool_path
+from .memory import pictures_at_once, saves_memory
+from .pool import SourcePool, draw_indices, open_pool, pool_path, take_samples
 from .prompts import PromptScheme, make_prompts
 from .snapshot import Snapshot
-from .stepping import NotFinite, Pace, kept, own_modes, require_finite
+from .stepping import Stage, kept, mixed, own_modes, require_finite, run_stages
 from .stylegan2 import Generator
-
-log = logging.getLogger(__name__)
 
 LAYER_CHOICE_LATENTS = 8  # latents that the adaptive choice looks at (NADA §4.2)
 # NADA's Adam: no first moment, and the second one shortened as for StyleGAN2's lazy regularisation.
 GENERATOR_BETAS = (0.0, 0.99**0.8)
 # Named groups by the resolution a layer works at, as StyleGAN (CVPR 2019, §3.1) splits its styles.
 _GROUP_RESOLUTIONS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, math.inf)}
+
+
+@dataclass(frozen=True)
+class View:
+    """A critic's part in a run: the weight of its word, the prompts made for it, and the pool of what it has seen."""
+
+    critic: Critic
+    scheme: PromptScheme
+    pool: SourcePool
+    weight: float = 1.0
 
 
 def adapt(
@@ -60,73 +74,38 @@ def adapt(
     """
     began = time.perf_counter()
     device = usable_device(config.device)
+    check_precision(config.precision, device)
     with own_modes(device):
         source = load_generator(config.model, config.device)
-        critic = load_critic(config.critic or critic_of(config.model), config.device)
-        scheme = make_prompts(config, critic, source.config.w_dim, generator_from_seed(config.seed, "prompts"))
-        pool_facts = (home() / "pools", *_digests(config), not config.share_noise, str(device))
-        pool = open_pool(*pool_facts)
-        stages: list[tuple[str, int, Callable[[], dict[str, float]]]] = []
-        if scheme.needs_training:
-            stages.append(("prompts", config.mapper_steps, PromptTraining(config, source, critic, scheme, pool)))
-        training = GeneratorTraining(config, source, critic, scheme, pool)
-        stages.append(("generator", config.steps, training))
-        previews = _Previews(config, source, critic)
-    forecast = {"generator": training.seconds_a_step(previews.seconds_an_image)}
-    pace = Pace({phase: total for phase, total, _ in stages}, forecast)
+        views, pool_paths = _open_views(config, source)
+        training = GeneratorTraining(config, source, views)
+        previews = _Previews(config, source, views)
+        forecast = training.seconds_a_step(previews.seconds_an_image)
+        stages = [Stage("generator", config.steps, lambda: training, forecast)]
+        if _learns(views):
+            learning = PromptTraining(config, source, views)
+            stages.insert(0, Stage("prompts", config.mapper_steps, lambda: learning))
 
-    shown = -math.inf
-    stopped = None
-    done = 0  # steps of stage 2
+    def pictures() -> dict[str, Any]:
+        return previews.render(training.averaged if training.steps else None)
+
     try:
-        for phase, total, train_step in stages:
-            pace.begin(phase)
-            for step in range(1, total + 1):
-                if stop is not None and stop.is_set():
-                    stopped = "asked"
-                    break
-                try:
-                    with own_modes(device):
-                        losses = train_step()
-                except NotFinite as error:
-                    log.warning("%s at step %d of the stage “%s”: the weights before it are kept", error, step, phase)
-                    stopped = "not finite"
-                    break
-                done = step if phase == "generator" else 0
-                before = after = spread = None
-                if time.perf_counter() - shown >= preview_interval:
-                    with own_modes(device):
-                        before, after, spread = previews.render(training.averaged if done else None)
-                    shown = time.perf_counter()
-                yield Snapshot(
-                    step=step,
-                    total=total,
-                    phase=phase,
-                    losses=losses,
-                    before=before,
-                    after=after,
-                    diversity=spread,
-                    seconds=time.perf_counter() - began,
-                    remaining=pace.remaining(step),
-                )
-            if stopped:
-                break
+        stopped, done = yield from run_stages(stages, device, began, pictures, preview_interval, stop)
         with own_modes(device):
-            before, after, spread = previews.render(training.averaged if done else None)
+            shown = pictures()
         yield Snapshot(
-            step=done,
+            step=done["generator"],
             total=config.steps,
             phase="done",
-            before=before,
-            after=after,
-            diversity=spread,
             seconds=time.perf_counter() - began,
             weights=training.changed_weights(),
-            prompts=kept(scheme.state_dict()) if scheme.needs_training else {},
+            prompts=learnt_prompts(views),
             stopped=stopped,
+            **shown,
         )
     finally:
-        pool.save(pool_path(*pool_facts))
+        for view, path in zip(views, pool_paths):
+            view.pool.save(path)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -136,18 +115,17 @@ def adapt(
 class PromptTraining:
     """Calling it trains the prompt learner by one step and gives the step's loss terms; model and critic are fixed."""
 
-    def __init__(
-        self, config: AdaptConfig, source: Generator, critic: Critic, scheme: PromptScheme, pool: SourcePool
-    ) -> None:
-        self._source, self._critic, self._scheme, self._pool = source, critic, scheme, pool
+    def __init__(self, config: AdaptConfig, source: Generator, views: Sequence[View]) -> None:
+        self._config, self._source, self._views = config, source, views
         self._indices = draw_indices(config.mapper_batch, generator_from_seed(config.seed, "stage 1"))
-        self._parameters = list(scheme.parameters())
+        self._parameters = [parameter for view in views for parameter in view.scheme.parameters()]
         self._optimiser = torch.optim.Adam(self._parameters, lr=config.mapper_lr, foreach=True)
 
     def __call__(self) -> dict[str, float]:
         """One step. Raises NotFinite before anything has changed."""
-        w, image = self._pool.take(next(self._indices), self._source, self._critic)
-        losses = self._scheme.losses(w, image)
+        w, images = _take(self._config, self._views, next(self._indices), self._source)
+        terms = [view.scheme.losses(w, image) for view, image in zip(self._views, images)]
+        losses = {name: _weighted(self._views, [term[name] for term in terms]) for name in terms[0]}
         self._optimiser.zero_grad()
         losses["total"].backward()
         require_finite(losses["total"], self._parameters)
@@ -163,21 +141,21 @@ class GeneratorTraining:
     """Calling it trains a copy of the source generator by one step and gives the step's loss terms.
 
     averaged: the running average of the copy (EMA), a generator of its own; the one that is shown and kept.
+    steps: how many were made.
     """
 
-    def __init__(
-        self, config: AdaptConfig, source: Generator, critic: Critic, scheme: PromptScheme, pool: SourcePool
-    ) -> None:
-        self._config, self._source, self._critic, self._scheme, self._pool = config, source, critic, scheme, pool
+    def __init__(self, config: AdaptConfig, source: Generator, views: Sequence[View]) -> None:
+        self._config, self._source, self._views = config, source, views
+        self._low = saves_memory(config.memory, source.config.resolution, config.batch)
         self._student = copy.deepcopy(source)
         self.averaged = copy.deepcopy(source)
         self._trained: dict[str, Tensor] = {}  # of the student; grows as layers are chosen
-        self._steps = 0
+        self.steps = 0
         self._indices = draw_indices(config.batch, generator_from_seed(config.seed, "stage 2"))
         self._noise = generator_from_seed(config.seed, "noise")
         self._choices = generator_from_seed(config.seed, "layer choice")
-        if config.layers == "adaptive":
-            self._target = critic.encode_texts([config.target])
+        if self._adaptive:
+            self._targets = [view.critic.encode_texts([config.target]) for view in views]
         else:
             self._train(group_parameters(config.layers, source))
         # Adam passes over a tensor without gradient, so it may know them all.
@@ -188,28 +166,62 @@ class GeneratorTraining:
     def __call__(self) -> dict[str, float]:
         """One step. Raises NotFinite before anything has changed."""
         config = self._config
-        if config.layers == "adaptive" and self._steps % config.layer_interval == 0:
+        if self._adaptive and self.steps % config.layer_interval == 0:
             self._train(self._chosen_parameters())
-        w, before = self._pool.take(next(self._indices), self._source, self._critic)
-        with torch.no_grad():
-            directions = self._scheme.text_directions(w)
+        w, before = _take(config, self._views, next(self._indices), self._source)
+        directions = [view.scheme.text_directions(w).expand(len(w), -1) for view in self._views]
         # Random noise differs from the source's, which the pool drew; constant noise is the same for both.
         noise = "const" if config.share_noise else self._student.make_noise(self._noise, len(w))
-        loss = adaptation_loss(self._student, self._critic, w, before, directions, noise)
         self._optimiser.zero_grad()
-        loss.backward()
+        loss = 0.0
+        # No term looks across the batch, so that the gradients of its parts add up to its own.
+        for part in self._parts(len(w)):
+            images = self._draw(w[part], noise if isinstance(noise, str) else [layer[part] for layer in noise])
+            losses = [
+                adaptation_loss(self._embed(view, images), seen[part], direction[part], config.shortest_move)
+                for view, seen, direction in zip(self._views, before, directions)
+            ]
+            share = _weighted(self._views, losses) * (len(images) / len(w))
+            share.backward()
+            loss = loss + share.detach()
         require_finite(loss, self._student.synthesis.parameters())
         self._optimiser.step()
         self._average()
-        self._steps += 1
+        self.steps += 1
         return {"adaptation": loss.item()}
+
+    @property
+    def _adaptive(self) -> bool:
+        return self._config.layers.startswith("adaptive")
+
+    def _parts(self, batch: int) -> list[slice]:
+        size = pictures_at_once(self._source.config.resolution) if self._low else batch
+        return [slice(start, start + size) for start in range(0, batch, size)]
+
+    def _draw(self, w: Tensor, noise: str | list[Tensor] = "const") -> Tensor:
+        with mixed(self._student.device, self._config.precision):
+            return self._student.synthesis(w, noise=noise, recompute=self._low)
+
+    def _embed(self, view: View, images: Tensor) -> Tensor:
+        with mixed(images.device, self._config.precision):
+            return view.critic.encode_images(images).float()
 
     def _chosen_parameters(self) -> list[str]:
         z = torch.randn(LAYER_CHOICE_LATENTS, self._source.config.z_dim, generator=self._choices)
         self._student.requires_grad_(False)
         w = self._student.mapping(z.to(self._student.device))
-        layers = choose_layers(self._student, self._critic, w, self._target)
+        if self._config.layers == "adaptive-released":
+            groups = released_groups(self._student)
+            rows = choose_layers(self._student, w, self._distance_to_target, rows=len(groups))
+            return [name for row in rows for name in groups[row]]
+        layers = choose_layers(self._student, w, self._distance_to_target)
         return [name for k in layers for name in self._student.layer_parameters(k)]
+
+    def _distance_to_target(self, w_plus: Tensor) -> Tensor:
+        """1 − cos of pictures and the raw target words, the mean over the pictures (NADA's global loss, eq. 1)."""
+        images = self._draw(w_plus)
+        cosines = [(self._embed(view, images) * target).sum(-1) for view, target in zip(self._views, self._targets)]
+        return _weighted(self._views, [(1 - cosine).mean() for cosine in cosines])
 
     def _train(self, names: list[str]) -> None:
         self._student.requires_grad_(False)
@@ -223,55 +235,65 @@ class GeneratorTraining:
 
     def changed_weights(self) -> dict[str, Tensor]:
         """The averaged tensors that training has changed, float32 on the CPU, by state-dict name."""
-        if not self._steps:
+        if not self.steps:
             return {}
         return kept({name: self.averaged.get_parameter(name) for name in self._trained})
 
     def seconds_a_step(self, seconds_an_image: float) -> float:
-        """Forecast of a step's time from that of drawing and embedding one image; going back costs twice that."""
+        """Forecast of a step's time from that of drawing and embedding one image.
+
+        Going back costs twice that, and once more to save memory; the source's image of a pair is drawn too.
+        """
         images = float(self._config.batch)
-        if self._config.layers == "adaptive":
+        if self._adaptive:
             images += LAYER_CHOICE_LATENTS / self._config.layer_interval
-        return 3 * images * seconds_an_image
+        return (3 + self._low) * images * seconds_an_image + self._config.batch * seconds_an_image
 
 
 def adaptation_loss(
-    student: Generator,
-    critic: Critic,
-    w: Tensor,
-    source_embeddings: Tensor,
-    text_directions: Tensor,
-    noise: str | list[Tensor] = "const",
+    embeddings: Tensor, source_embeddings: Tensor, text_directions: Tensor, shortest_move: float = SHORTEST_MOVE
 ) -> Tensor:
-    """L_adapt (IPL, CVPR 2023, eq. 6) of the student's images of `w` against their sources' embeddings.
+    """L_adapt (IPL, CVPR 2023, eq. 6) of the student's pictures, by a critic's embeddings of them and of their sources.
 
-    w: (B, w_dim). source_embeddings: unit (B, D). text_directions: unit (1, D) or (B, D). Gives a scalar, the mean
-    over the batch, so a batch gives the mean of what its samples give one by one.
+    embeddings, source_embeddings: unit (B, D). text_directions: unit (1, D) or (B, D). Gives a scalar, the mean over
+    the batch, so a batch gives the mean of what its samples give one by one.
     """
-    embeddings = critic.encode_images(student.synthesis(w, noise=noise))
-    return directional_loss(image_direction(source_embeddings, embeddings), text_directions)
+    return directional_loss(image_direction(source_embeddings, embeddings, shortest_move), text_directions)
 
 
 def choose_layers(
-    generator: Generator, critic: Critic, w: Tensor, target: Tensor, count: int | None = None
+    generator: Generator,
+    w: Tensor,
+    distance: Callable[[Tensor], Tensor],
+    count: int | None = None,
+    rows: int | None = None,
 ) -> list[int]:
-    """The synthesis layers whose rows of w+ one gradient step towards the target text moves most (NADA §4.2).
+    """The rows of w+ that one gradient step towards the target text moves most, and so the layers (NADA §4.2).
 
-    w: (B, w_dim). target: unit (1, D), the raw target words. count: how many; None takes two thirds of the rows,
-    int(2 (2 log2(resolution) − 2) / 3). Gives layer numbers in ascending order.
+    w: (B, w_dim). distance: w+ (B, rows, w_dim) → how far the pictures are from the target text, their mean. count:
+    how many; None takes two thirds of the rows, int(2 (2 log2(resolution) − 2) / 3). rows: how many take part; None all
+    but the last, which drives nothing but a toRGB, and that stays frozen. Gives row numbers in ascending order; row k
+    drives layer k.
 
-    Only dL/dw+ is computed. A step of plain gradient descent moves a row by its gradient times the rate, so the
-    mean absolute gradient ranks the rows. Row k chooses the layer that it drives, layer k; the last row drives
-    nothing but a toRGB, which stays frozen, and takes no part. (The released code trains layer k − 1 for row k.)
+    Only dL/dw+ is computed, of no more pictures at a time than memory suits. A step of plain gradient descent moves a
+    row by its gradient times the rate, so the mean absolute gradient ranks the rows.
     """
-    rows = generator.num_layers
-    count = min(count or int(2 * rows / 3), rows - 1)
-    w_plus = generator.to_w_plus(w).detach().clone().requires_grad_(True)
-    embeddings = critic.encode_images(generator.synthesis(w_plus, noise="const"))
-    loss = (1 - (embeddings * target).sum(-1)).mean()
-    (gradient,) = torch.autograd.grad(loss, w_plus)
-    movement = gradient.abs().mean(dim=(0, 2))[: rows - 1]
+    rows = rows or generator.num_layers - 1
+    count = min(count or int(2 * generator.num_layers / 3), rows)
+    gradients = []
+    for part in generator.to_w_plus(w).detach().split(pictures_at_once(generator.config.resolution)):
+        w_plus = part.clone().requires_grad_(True)
+        gradients += torch.autograd.grad(distance(w_plus) * (len(part) / len(w)), w_plus)
+    movement = torch.cat(gradients).abs().mean(dim=(0, 2))[:rows]
     return sorted(movement.topk(count).indices.tolist())
+
+
+def released_groups(generator: Generator) -> list[list[str]]:
+    """What each row of w+ stands for in IPL's released code: the parameters of layer 0, of the first toRGB, then of
+    layer k − 1 for row k, though it is layer k that row k drives."""
+    layers = [generator.layer_parameters(k) for k in range(generator.num_layers - 1)]
+    first_torgb = [name for name in generator.torgb_parameters() if name.startswith("synthesis.torgb.0.")]
+    return [layers[0], first_torgb, *layers[1:]]
 
 
 def group_parameters(group: str, generator: Generator) -> list[str]:
@@ -301,29 +323,68 @@ def group_parameters(group: str, generator: Generator) -> list[str]:
 # What surrounds a step
 
 
-def _digests(config: AdaptConfig) -> tuple[str, str]:
-    return generator_digest(config.model), critic_digest(config.critic or critic_of(config.model))
+def _open_views(config: AdaptConfig, source: Generator) -> tuple[list[View], list[Path]]:
+    """A View of each critic of `config`, and where its pool is kept."""
+    views, paths = [], []
+    computed = str(source.device) if config.precision == "float32" else f"{source.device} {config.precision}"
+    for name, weight, digest in digested_members(config.critic or critic_of(config.model)):
+        critic = load_critic(name, config.device)
+        # The same stream for each of them: a critic's prompts begin as they would if it were alone.
+        scheme = make_prompts(config, critic, source.config.w_dim, generator_from_seed(config.seed, "prompts"))
+        facts = (home() / "pools", generator_digest(config.model), digest, not config.share_noise, computed)
+        views.append(View(critic, scheme, open_pool(*facts), weight))
+        paths.append(pool_path(*facts))
+    return views, paths
+
+
+def _learns(views: Sequence[View]) -> bool:
+    return any(view.scheme.needs_training for view in views)
+
+
+def learnt_prompts(views: Sequence[View]) -> dict[str, Tensor]:
+    """What stage 1 taught the prompts, by name; of several critics, "0." and so on before the names of each one's."""
+    if not _learns(views):
+        return {}
+    schemes = [view.scheme for view in views]
+    return kept((schemes[0] if len(schemes) == 1 else nn.ModuleList(schemes)).state_dict())
+
+
+def _take(
+    config: AdaptConfig, views: Sequence[View], indices: Tensor, source: Generator
+) -> tuple[Tensor, list[Tensor]]:
+    # In the student's own precision, so that what it loses is lost on both sides of a pair.
+    with mixed(source.device, config.precision):
+        return take_samples([(view.pool, view.critic) for view in views], indices, source)
+
+
+def _weighted(views: Sequence[View], values: Sequence[Any]) -> Any:
+    return sum(view.weight * value for view, value in zip(views, values))
 
 
 class _Previews:
     """The watched latents, drawn by the source once and by the adapted generator as often as asked."""
 
-    def __init__(self, config: AdaptConfig, source: Generator, critic: Critic) -> None:
-        self._critic, self._psi = critic, config.preview_psi
+    def __init__(self, config: AdaptConfig, source: Generator, views: Sequence[View]) -> None:
+        self._views, self._psi = views, config.preview_psi
         self._z = latents_from_seeds(config.preview_seeds, source.config.z_dim).to(source.device)
         began = time.perf_counter()
-        self._before, embeddings = self._draw(source)
+        self._before, self._spread = self._draw(source)
         self.seconds_an_image = (time.perf_counter() - began) / len(self._z)
-        self._spread = float(diversity(embeddings))
 
     @torch.no_grad()
-    def _draw(self, generator: Generator) -> tuple[Tensor, Tensor]:
-        images = generator(self._z, psi=self._psi)
-        return to_uint8(images), self._critic.encode_images(images)
+    def _draw(self, generator: Generator) -> tuple[Tensor, float]:
+        pictures, seen = [], []
+        for z in self._z.split(pictures_at_once(generator.config.resolution)):
+            images = generator(z, psi=self._psi)
+            pictures.append(to_uint8(images))
+            seen.append([view.critic.encode_images(images) for view in self._views])
+        spreads = [float(diversity(torch.cat(embeddings))) for embeddings in zip(*seen)]
+        return torch.cat(pictures), _weighted(self._views, spreads)
 
-    def render(self, adapted: Generator | None) -> tuple[Tensor, Tensor, float | None]:
-        """Pictures before and after, uint8 (N, H, W, 3), and their diversity; None stands for the source itself."""
-        if adapted is None:
-            return self._before, self._before, 1.0 if self._spread > 0 else None
-        after, embeddings = self._draw(adapted)
-        return self._before, after, float(diversity(embeddings)) / self._spread if self._spread > 0 else None
+    def render(self, adapted: Generator | None) -> dict[str, Any]:
+        """The fields of a Snapshot that show `adapted`; None stands for the source itself."""
+        after, spread = self._before, self._spread
+        if adapted is not None:
+            after, spread = self._draw(adapted)
+        ratio = spread / self._spread if self._spread > 0 else None
+        return {"before": self._before, "after": after, "diversity": ratio}

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from . import fetching
 from .devices import usable_device
+from .ensemble import members
 from .errors import InputError
 from .fetching import Offer
 from .hub import HubFile, Progress
+from .memory import enough_memory
 
 if TYPE_CHECKING:
     from .clip import Critic
@@ -218,6 +220,7 @@ def find_generator(model: str, progress: Progress | None = None) -> Path:
     return path
 
 
+@enough_memory()
 def load_generator(model: str | os.PathLike[str], device: str = "cpu", progress: Progress | None = None) -> Generator:
     """The generator that `model` stands for: a known name, a model file, or an adapted domain's folder.
 
@@ -256,21 +259,24 @@ def find_critic(critic: str) -> str:
 
 
 def fetch_critic(critic: str, progress: Progress | None = None) -> None:
-    """Make sure of the weights of a critic that is known by name; open_clip sees to those that only it knows.
+    """Make sure of the weights of critics that are known by name; open_clip sees to those that only it knows.
 
-    Raises InputError if they can't be fetched, or if the critic wants a Python package that isn't there.
+    critic: one, or an ensemble (ensemble.py). Raises InputError if weights can't be fetched, or if a critic wants a
+    Python package that isn't there.
     """
-    entry = critics().get(critic)
-    if entry is None or entry.offer is None:
-        return
-    if entry.needs and find_spec(entry.needs) is None:
-        raise InputError(
-            f"The critic “{critic}” needs the Python package {entry.needs}: pip install {entry.needs}, "
-            "or name another critic such as ViT-B-32."
-        )
-    fetching.obtain(entry.offer, progress)
+    for name, _ in members(critic):
+        entry = critics().get(name)
+        if entry is None or entry.offer is None:
+            continue
+        if entry.needs and find_spec(entry.needs) is None:
+            raise InputError(
+                f"The critic “{name}” needs the Python package {entry.needs}: pip install {entry.needs}, "
+                "or name another critic such as ViT-B-32."
+            )
+        fetching.obtain(entry.offer, progress)
 
 
+@enough_memory()
 def load_critic(critic: str, device: str = "cpu", progress: Progress | None = None) -> Critic:
     """The frozen CLIP model that `critic` (a known name, a folder, or an open_clip name) stands for.
 
@@ -284,7 +290,7 @@ def load_critic(critic: str, device: str = "cpu", progress: Progress | None = No
 
 
 def critic_of(model: str) -> str:
-    """The critic that the registry names for `model`; an adapted domain takes the one it was made with.
+    """The critic that the registry names for `model`; an adapted domain takes what it was made with, an ensemble too.
 
     Raises InputError for a model file that says nothing about it.
     """
@@ -334,7 +340,28 @@ def generator_digest(model: str) -> str:
 
 
 def critic_digest(critic: str) -> str:
-    """Sha256 over the files of a critic's folder; for a model of open_clip's own, its name is its identity."""
+    """Sha256 over the files of a critic's folder; for a model of open_clip's own, its name is its identity.
+
+    An ensemble's is that of its critics and weights, in their order; raises as `digested_members` does.
+    """
+    parts = digested_members(critic)
+    if len(parts) == 1:
+        return parts[0][2]
+    return hashlib.sha256(json.dumps([(digest, weight) for _, weight, digest in parts]).encode()).hexdigest()
+
+
+def digested_members(critic: str) -> list[tuple[str, float, str]]:
+    """Name, weight and digest of each critic of an ensemble, or of the single one that `critic` is.
+
+    Raises InputError if one of them can't be found, or if two are the same by another name.
+    """
+    parts = [(name, weight, _critic_digest(name)) for name, weight in members(critic)]
+    if len({digest for _, _, digest in parts}) < len(parts):
+        raise InputError(f"Two critics of “{critic}” have the same weights: name each critic once.")
+    return parts
+
+
+def _critic_digest(critic: str) -> str:
     folder = Path(find_critic(critic))
     if not folder.is_dir():
         name, _, weights = critic.partition(":")

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from numbers import Real
 from typing import Any
 
+from .ensemble import members
 from .errors import InputError
 
 #: Part of a run's identity: raised with every change of the method that gives other weights for the same settings.
@@ -21,7 +22,11 @@ METHODS = ("nada", "shared", "ipl")
 CONTRASTIVE_FORMS = ("infonce", "difference")
 RESIDUALS = ("official", "class-aware", "none")
 TEMPLATE_SETS = ("studio", "imagenet")
-LAYER_GROUPS = ("adaptive", "all", "coarse", "middle", "fine", "coarse+middle", "middle+fine")
+MEMORY = ("auto", "plain", "low")
+PRECISIONS = ("float32", "bfloat16")
+LAYER_GROUPS = ("adaptive", "adaptive-released", "all", "coarse", "middle", "fine", "coarse+middle", "middle+fine")
+#: Image moves shorter than this (unit embeddings, about three degrees) have no direction worth following.
+SHORTEST_MOVE = 0.05
 
 _OFFICIAL: dict[str, Any] = dict(
     templates="imagenet",
@@ -34,10 +39,11 @@ _OFFICIAL: dict[str, Any] = dict(
     steps=300,
     batch=2,
     learning_rate=0.002 * 0.8,
-    layers="adaptive",
+    layers="adaptive-released",
     layer_interval=1,
     ema=0.99,
     share_noise=False,
+    shortest_move=1e-8,
     around_context=False,
 )
 
@@ -49,7 +55,8 @@ _OFFICIAL: dict[str, Any] = dict(
 #: which the mapper did best around the context phrase and with the class word in its residual.
 PRESETS: dict[str, dict[str, Any]] = {
     "official": _OFFICIAL,
-    "paper": {**_OFFICIAL, "contrastive": "difference", "residual": "none", "share_noise": True},
+    "paper": {**_OFFICIAL, "contrastive": "difference", "residual": "none", "share_noise": True}
+    | {"layers": "adaptive", "shortest_move": SHORTEST_MOVE},
     "default": dict(
         templates="studio",
         mapper_steps=150,
@@ -65,6 +72,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         layer_interval=10,
         ema=0.98,
         share_noise=True,
+        shortest_move=SHORTEST_MOVE,
         around_context=True,
     ),
 }
@@ -89,6 +97,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "learning_rate": (1e-6, 0.1),
     "layer_interval": (1, 5000),
     "ema": (0.0, 0.9999),
+    "shortest_move": (1e-12, 1.0),
     "preview_psi": (0.0, 1.5),
     "preview_seeds": (0, 2**31 - 1),
     "invert.starts": (0, 4096),
@@ -107,7 +116,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
 MAX_TEXT = 300  # characters in one text; the critic's own limit is in tokens and is checked when it is loaded
 MAX_PREVIEWS = 64
 _WHOLE_NUMBERS = ("seed", "mapper_steps", "mapper_batch", "steps", "batch", "layer_interval")
-_NUMBERS = ("mapper_lr", "lambda_domain", "learning_rate", "ema", "preview_psi")
+_NUMBERS = ("mapper_lr", "lambda_domain", "learning_rate", "ema", "shortest_move", "preview_psi")
 _CHOICES: dict[str, tuple[str, ...]] = {
     "method": METHODS,
     "preset": tuple(PRESETS),
@@ -115,6 +124,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "contrastive": CONTRASTIVE_FORMS,
     "residual": RESIDUALS,
     "layers": LAYER_GROUPS,
+    "memory": MEMORY,
+    "precision": PRECISIONS,
     "invert.preset": tuple(INVERT_PRESETS),
     "invert.space": SPACES,
 }
@@ -132,6 +143,8 @@ _LABELS: dict[str, str] = {
     "contrastive": "Contrastive form",
     "residual": "Residual",
     "layers": "Layers",
+    "memory": "Memory",
+    "precision": "Precision",
     "seed": "Seed",
     "mapper_steps": "Steps of stage 1 (mapper_steps)",
     "mapper_batch": "Batch of stage 1 (mapper_batch)",
@@ -142,6 +155,7 @@ _LABELS: dict[str, str] = {
     "learning_rate": "Learning rate (learning_rate)",
     "layer_interval": "Layer interval (layer_interval)",
     "ema": "EMA decay (ema)",
+    "shortest_move": "Shortest move (shortest_move)",
     "preview_psi": "Preview truncation (preview_psi)",
     "preview_seeds": "Each preview seed",
     "share_noise": "Share noise",
@@ -176,7 +190,8 @@ class AdaptConfig:
 
     target, source: domain words as a person would say them ("pencil sketch", "photo").
     method: "nada" one fixed text direction; "shared" one learned prompt for all images; "ipl" a prompt per image.
-    model, critic: catalog names or paths; critic None takes the one the catalog names for the model.
+    model, critic: catalog names or paths; critic None takes the one the catalog names for the model. Several critics
+        are an ensemble, "A+B@0.5": each has prompts of its own, and every loss is the sum of theirs, so weighted.
     context: the words the learned prompts start from.
     templates: manual templates for NADA's direction and the domain term.
     mapper_*: stage 1 (iterations, images a step, Adam rate); lambda_domain: weight of the domain term.
@@ -186,8 +201,14 @@ class AdaptConfig:
     residual: what is added to a learned prompt's features: the template without its class word as the
         released code does by a slip ("official"), with it ("class-aware"), or nothing ("none").
     steps, batch, learning_rate: stage 2.
-    layers: which synthesis layers stage 2 trains; "adaptive" chooses anew every `layer_interval` steps.
+    layers: which synthesis layers stage 2 trains; "adaptive" chooses anew every `layer_interval` steps, and
+        "adaptive-released" does so with the released code's table, which is off by one row.
     ema: decay of the averaged weights that are shown and kept. share_noise: same noise within a pair.
+    shortest_move: length of ΔI (unit embeddings) below which its direction fades; the released code knows none.
+    memory: "plain" the fastest; "low" draws one large picture at a time and computes the generator's activations a
+        second time instead of keeping them; "auto" low for large pictures. No part of the method: the gradients are
+        the same, up to rounding where a batch is split.
+    precision: "float32", or "bfloat16" for the convolutions and products of generator and critic, on CUDA.
     preview_seeds, preview_psi: the latents watched during the run.
 
     Raises InputError for a value outside its limits, naming the field, the value and the range.
@@ -216,9 +237,12 @@ class AdaptConfig:
     layer_interval: int | None = None
     ema: float | None = None
     share_noise: bool | None = None
+    shortest_move: float | None = None
     around_context: bool | None = None
     preview_seeds: tuple[int, ...] = tuple(range(8))
     preview_psi: float = 0.7
+    memory: str = "auto"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         settle = object.__setattr__  # the class is frozen for everyone else
@@ -230,7 +254,7 @@ class AdaptConfig:
         for name in ("target", "source", "context", "model"):
             settle(self, name, _words(name, getattr(self, name)))
         if self.critic is not None:
-            settle(self, "critic", _words("critic", self.critic))
+            settle(self, "critic", _critic(self.critic))
         if self.target.casefold() == self.source.casefold():
             raise InputError(
                 f"The target and the source are both “{self.target}”, so there is nothing to adapt: "
@@ -275,7 +299,7 @@ class InvertConfig:
     """How to find the latent of a picture. Fields left None are filled from `preset`.
 
     model: catalog name or path of the generator; critic: the CLIP whose view of the pictures is compared, None takes
-        the one the catalog names for the model.
+        the one the catalog names for the model. Several are written "A+B@0.5"; their views are averaged, so weighted.
     space: "w" one latent for all layers, easy to edit; "w+" one for each, closer to the picture.
     starts: how many random latents compete with the mean latent to be the start; 0 starts from the mean.
     steps, learning_rate: of the latent.
@@ -318,7 +342,7 @@ class InvertConfig:
                 settle(self, name, value)
         settle(self, "model", _words("model", self.model))
         if self.critic is not None:
-            settle(self, "critic", _words("critic", self.critic))
+            settle(self, "critic", _critic(self.critic))
         settle(self, "space", _choice("invert.space", self.space))
         settle(self, "seed", _whole_number("seed", self.seed))
         for name in _INVERT_WHOLE:
@@ -373,6 +397,12 @@ def _words(name: str, value: Any) -> str:
     if not text.isprintable():
         raise InputError(f"{label} contains characters that can't be shown: {text!r}. Type it as plain words.")
     return text
+
+
+def _critic(value: Any) -> str:
+    critic = _words("critic", value)
+    members(critic)
+    return critic
 
 
 def _choice(name: str, value: Any) -> str:

@@ -27,11 +27,38 @@ def usable_device(name: str) -> torch.device:
     return device
 
 
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raises InputError where a precision other than float32 would gain nothing on `device`."""
+    if precision == "float32":
+        return
+    if device.type != "cuda":
+        raise InputError(
+            f"The precision {precision} is for CUDA GPUs: on {device.type} it would save no time, and on many "
+            "processors take several times as long. Use float32."
+        )
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
+        name = torch.cuda.get_device_name(device)
+        raise InputError(f"The GPU {name} has no {precision} arithmetic, so it would gain nothing. Use float32.")
+
+
 def choose_device() -> tuple[str, str]:
-    """The fastest device of this machine, and why it is that one, in words."""
+    """The fastest device of this machine that computes, and why it is that one, in words."""
+    found = "no CUDA GPU"
     if torch.cuda.is_available():
-        return "cuda", f"a CUDA GPU was found, {torch.cuda.get_device_name()}"
+        name, trouble = torch.cuda.get_device_name(), _trouble("cuda")
+        if trouble is None:
+            return "cuda", f"a CUDA GPU was found, {name}"
+        found = f"no CUDA GPU that computes ({name}: {trouble})"
     if torch.backends.mps.is_available():
-        return "mps", "Metal was found and no CUDA GPU"
+        return "mps", f"Metal was found and {found}"
     threads = torch.get_num_threads()
-    return "cpu", f"no CUDA GPU and no Metal was found; {threads} {'thread' if threads == 1 else 'threads'}"
+    return "cpu", f"{found} and no Metal was found; {threads} {'thread' if threads == 1 else 'threads'}"
+
+
+def _trouble(device: str) -> str | None:
+    """Why a device that was found can't be used, such as a GPU too old for this torch; None if it can."""
+    try:
+        torch.ones(1, device=device).add(1).item()
+    except RuntimeError as error:
+        return str(error).strip().splitlines()[0]
+    return None

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import torch
 
-#: Image moves shorter than this (unit embeddings, about three degrees) have no direction worth following.
-SHORTEST_MOVE = 0.05
+from .config import SHORTEST_MOVE
 
 
 def normalise(vectors: torch.Tensor, shortest: float = 1e-8) -> torch.Tensor:

@@ -8,11 +8,11 @@ judge has no part in either: it measures the result elsewhere.
 from __future__ import annotations
 
 import copy
-import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,14 +22,14 @@ from .catalog import critic_of, load_critic, load_generator
 from .clip import Critic
 from .config import InvertConfig
 from .devices import usable_device
+from .ensemble import members
 from .latents import generator_from_seed
 from .media import to_uint8
+from .memory import pictures_at_once
 from .ops import LEAKY_SLOPE
 from .snapshot import Snapshot
-from .stepping import NotFinite, Pace, kept, own_modes, require_finite
+from .stepping import Stage, kept, own_modes, require_finite, run_stages
 from .stylegan2 import Generator
-
-log = logging.getLogger(__name__)
 
 #: An encoder's guess: a picture (1, 3, R, R) in [-1, 1] → w (1, w_dim) or w_plus (1, rows, w_dim).
 Encoder = Callable[[Tensor], Tensor]
@@ -41,7 +41,6 @@ LOCALITY_REACH = 8.0  # how far from the pivot that latent lies, in standard dev
 ROW_RATE = 0.5  # how fast single rows of w+ move against the latent that they share
 _SPACE_SAMPLES = 4096
 _SMALLEST_SCALE = 8  # pixels a side
-_START_BATCH = 16
 
 
 def invert(
@@ -74,58 +73,37 @@ def invert(
         generator = load_generator(config.model, config.device)
         target = _at_resolution(picture.to(device), generator.config.resolution)
         if perceptual is None:
-            perceptual = critic_view(load_critic(config.critic or critic_of(config.model), config.device))
+            critics = members(config.critic or critic_of(config.model))
+            perceptual = mean_view(
+                [(critic_view(load_critic(name, config.device)), weight) for name, weight in critics]
+            )
         loss = PictureLoss(config, target, perceptual)
         search = LatentSearch(config, generator, loss, encoder)
-        tuning: PivotalTuning | None = None
-    stages = [("latent", config.steps)] + [("tuning", config.tune_steps)] * config.tune
-    pace = Pace(dict(stages), {"tuning": 1.5 * search.seconds_a_step})
+    tuning: PivotalTuning | None = None
 
-    shown = -math.inf
-    stopped = None
-    done = 0
+    def begin_tuning() -> PivotalTuning:
+        nonlocal tuning
+        tuning = PivotalTuning(config, generator, loss, search)
+        return tuning
+
+    def draw() -> Tensor:
+        return search.draw(tuning.tuned if tuning else generator)
+
+    def pictures() -> dict[str, Any]:
+        return {"before": before, "after": to_uint8(draw())}
+
     before = to_uint8(target)
-    for phase, total in stages:
-        if phase == "tuning":
-            with own_modes(device):
-                tuning = PivotalTuning(config, generator, loss, search)
-        train_step = search if tuning is None else tuning
-        pace.begin(phase)
-        for step in range(1, total + 1):
-            if stop is not None and stop.is_set():
-                stopped = "asked"
-                break
-            try:
-                with own_modes(device):
-                    losses = train_step()
-            except NotFinite as error:
-                log.warning("%s at step %d of the stage “%s”: what was before it is kept", error, step, phase)
-                stopped = "not finite"
-                break
-            done = step
-            after = None
-            if time.perf_counter() - shown >= preview_interval:
-                with own_modes(device):
-                    after = to_uint8(search.draw(tuning.tuned if tuning else generator))
-                shown = time.perf_counter()
-            yield Snapshot(
-                step=step,
-                total=total,
-                phase=phase,
-                losses=losses,
-                before=None if after is None else before,
-                after=after,
-                seconds=time.perf_counter() - began,
-                remaining=pace.remaining(step),
-            )
-        if stopped:
-            break
+    stages = [Stage("latent", config.steps, lambda: search)]
+    if config.tune:
+        stages.append(Stage("tuning", config.tune_steps, begin_tuning, 1.5 * search.seconds_a_step))
+    stopped, done = yield from run_stages(stages, device, began, pictures, preview_interval, stop)
+    phase = "tuning" if done.get("tuning") else "latent"
     with own_modes(device):
-        image = search.draw(tuning.tuned if tuning else generator)
+        image = draw()
         distances = loss.distances(image)
     yield Snapshot(
-        step=done,
-        total=total,
+        step=done[phase],
+        total=config.tune_steps if tuning else config.steps,
         phase="done",
         before=before,
         after=to_uint8(image),
@@ -152,6 +130,17 @@ def critic_view(critic: Critic) -> Perceptual:
             return torch.stack(terms).mean(0)
 
         return distance
+
+    return compare_with
+
+
+def mean_view(views: Sequence[tuple[Perceptual, float]]) -> Perceptual:
+    """Several perceptual distances as one: their mean, weighted; one alone is what it was."""
+
+    def compare_with(target: Tensor) -> Callable[[Tensor], Tensor]:
+        distances = [(view(target), weight) for view, weight in views]
+        total = sum(weight for _, weight in distances)
+        return lambda images: sum(weight / total * distance(images) for distance, weight in distances)
 
     return compare_with
 
@@ -321,7 +310,7 @@ class LatentSearch:
             random = generator_from_seed(config.seed, "starts")
             z = torch.randn(config.starts, generator.config.z_dim, generator=random).to(generator.device)
             candidates = torch.cat([generator.w_avg[None], generator.mapping(z)])
-            parts = candidates.split(_START_BATCH)
+            parts = candidates.split(pictures_at_once(generator.config.resolution))
             scores = torch.cat([self._loss(generator.synthesis(part))["total"] for part in parts])
             drawn = len(candidates)
             start = self.space.encode(candidates[scores.argmin()])[None, None]

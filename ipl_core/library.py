@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from . import catalog
-from .config import REVISION, AdaptConfig
+from .config import REVISION, SHORTEST_MOVE, AdaptConfig
 from .errors import InputError
 from .media import grid, save_png
 
@@ -51,7 +51,9 @@ _UNFINISHED = ".writing-"
 _ABANDONED_AFTER = 24 * 3600.0  # seconds; what a killed process left behind is then swept away
 
 # Settings that change what is shown, or how fast, but not the method's weights.
-_NOT_IN_KEY = ("preset", "device", "model", "critic", "preview_seeds", "preview_psi")
+_NOT_IN_KEY = ("preset", "device", "model", "critic", "preview_seeds", "preview_psi", "memory")
+# Settings that came later, with what was done before, which is what runs kept from then mean; it is no part of a key.
+_LATER = {"shortest_move": SHORTEST_MOVE, "precision": "float32"}
 _STAGE_1_ONLY = (
     *("context", "around_context", "mapper_steps", "mapper_batch", "mapper_lr"),
     *("lambda_domain", "contrastive", "residual"),
@@ -91,7 +93,8 @@ def run_key(config: AdaptConfig) -> str:
     if config.method == "shared":
         del decisive["contrastive"]  # with one prompt for all images both forms are the same
         del decisive["around_context"]  # and that prompt always starts at the context
-    if config.layers != "adaptive":
+    decisive = {name: value for name, value in decisive.items() if name not in _LATER or value != _LATER[name]}
+    if not config.layers.startswith("adaptive"):
         del decisive["layer_interval"]
     for name in ("source", "target", "context"):  # CLIP reads lower case
         if name in decisive:
@@ -130,7 +133,7 @@ class Entry:
     @property
     def config(self) -> AdaptConfig:
         """The configuration that the run was made with."""
-        return AdaptConfig.from_dict(self.settings["config"])
+        return AdaptConfig.from_dict({**_LATER, **self.settings["config"]})
 
     @property
     def finished(self) -> bool:

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from .checkpoints import load_tensors, save_tensors
 from .clip import Critic
 from .errors import InputError
 from .latents import latents_from_seeds, noise_from_seeds
+from .memory import pictures_at_once
 from .stylegan2 import Generator
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,9 @@ BLOCKS = 128
 SIZE = BLOCK * BLOCKS
 _FIRST_SEED = 1_000_003  # away from the small seeds that people look at, so that previews are fresh samples
 _IN_MEMORY = 4  # pools; at 1024 samples of 512 + 512 numbers each takes 4 MB
+
+# One for all pools: an ensemble of critics fills several at a time, and samples are never computed twice.
+_lock = threading.Lock()
 
 
 class SourcePool:
@@ -45,7 +49,6 @@ class SourcePool:
         self.w: Tensor | None = None
         self.embeddings: Tensor | None = None
         self.present = torch.zeros(BLOCKS, dtype=torch.bool)
-        self._lock = threading.Lock()
         self._saved = 0
 
     def take(self, indices: Tensor, generator: Generator, critic: Critic) -> tuple[Tensor, Tensor]:
@@ -53,21 +56,10 @@ class SourcePool:
 
         `generator` and `critic` must be the ones the pool was opened for; blocks not seen yet are computed by them.
         """
-        with self._lock:
-            for block in torch.unique(indices // BLOCK).tolist():
-                if not self.present[block]:
-                    self._fill(block, generator, critic)
-            return self.w[indices].to(generator.device), self.embeddings[indices].to(generator.device)
+        w, (embeddings,) = take_samples([(self, critic)], indices, generator)
+        return w, embeddings
 
-    @torch.no_grad()
-    def _fill(self, block: int, generator: Generator, critic: Critic) -> None:
-        seeds = [_FIRST_SEED + block * BLOCK + index for index in range(BLOCK)]
-        w = generator.mapping(latents_from_seeds(seeds, generator.config.z_dim).to(generator.device))
-        if self.random_noise:
-            noise = noise_from_seeds(seeds, generator)
-        else:
-            noise = "const"
-        embeddings = critic.encode_images(generator.synthesis(w, noise=noise))
+    def _fill(self, block: int, w: Tensor, embeddings: Tensor) -> None:
         if self.w is None:
             self.w = torch.zeros(SIZE, w.shape[1])
             self.embeddings = torch.zeros(SIZE, embeddings.shape[1])
@@ -78,7 +70,7 @@ class SourcePool:
 
     def save(self, path: Path) -> None:
         """Writes what has been computed to `path`, unless nothing is new. A disk that refuses costs only time later."""
-        with self._lock:
+        with _lock:
             count = int(self.present.sum())
             if count == self._saved:
                 return
@@ -110,14 +102,46 @@ class SourcePool:
         return pool
 
 
+@torch.no_grad()
+def take_samples(
+    views: Sequence[tuple[SourcePool, Critic]], indices: Tensor, generator: Generator
+) -> tuple[Tensor, list[Tensor]]:
+    """w (B, w_dim) of the samples `indices` (B,), and for each view its embeddings (B, D), on the generator's device.
+
+    views: a pool and the critic it was opened for; all pools of one generator and one kind of noise. A picture that
+    several of them lack is drawn once.
+    """
+    with _lock:
+        for block in torch.unique(indices // BLOCK).tolist():
+            lacking = [(pool, critic) for pool, critic in views if not pool.present[block]]
+            if lacking:
+                w, images = _draw(block, generator, lacking[0][0].random_noise)
+                for pool, critic in lacking:
+                    pool._fill(block, w, critic.encode_images(images))
+        w = views[0][0].w[indices].to(generator.device)
+        return w, [pool.embeddings[indices].to(generator.device) for pool, _ in views]
+
+
+def _draw(block: int, generator: Generator, random_noise: bool) -> tuple[Tensor, Tensor]:
+    """w (BLOCK, w_dim) and pictures (BLOCK, 3, R, R) of a block."""
+    seeds = [_FIRST_SEED + block * BLOCK + index for index in range(BLOCK)]
+    z = latents_from_seeds(seeds, generator.config.z_dim).to(generator.device)
+    with torch.autocast(generator.device.type, enabled=False):  # the same latents, whatever draws them
+        w = generator.mapping(z)
+    images = []
+    for part in torch.arange(BLOCK).split(pictures_at_once(generator.config.resolution)):
+        noise = noise_from_seeds([seeds[index] for index in part], generator) if random_noise else "const"
+        images.append(generator.synthesis(w[part], noise=noise))
+    return w, torch.cat(images)
+
+
 _pools: OrderedDict[str, SourcePool] = OrderedDict()
-_pools_lock = threading.Lock()
 
 
 def open_pool(folder: Path, generator_digest: str, critic_digest: str, random_noise: bool, device: str) -> SourcePool:
     """The pool of these two models: from memory, else from `folder`, else empty."""
     path = pool_path(folder, generator_digest, critic_digest, random_noise, device)
-    with _pools_lock:
+    with _lock:
         pool = _pools.pop(str(path), None) or SourcePool.load(path, random_noise)
         _pools[str(path)] = pool
         while len(_pools) > _IN_MEMORY:
@@ -126,7 +150,7 @@ def open_pool(folder: Path, generator_digest: str, critic_digest: str, random_no
 
 
 def pool_path(folder: Path, generator_digest: str, critic_digest: str, random_noise: bool, device: str) -> Path:
-    """Where the pool of these two models is kept. Devices round differently, so each has its own."""
+    """Where the pool of these two models is kept. Devices and precisions round differently, so each has its own."""
     noise = "random" if random_noise else "constant"
     identity = f"{generator_digest} {critic_digest} {noise} {device} {_FIRST_SEED} {SIZE}"
     return folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:20]}.safetensors"

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from .latents import latents_from_seeds
+from .memory import enough_memory, pictures_at_once
 from .stylegan2 import Generator
 
-BATCH = 8
 
-
+@enough_memory()
 @torch.no_grad()
 def draw(generator: Generator, seeds: Sequence[int], psi: float = 0.7) -> Tensor:
     """The pictures of `seeds` (N, 3, H, W) about [-1, 1], on the CPU, with the generator's constant noise.
@@ -21,8 +21,9 @@ def draw(generator: Generator, seeds: Sequence[int], psi: float = 0.7) -> Tensor
     and a generator adapted from it draw the same people.
     """
     pictures = []
-    for start in range(0, len(seeds), BATCH):
-        z = latents_from_seeds(seeds[start : start + BATCH], generator.config.z_dim).to(generator.device)
+    batch = pictures_at_once(generator.config.resolution)
+    for start in range(0, len(seeds), batch):
+        z = latents_from_seeds(seeds[start : start + batch], generator.config.z_dim).to(generator.device)
         pictures.append(generator(z, psi=psi).cpu())
     return torch.cat(pictures)
 
@@ -34,6 +35,7 @@ def seed_latents(generator: Generator, seeds: Sequence[int], psi: float = 0.7) -
     return generator.to_w_plus(generator.truncate(generator.mapping(z), psi)).cpu()
 
 
+@enough_memory()
 @torch.no_grad()
 def draw_latents(
     generator: Generator, w_plus: Tensor, psi: float = 1.0, noise: Sequence[Tensor] | str = "const"
@@ -44,5 +46,5 @@ def draw_latents(
     (1, 1, h, w) for each layer, shared by all. Raises ValueError for latents of another generator's shape.
     """
     maps = noise if isinstance(noise, str) else [one.to(generator.device) for one in noise]
-    parts = w_plus.to(generator.device).split(BATCH)
+    parts = w_plus.to(generator.device).split(pictures_at_once(generator.config.resolution))
     return torch.cat([generator.synthesis(generator.truncate(part, psi), noise=maps).cpu() for part in parts])

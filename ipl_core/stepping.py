@@ -1,14 +1,25 @@
-"""What surrounds a step of every iterator of Snapshots: its modes, its guard against NaN, its pace."""
+"""What surrounds the steps of every iterator of Snapshots: their order, modes, guard against NaN, and pace."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import logging
+import math
+import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from .memory import enough_memory
+from .snapshot import Snapshot
+
+log = logging.getLogger(__name__)
 
 
 class NotFinite(ArithmeticError):
@@ -17,9 +28,25 @@ class NotFinite(ArithmeticError):
 
 @contextlib.contextmanager
 def own_modes(device: torch.device) -> Iterator[None]:
-    """Gradients on, full precision, whatever the caller's modes are. Left before a yield, or it would leak to them."""
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
+    """Gradients on, full precision, whatever the caller's modes are; a lack of memory is said in plain words.
+
+    Left before a yield, or it would leak to the caller. Raises OutOfMemory.
+    """
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(device.type, enabled=False),
+        enough_memory(),
+    ):
         yield
+
+
+def mixed(device: torch.device, precision: str) -> torch.autocast:
+    """Inside, convolutions and matrix products compute in `precision`, and what must not lose digits in float32.
+
+    bfloat16 has float32's range, so that losses need no scaling and StyleGAN2's large activations don't overflow.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision != "float32")
 
 
 def require_finite(loss: Tensor, parameters: Iterator[Tensor] | list[Tensor]) -> None:
@@ -52,10 +79,80 @@ class Pace:
         self._times.append(time.perf_counter())
 
     def remaining(self, step: int) -> float:
-        """Call once a step, when it is done. What a consumer does between two steps counts: it takes time too."""
+        """Call once a step, when it is done. What a consumer does between two steps counts: it takes time too.
+
+        Of three steps and more the slowest is left out: the first one warms up, and can take many times as long.
+        """
         self._times.append(time.perf_counter())
-        seconds_a_step = (self._times[-1] - self._times[0]) / (len(self._times) - 1)
+        times = sorted(after - before for before, after in itertools.pairwise(self._times))
+        usual = times[:-1] if len(times) > 2 else times
+        seconds_a_step = sum(usual) / len(usual)
         phases = list(self._plan)
         later = phases[phases.index(self._phase) + 1 :]
         left = seconds_a_step * (self._plan[self._phase] - step)
         return left + sum(self._plan[phase] * self._forecast[phase] for phase in later)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a run.
+
+    phase: its name in Snapshots. total: steps planned. begin: called when the stage's turn comes; gives what makes one
+    step, returns its loss terms and raises NotFinite where nothing was changed. forecast: seconds a step, as far as
+    that can be known before the stage has begun; the first stage needs none.
+    """
+
+    phase: str
+    total: int
+    begin: Callable[[], Callable[[], dict[str, float]]]
+    forecast: float = 0.0
+
+
+def run_stages(
+    stages: Sequence[Stage],
+    device: torch.device,
+    began: float,
+    pictures: Callable[[], dict[str, Any]],
+    preview_interval: float,
+    stop: threading.Event | None,
+) -> Generator[Snapshot, None, tuple[str | None, dict[str, int]]]:
+    """Makes the steps of one stage after the other and yields a Snapshot for each.
+
+    began: when the run began, by `time.perf_counter`. pictures: draws what a Snapshot shows at this moment, as its
+    fields by name; called at the first step and then `preview_interval` seconds after the last time.
+    stop: once it is set, no further step is begun.
+
+    Returns why it ended early ("asked", "not finite", or None) and the steps done in each phase.
+    """
+    pace = Pace({stage.phase: stage.total for stage in stages}, {stage.phase: stage.forecast for stage in stages})
+    done = {stage.phase: 0 for stage in stages}
+    shown = -math.inf
+    for stage in stages:
+        with own_modes(device):
+            train_step = stage.begin()
+        pace.begin(stage.phase)
+        for step in range(1, stage.total + 1):
+            if stop is not None and stop.is_set():
+                return "asked", done
+            try:
+                with own_modes(device):
+                    losses = train_step()
+            except NotFinite as error:
+                log.warning("%s at step %d of the stage “%s”: what was before it is kept", error, step, stage.phase)
+                return "not finite", done
+            done[stage.phase] = step
+            renewed: dict[str, Any] = {}
+            if time.perf_counter() - shown >= preview_interval:
+                with own_modes(device):
+                    renewed = pictures()
+                shown = time.perf_counter()
+            yield Snapshot(
+                step=step,
+                total=stage.total,
+                phase=stage.phase,
+                losses=losses,
+                seconds=time.perf_counter() - began,
+                remaining=pace.remaining(step),
+                **renewed,
+            )
+    return None, done

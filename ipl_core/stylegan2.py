@@ -23,6 +23,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ipl_core.errors import InputError
 from ipl_core.ops import LEAKY_SLOPE, SQRT2, bias_act, blur, downsample, upsample
@@ -345,6 +346,7 @@ class SynthesisNetwork(nn.Module):
         noise: Sequence[Tensor] | str | None = "const",
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         resolution: int | None = None,
+        recompute: bool = False,
     ) -> Tensor:
         """Draw pictures.
 
@@ -354,6 +356,8 @@ class SynthesisNetwork(nn.Module):
                 of (1 or B, 1, h, w) tensors, one per layer.
             generator: source(s) of random noise, see `make_noise`; only for "random".
             resolution: stop at this resolution and give the picture that its toRGB completes; None = the full one.
+            recompute: for the gradient, keep what passes between the resolutions only and compute the rest again
+                (gradient checkpointing, Chen et al. 2016): the same numbers with less memory and more time.
 
         Returns:
             (B, 3, resolution, resolution), not clipped, about [-1, 1].
@@ -368,10 +372,21 @@ class SynthesisNetwork(nn.Module):
             k = 2 * i - 1
             if resolution is not None and self.layers[k].resolution > resolution:
                 break
-            x = self.layers[k](x, rows[k], noises[k])
-            x = self.layers[k + 1](x, rows[k + 1], noises[k + 1])
-            rgb = upsample(rgb) + self.torgb[i](x, rows[k + 2])
+            inputs = (i, x, rgb, rows[k : k + 3], noises[k : k + 2])
+            if recompute:
+                # Nothing here draws random numbers, so their state needs no keeping.
+                x, rgb = checkpoint(self._block, *inputs, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x, rgb = self._block(*inputs)
         return rgb
+
+    def _block(
+        self, i: int, x: Tensor, rgb: Tensor, rows: Sequence[Tensor], noises: Sequence[Tensor | None]
+    ) -> tuple[Tensor, Tensor]:
+        """Resolution number `i`, from 1: features and picture of the one below → its own."""
+        x = self.layers[2 * i - 1](x, rows[0], noises[0])
+        x = self.layers[2 * i](x, rows[1], noises[1])
+        return x, upsample(rgb) + self.torgb[i](x, rows[2])
 
     def _rows(self, w: Tensor) -> Sequence[Tensor]:
         count, width = self.config.num_layers, self.config.w_dim

@@ -28,17 +28,20 @@ TINY_GENERATOR = GeneratorConfig(
 )
 
 
-def save_tiny_critic(folder: Path, words: dict[str, Any] | None = None) -> Path:
-    """Write a critic with random weights as the embedded one is stored; `words` closes its vocabulary."""
+def save_tiny_critic(folder: Path, words: dict[str, Any] | None = None, **changes: Any) -> Path:
+    """Write a critic with random weights as the embedded one is stored.
+
+    words: closes its vocabulary. changes: to open_clip's description of it, such as another `embed_dim`.
+    """
     import open_clip
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = open_clip.CLIP(**TINY_CLIP)
+        model = open_clip.CLIP(**{**TINY_CLIP, **changes})
     save_file({name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS_FILE)
-    description = {"model_cfg": TINY_CLIP, "preprocess_cfg": PREPROCESSING}
+    description = {"model_cfg": {**TINY_CLIP, **changes}, "preprocess_cfg": PREPROCESSING}
     (folder / CONFIG_FILE).write_text(json.dumps(description), encoding="utf-8")
     if words is not None:
         (folder / WORDS_FILE).write_text(json.dumps(words), encoding="utf-8")

@@ -25,7 +25,8 @@ def test_official_preset_is_the_released_code() -> None:
     config = AdaptConfig("pencil sketch", preset="official")
     assert (config.mapper_steps, config.mapper_batch, config.mapper_lr) == (300, 32, 0.05)
     assert (config.steps, config.batch, config.learning_rate) == (300, 2, 0.002 * 0.8)
-    assert (config.layers, config.layer_interval, config.ema, config.residual) == ("adaptive", 1, 0.99, "official")
+    assert (config.layers, config.layer_interval, config.ema) == ("adaptive-released", 1, 0.99)
+    assert (config.residual, config.shortest_move) == ("official", 1e-8)
     assert (config.contrastive, config.templates, config.context) == ("infonce", "imagenet", "a photo of a")
 
 

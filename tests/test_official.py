@@ -1,0 +1,92 @@
+"""The preset “official” computes what IPL's released code computes.
+
+The released code can't be part of this project. It was run once beside it, on a CPU in float32, with the same random
+CLIP (golden_clip.py), mapper, latents and pictures, all drawn by the recipe of `foreign_files`, and gave the numbers
+below. One loop of it, which writes into a tensor that autograd still needs in float32, was written as a stack.
+"""
+
+from __future__ import annotations
+
+import foreign_files as foreign
+import pytest
+import torch
+from golden_clip import golden_critic
+from torch import Tensor
+
+from ipl_core import AdaptConfig
+from ipl_core.adapt import adaptation_loss, released_groups
+from ipl_core.clip import Critic
+from ipl_core.prompts import ManualPrompts, PromptScheme, make_prompts, templates
+from ipl_core.stylegan2 import Generator
+
+PICTURES = 5
+# By the side of the pictures: 32 is the CLIP's own, 101 is resized.
+STAGE_1 = {(32, 1.0): 1.897175, (32, 5.0): 2.339297, (101, 1.0): 2.025724, (101, 5.0): 2.467846}
+STAGE_2 = {(32, "far"): 0.924492, (32, "near"): 0.826375, (101, "far"): 1.018211, (101, "near"): 1.020171}
+#: Every fifth number of the five text directions.
+DIRECTIONS = [
+    [-0.05329, -0.218122, -0.272082, 0.155382, -0.192016],
+    [-0.250161, -0.249734, -0.121955, 0.205048, -0.01151],
+    [-0.224498, -0.09398, -0.158437, 0.149163, -0.090399],
+    [-0.300306, -0.047611, -0.269836, 0.086945, -0.107412],
+    [-0.146103, 0.003725, -0.120486, 0.015682, -0.317848],
+]
+NADA_DIRECTION = [-0.503396, 0.219323, -0.133484, 0.338839, 0.310463]
+
+
+@pytest.fixture(scope="module")
+def critic() -> Critic:
+    return golden_critic()
+
+
+def official(critic: Critic, **settings: object) -> tuple[AdaptConfig, PromptScheme]:
+    config = AdaptConfig("Tolkien elf", source="photo", preset="official", **settings)
+    scheme = make_prompts(config, critic, 512, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for index, layer in enumerate(scheme.mapper.layers, start=1):  # layer 0 of the released mapper is pixel norm
+            layer.weight.copy_(100 * foreign.recipe(tuple(layer.weight.shape), f"mapper.mapping.{index}.weight"))
+            layer.bias.copy_(10 * foreign.recipe(tuple(layer.bias.shape), f"mapper.mapping.{index}.bias"))
+    return config, scheme
+
+
+def pictures(size: int) -> tuple[Tensor, Tensor]:
+    """Source pictures and how they change."""
+    shape = (PICTURES, 3, size, size)
+    return 0.5 * foreign.recipe(shape, f"images {size}"), 0.4 * foreign.recipe(shape, f"changed {size}")
+
+
+@pytest.mark.parametrize(("size", "lambda_domain"), STAGE_1)
+def test_stage_1_loss(critic: Critic, size: int, lambda_domain: float) -> None:
+    _, scheme = official(critic, lambda_domain=lambda_domain)
+    losses = scheme.losses(foreign.recipe((PICTURES, 512), "w"), critic.encode_images(pictures(size)[0]))
+    assert losses["total"].item() == pytest.approx(STAGE_1[size, lambda_domain], abs=1e-5)
+
+
+def test_text_directions(critic: Critic) -> None:
+    _, scheme = official(critic)
+    directions = scheme.text_directions(foreign.recipe((PICTURES, 512), "w"))
+    torch.testing.assert_close(directions[:, ::5], torch.tensor(DIRECTIONS), rtol=0, atol=1e-5)
+    manual = ManualPrompts(critic, "photo", "Tolkien elf", templates("imagenet"))
+    torch.testing.assert_close(manual.direction[:, ::5], torch.tensor([NADA_DIRECTION]), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "change"), STAGE_2)
+def test_stage_2_loss(critic: Critic, size: int, change: str) -> None:
+    """“near” moves the embeddings by 0.003 to 0.008, which other presets hold to be no direction."""
+    config, scheme = official(critic)
+    source, difference = pictures(size)
+    changed = source + difference * {"far": 1.0, "near": 0.02}[change]
+    directions = scheme.text_directions(foreign.recipe((PICTURES, 512), "w"))
+    embeddings = critic.encode_images(changed), critic.encode_images(source)
+    loss = adaptation_loss(*embeddings, directions, config.shortest_move)
+    # The shorter the move, the more of the last bits is in its direction.
+    assert loss.item() == pytest.approx(STAGE_2[size, change], abs=1e-5 if change == "far" else 1e-4)
+
+
+def test_rows_choose_what_they_choose_in_the_released_code(tiny_generator: Generator) -> None:
+    groups = released_groups(tiny_generator)
+    assert len(groups) == tiny_generator.num_layers
+    assert {name.rsplit(".", 1)[0] for name in groups[1] if "affine" not in name} == {"synthesis.torgb.0"}
+    assert groups[0] == tiny_generator.layer_parameters(0)
+    assert groups[2:] == [tiny_generator.layer_parameters(k) for k in range(1, tiny_generator.num_layers - 1)]
+    assert AdaptConfig("elf", preset="official").layers == "adaptive-released"
