@@ -12,6 +12,7 @@ from ipl_core import InputError
 from tabs import api, look, show
 from tabs.adapt import AdaptTab
 from tabs.library import LibraryTab
+from tabs.picture import PictureTab
 from tabs.sample import SampleTab
 from tabs.session import AT_ONCE, Service
 
@@ -22,7 +23,7 @@ LAUNCH: dict[str, Any] = {
     "js": look.SCRIPT,
     "run_history": False,
     "ssr_mode": False,
-    "max_file_size": "10mb",
+    "max_file_size": "50mb",  # a phone's largest pictures; how many pixels is checked when they are read
     "footer_links": ["api", "settings"],
 }
 
@@ -37,14 +38,19 @@ def build() -> gr.Blocks:
                 adapt = AdaptTab(service)
             with gr.Tab("Sample", id="sample") as sample_tab:
                 sample = SampleTab(service)
+            with gr.Tab("Your picture", id="picture") as picture_tab:
+                picture = PictureTab(service)
             with gr.Tab("Library", id="library") as library_tab:
                 shelf = LibraryTab()
 
-        def draw_from_run(entry: str) -> tuple[Any, Any]:
-            return gr.Tabs(selected="sample"), sample.choices(entry)
+        def draw_from_run(entry: str) -> tuple[Any, Any, Any]:
+            return gr.Tabs(selected="sample"), sample.choices(entry), sample.person_choices()
 
-        def draw_from_library(event: gr.EventData) -> tuple[Any, Any]:
-            return gr.Tabs(selected="sample"), sample.choices(event.name)
+        def draw_from_library(event: gr.EventData) -> tuple[Any, Any, Any]:
+            return draw_from_run(event.name)
+
+        def draw_person(person: str) -> tuple[Any, Any, Any]:
+            return gr.Tabs(selected="sample"), sample.choices(), sample.person_choices(person)
 
         def forget(request: gr.Request) -> None:
             service.stops.end(request.session_hash)
@@ -52,10 +58,17 @@ def build() -> gr.Blocks:
         blocks.load(adapt.greet, None, adapt.greeting, **AT_ONCE)
         blocks.load(sample.choices, None, sample.entry, **AT_ONCE)
         sample_tab.select(sample.choices, sample.entry, sample.entry, **AT_ONCE)
+        sample_tab.select(sample.person_choices, sample.person, sample.person, **AT_ONCE)
+        opened = picture_tab.select(picture.people.choices, picture.people.person, picture.people.person, **AT_ONCE)
+        picture.people.restyle_on(opened.success)
+        with_person = picture.people.to_sample.click(
+            draw_person, picture.people.person, [tabs, sample.entry, sample.person], **AT_ONCE
+        )
+        sample.draw_on(with_person.success)
         library_tab.select(shelf.contents, None, shelf.cards, **AT_ONCE)
-        from_run = adapt.to_sample.click(draw_from_run, adapt.entry, [tabs, sample.entry], **AT_ONCE)
+        from_run = adapt.to_sample.click(draw_from_run, adapt.entry, [tabs, sample.entry, sample.person], **AT_ONCE)
         sample.draw_on(from_run.success)
-        picked = shelf.cards.click(draw_from_library, None, [tabs, sample.entry], **AT_ONCE)
+        picked = shelf.cards.click(draw_from_library, None, [tabs, sample.entry, sample.person], **AT_ONCE)
         sample.draw_on(picked.success)
         blocks.unload(forget)
         api.register(service)

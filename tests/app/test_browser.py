@@ -42,7 +42,7 @@ def test_from_typing_to_more_people(visit: Visit, width: int, height: int, schem
     page.get_by_role("button", name="Draw more people").click()
     page.locator(".people.beside img").nth(23).wait_for()
     visitor.photograph(f"{shot}-4-sample")
-    page.get_by_role("tab", name="Library").click()
+    visitor.open_tab("Library")
     page.locator("button.card").first.wait_for()
     visitor.photograph(f"{shot}-5-library")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (

@@ -53,6 +53,14 @@ class Visitor:
         self.target.fill(target)
         self.start.click()
 
+    def open_tab(self, name: str) -> None:
+        """Goes to a tab, through the menu of those that a narrow window has no room for if need be."""
+        tab = self.page.get_by_role("tab", name=name)
+        if not tab.is_visible():
+            self.page.get_by_label("More tabs").click()
+            tab = self.page.get_by_role("button", name=name, exact=True)
+        tab.click()
+
     def sees(self, words: str, seconds: float = PATIENCE) -> None:
         """Waits until `words` can be read on the page."""
         self.page.get_by_text(words).filter(visible=True).first.wait_for(timeout=1000 * seconds)
