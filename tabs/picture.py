@@ -37,6 +37,8 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "pictures"
 MAX_NAME = 60
 SEEN_SIDE = 1024  # pixels; what detectors and the visitor see of a picture, which itself may be much larger
 PIECE_SIDE = 192
+#: The field by the button, which takes complaints about others: on the picture they would lie over its own buttons.
+_NAME = 1
 _FROM_PRESET = ("space", "tune", "steps", "tune_steps")
 _HONEST = (
     "The embedded generator draws studio portraits, so a photo becomes the studio portrait nearest to it. "
@@ -180,7 +182,7 @@ class PictureTab:
         self._status = gr.HTML(show.note("Give a picture and press Invert."), elem_classes="status")
         self._announcer = gr.HTML(elem_classes="announcer")
         self._found = gr.HTML()
-        self._figures = gr.HTML()
+        self._likeness = gr.HTML()
         with gr.Accordion("Losses", open=False, visible=False) as self._curve_box:
             self._curve = plot("Losses by step")
 
@@ -200,7 +202,7 @@ class PictureTab:
         self._picture.change(
             self._take,
             [self._picture, self._model, self._crop_by],
-            [self._view, self._announcer, self._face, *where[2:], self._name],
+            [self._view, self._announcer, *where, self._name],
             **AT_ONCE,
         )
         gr.on(
@@ -234,7 +236,7 @@ class PictureTab:
             self._run,
             request,
             [
-                *(self._status, self._announcer, self._found, self._figures),
+                *(self._status, self._announcer, self._found, self._likeness),
                 *(self._curve_box, self._curve, self.people.person),
             ],
             show_progress="hidden",
@@ -250,23 +252,21 @@ class PictureTab:
 
     def _take(self, path: str | None, model: str, crop_by: str) -> dict[Any, Any]:
         """A new picture: where its faces are, with the crop at its proposed place."""
-        untouched = {self._right: 0, self._down: 0, self._zoom: 1, self._turn: 0}
+        afresh = {self._right: 0, self._down: 0, self._zoom: 1, self._turn: 0, self._face: gr.Radio(visible=False)}
         if path is None:
-            return {**untouched, self._view: "", self._announcer: "", self._face: gr.Radio(visible=False)}
+            return {**afresh, self._view: "", self._announcer: "", self._crop_by: "auto"}
         try:
             seen = look_at(path)
+            if crop_by == "none" and seen.view.width != seen.view.height:  # as the picture before was taken
+                crop_by = "auto"
             html, note = crop_view(seen, chosen_crop(seen, model, crop_by))
         except InputError as error:
-            return {
-                **untouched,
-                self._view: show.trouble(str(error)),
-                self._announcer: str(error),
-                self._face: gr.Radio(visible=False),
-            }
+            return {**afresh, self._view: show.trouble(str(error)), self._announcer: str(error)}
         count = len(seen.faces)
         faces = [(f"{number}{', the largest' if number == 1 else ''}", number) for number in range(1, count + 1)]
         return {
-            **untouched,
+            **afresh,
+            self._crop_by: crop_by,
             self._view: html,
             self._announcer: note,
             self._face: gr.Radio(faces, value=1 if count else None, visible=count > 1),
@@ -309,16 +309,15 @@ class PictureTab:
         path, _, settings, where = self._split(values)
         wrong: dict[int, str] = {}
         try:
-            seen = look_at(path)
-            chosen_crop(seen, settings["model"], *where)
+            chosen_crop(look_at(path), settings["model"], *where)
         except InputError as error:
-            wrong[0] = str(error)
+            wrong[_NAME] = str(error)
         for number, name in enumerate(settings, start=2):
             try:
                 make_config({name: settings[name]}, self._service.device)
             except InputError as error:
                 wrong[number] = str(error)
-                wrong.setdefault(0, f"Advanced settings: {error}")  # they may be folded away
+                wrong.setdefault(_NAME, f"Advanced settings: {error}")  # they may be folded away
         return [gr.validate(number not in wrong, wrong.get(number, "")) for number in range(len(values))]
 
     def _prepare(self, request: gr.Request, *_: Any) -> dict[Any, Any]:
@@ -381,7 +380,7 @@ class PictureTab:
     ) -> dict[Any, Any]:
         changes: dict[Any, Any] = {}
         if first:
-            changes.update({self._figures: "", self._curve_box: gr.Accordion(visible=True)})
+            changes.update({self._likeness: "", self._curve_box: gr.Accordion(visible=True)})
         if snapshot.phase != "done":
             changes[self._status] = show.progress(snapshot, progress.stages, progress.share)
         if snapshot.after is not None:
@@ -404,7 +403,7 @@ class PictureTab:
         return {
             **self._show_end(words, f"{how}; it took {show.duration(inverted.settings['seconds'])}", share),
             self._found: show.collage(both, ["picture", "inverted"], inverted.name, layout="pair"),
-            self._figures: show.facts(likeness(inverted)),
+            self._likeness: show.facts(likeness(inverted)),
             self.people.person: people_choices(inverted.path.name),
         }
 
