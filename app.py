@@ -14,6 +14,7 @@ from tabs.adapt import AdaptTab
 from tabs.compare import CompareTab
 from tabs.interpolate import InterpolateTab
 from tabs.library import LibraryTab
+from tabs.picture import PictureTab
 from tabs.sample import SampleTab
 from tabs.session import AT_ONCE, Service
 
@@ -24,7 +25,7 @@ LAUNCH: dict[str, Any] = {
     "js": look.SCRIPT,
     "run_history": False,
     "ssr_mode": False,
-    "max_file_size": "10mb",
+    "max_file_size": "50mb",  # a phone's largest pictures; how many pixels is checked when they are read
     "footer_links": ["api", "settings"],
 }
 
@@ -43,14 +44,19 @@ def build() -> gr.Blocks:
                 sample = SampleTab(service)
             with gr.Tab("Interpolate", id="interpolate") as interpolate_tab:
                 interpolate = InterpolateTab(service)
+            with gr.Tab("Your picture", id="picture") as picture_tab:
+                picture = PictureTab(service)
             with gr.Tab("Library", id="library") as library_tab:
                 shelf = LibraryTab()
 
-        def draw_from_run(entry: str) -> tuple[Any, Any]:
-            return gr.Tabs(selected="sample"), sample.choices(entry)
+        def draw_from_run(entry: str) -> tuple[Any, Any, Any]:
+            return gr.Tabs(selected="sample"), sample.choices(entry), sample.person_choices()
 
-        def draw_from_library(event: gr.EventData) -> tuple[Any, Any]:
-            return gr.Tabs(selected="sample"), sample.choices(event.name)
+        def draw_from_library(event: gr.EventData) -> tuple[Any, Any, Any]:
+            return draw_from_run(event.name)
+
+        def draw_person(person: str) -> tuple[Any, Any, Any]:
+            return gr.Tabs(selected="sample"), sample.choices(), sample.person_choices(person)
 
         def forget(request: gr.Request) -> None:
             service.stops.leave(request.session_hash)
@@ -60,13 +66,22 @@ def build() -> gr.Blocks:
         sample_tab.select(sample.choices, sample.entry, sample.entry, **AT_ONCE)
         blocks.load(interpolate.choices, None, interpolate.lists, **AT_ONCE)
         interpolate_tab.select(interpolate.choices, interpolate.lists, interpolate.lists, **AT_ONCE)
+        sample_tab.select(sample.person_choices, sample.person, sample.person, **AT_ONCE)
+        opened = picture_tab.select(picture.people.choices, picture.people.person, picture.people.person, **AT_ONCE)
+        picture.people.restyle_on(opened.success)
+        with_person = picture.people.to_sample.click(
+            draw_person, picture.people.person, [tabs, sample.entry, sample.person], **AT_ONCE
+        )
+        sample.draw_on(with_person.success)
         library_tab.select(shelf.contents, None, shelf.cards, **AT_ONCE)
-        from_run = adapt.to_sample.click(draw_from_run, adapt.entry, [tabs, sample.entry], **AT_ONCE)
+        from_run = adapt.to_sample.click(draw_from_run, adapt.entry, [tabs, sample.entry, sample.person], **AT_ONCE)
         sample.draw_on(from_run.success)
         for method, button in compare.to_sample.items():
-            from_comparison = button.click(draw_from_run, compare.entries[method], [tabs, sample.entry], **AT_ONCE)
+            from_comparison = button.click(
+                draw_from_run, compare.entries[method], [tabs, sample.entry, sample.person], **AT_ONCE
+            )
             sample.draw_on(from_comparison.success)
-        picked = shelf.cards.click(draw_from_library, None, [tabs, sample.entry], **AT_ONCE)
+        picked = shelf.cards.click(draw_from_library, None, [tabs, sample.entry, sample.person], **AT_ONCE)
         sample.draw_on(picked.success)
         blocks.unload(forget)
         api.register(service)

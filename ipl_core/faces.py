@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -177,12 +178,13 @@ def find_faces(picture: Image.Image) -> list[Face]:
     return []
 
 
-def choose_crop(picture: Image.Image, mode: str = "auto", face: int = 1) -> Crop:
+def choose_crop(picture: Image.Image, mode: str = "auto", face: int = 1, found: Sequence[Face] | None = None) -> Crop:
     """The crop that a mode gives.
 
     mode: "auto" looks for a face and takes the centre square where none is found, which the note says; "center" is
         the centre square; "none" takes the whole picture, which must then be a square that is aligned already.
     face: which face to take where there are several; 1 is the largest.
+    found: what `find_faces` gave for this picture, where that is known already.
     Raises InputError for another mode, a face that isn't there, or a picture that is no square with "none".
     """
     if mode not in CROPS:
@@ -194,7 +196,7 @@ def choose_crop(picture: Image.Image, mode: str = "auto", face: int = 1) -> Crop
         return Crop(centre_quad(width, height), "whole", "The whole picture is taken as it is.")
     if mode == "center":
         return Crop(centre_quad(width, height), "centre", "The centre square of the picture is taken.")
-    faces = find_faces(picture)
+    faces = find_faces(picture) if found is None else found
     if not faces:
         if face != 1:
             raise InputError(f"No face was found in this picture, so there is no face {face} to take.")

@@ -49,6 +49,7 @@ REVISION = 1
 _FORMAT = "ipl-studio-person"
 _VERSION = 1
 _UNFINISHED = ".writing-"
+_MAX_NAME = 60  # characters of a name that came with a file
 _NOT_IN_KEY = ("preset", "device", "model", "critic")
 _TUNING_ONLY = ("tune_steps", "tune_rate", "locality")
 
@@ -102,6 +103,21 @@ class Inverted:
                 f"“{self.name}” was inverted with other weights of the model “{self.model}” than those here: "
                 "invert the picture again, or restore the model's file."
             )
+
+    def fits(self, generator: Generator) -> bool:
+        """Whether every tensor has the shape and type that the generator asks for, and no number is NaN or infinite."""
+        side = generator.config.resolution
+        expected = {"w_plus": (1, generator.num_layers, generator.config.w_dim)}
+        own = generator.state_dict()
+        maps = [tuple(noise.shape) for noise in generator.synthesis.noise.buffers()] if self.noise else []
+        latents = {"w_plus": self.w_plus, **self.tuned}
+        expected.update({name: tuple(own[name].shape) for name in self.tuned if name in own})
+        return (
+            {name: tuple(tensor.shape) for name, tensor in latents.items()} == expected
+            and [tuple(noise.shape) for noise in self.noise] == maps
+            and all(t.dtype == torch.float32 and t.isfinite().all() for t in (*latents.values(), *self.noise))
+            and all(t.dtype == torch.uint8 and t.shape == (1, side, side, 3) for t in (self.aligned, self.picture))
+        )
 
     def noise_for(self, generator: Generator) -> list[Tensor] | str:
         """What `Generator.synthesis` takes as its noise, on the generator's device."""
@@ -244,14 +260,64 @@ def load(folder: str | os.PathLike[str]) -> Inverted:
         raise _damaged(folder, f"{INVERTED} isn't as it was written")
     tensors, _ = load_tensors(folder / INVERTED)
     try:
-        noise = tuple(tensors[f"noise.{k}"] for k in range(sum(name.startswith("noise.") for name in tensors)))
-        tuned = {name[len("tuned.") :]: tensor for name, tensor in tensors.items() if name.startswith("tuned.")}
         history = (folder / HISTORY).read_text(encoding="utf-8")
-        return Inverted(
-            tensors["w_plus"], noise, tuned, tensors["aligned"], tensors["picture"], settings, history, folder
-        )
+        return _from_tensors(tensors, settings, history, folder)
     except (KeyError, OSError, ValueError) as error:
         raise _damaged(folder, str(error)) from error
+
+
+def read_latent(path: str | os.PathLike[str], called: str = "") -> Inverted:
+    """The inverted picture in a lone `inverted.safetensors`, which may come from anywhere; it isn't kept by this.
+
+    called: what errors call the file, its name by default. Kept, it gets a folder of its own and is never found in
+    place of an inversion made here. Raises InputError for a file that isn't one of an inversion, is damaged, or
+    belongs to a model that isn't here, is called by a path, or has other weights or another shape.
+    """
+    path = Path(path)
+    called = called or path.name
+    tensors, description = load_tensors(path)
+    foreign = InputError(
+        f"“{called}” isn't the latent of an inverted picture: give an {INVERTED} as an inversion writes it."
+    )
+    try:
+        settings = json.loads(description["settings"])
+        if description.get("format") != _FORMAT or settings["format"] != _FORMAT:
+            raise foreign
+        if settings["version"] > _VERSION:
+            raise InputError(f"“{called}” was written by a newer version: update this one.")
+        InvertConfig.from_dict(settings["config"])
+        created = datetime.fromisoformat(settings["created"]).isoformat(timespec="milliseconds")
+        plain = isinstance(settings["name"], str) and isinstance(settings["model_sha256"], str)
+        plain = plain and settings["stopped"] in (None, "asked", "not finite")
+        numbers = [*settings["distances"].values(), settings["seconds"], settings.get("identity") or 0.0]
+        if not plain or not all(isinstance(number, (int, float)) for number in numbers):
+            raise foreign
+        inverted = _from_tensors(tensors, settings)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise foreign from None
+    known = catalog.generators().get(inverted.model)
+    if known is None or not catalog.is_here(known):
+        raise InputError(
+            f"“{called}” belongs to the model “{inverted.model[:80]}”, which isn't here: get that model first."
+        )
+    inverted.check_model()
+    if not inverted.fits(catalog.load_generator(inverted.model)):
+        raise foreign
+    # An identity of its own: what a file says about itself must not stand in for a picture inverted here.
+    key = catalog.file_digest(path)
+    settings = {**settings, "created": created, "key": key, "name": settings["name"][:_MAX_NAME]}
+    return replace(inverted, settings=settings)
+
+
+def _from_tensors(
+    tensors: Mapping[str, Tensor], settings: dict[str, Any], history: str = "", path: Path | None = None
+) -> Inverted:
+    """Raises KeyError for a tensor that is missing."""
+    noise = tuple(tensors[f"noise.{k}"] for k in range(sum(name.startswith("noise.") for name in tensors)))
+    tuned = {name[len("tuned.") :]: tensor for name, tensor in tensors.items() if name.startswith("tuned.")}
+    return Inverted(tensors["w_plus"], noise, tuned, tensors["aligned"], tensors["picture"], settings, history, path)
 
 
 def read_settings(folder: str | os.PathLike[str]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 
 from PIL import Image
@@ -12,7 +13,7 @@ from torch import Tensor
 from . import catalog, library, people
 from .adapt import adapt
 from .config import AdaptConfig, InvertConfig
-from .faces import Crop, choose_crop
+from .faces import Crop, Face, choose_crop
 from .invert import Encoder, invert
 from .media import to_float
 from .snapshot import Snapshot
@@ -38,7 +39,9 @@ def finished_run(
     return run.save()
 
 
-def crop_for(model: str, picture: Image.Image, mode: str = "auto", face: int = 1) -> Crop:
+def crop_for(
+    model: str, picture: Image.Image, mode: str = "auto", face: int = 1, found: Sequence[Face] | None = None
+) -> Crop:
     """Where to cut `picture` for the generator `model`; see `choose_crop`.
 
     A face is put where the generator has its faces; for one that draws none, "auto" is the centre square.
@@ -46,8 +49,40 @@ def crop_for(model: str, picture: Image.Image, mode: str = "auto", face: int = 1
     known = catalog.generators().get(model)
     if mode == "auto" and known is not None and not known.faces:
         return replace(choose_crop(picture, "center"), note=f"“{model}” draws no faces: the centre square is taken.")
-    crop = choose_crop(picture, mode, face)
+    crop = choose_crop(picture, mode, face, found)
     return crop.moved(**known.framing) if crop.face and known is not None else crop
+
+
+def inversion(
+    config: InvertConfig,
+    aligned: Tensor,
+    name: str = "picture",
+    crop: Crop | None = None,
+    stop: threading.Event | None = None,
+    preview_interval: float = 1.0,
+    encoder: Encoder | None = None,
+) -> Iterator[Snapshot | people.Inverted]:
+    """Inverts a picture: every Snapshot, then the inverted picture as it is kept; that alone where it was kept before.
+
+    aligned: uint8 (1, R, R, 3), cut for the model. name, crop: noted with it. stop, preview_interval, encoder: see
+    `invert`; a stopped inversion is kept too. Closing the iterator ends it and keeps nothing. Where the model has a
+    judge, it measures the likeness. Raises InputError for what can't be run or written, before the first step where
+    that can be known.
+    """
+    from .metrics.inversion import identity_similarity
+
+    library.check_writable(people.people_folder())
+    found = people.find(config, aligned) if encoder is None else None
+    if found is not None:
+        yield found
+        return
+    made = people.Inversion(config, aligned, name, crop)
+    last = None
+    with closing(invert(config, to_float(aligned), stop, preview_interval, encoder=encoder)) as snapshots:
+        for last in snapshots:
+            made.add(last)
+            yield last
+    yield people.keep(made.result(identity_similarity(config.model, aligned, last.after)))
 
 
 def finished_inversion(
@@ -59,22 +94,14 @@ def finished_inversion(
     watch: Callable[[Snapshot], None] | None = None,
     encoder: Encoder | None = None,
 ) -> people.Inverted:
-    """The kept inversion of a picture for `config`, after making it if it isn't there.
+    """The kept inversion of a picture, after making it if it isn't there; see `inversion`.
 
-    aligned: uint8 (1, R, R, 3), cut for the model. name, crop: noted with it. stop, encoder: see `invert`; a stopped
-    inversion is kept too. watch: called with every Snapshot. Where the model has a judge, it measures the likeness.
-    Raises InputError for what can't be run or written, before the first step where that can be known.
+    watch: called with every Snapshot.
     """
-    from .metrics.inversion import identity_similarity
-
-    library.check_writable(people.people_folder())
-    found = people.find(config, aligned) if encoder is None else None
-    if found is not None:
-        return found
-    inversion = people.Inversion(config, aligned, name, crop)
-    last = None
-    for last in invert(config, to_float(aligned), stop, preview_interval=float("inf"), encoder=encoder):
-        inversion.add(last)
-        if watch is not None:
-            watch(last)
-    return people.keep(inversion.result(identity_similarity(config.model, aligned, last.after)))
+    inverted = None
+    for update in inversion(config, aligned, name, crop, stop, float("inf"), encoder):
+        if isinstance(update, people.Inverted):
+            inverted = update
+        elif watch is not None:
+            watch(update)
+    return inverted

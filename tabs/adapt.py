@@ -129,9 +129,9 @@ class AdaptTab:
             self._picture = gr.DownloadButton("Download picture", min_width=150)
         with gr.Row(visible=False) as self._curves_row:
             self._curves = {
-                "prompts": _plot("Stage 1: losses by step"),
-                "generator": _plot("Stage 2: loss by step", colors_in_legend=[]),
-                "diversity": _plot("Diversity by step of stage 2", colors_in_legend=[], y_lim=[0.0, None]),
+                "prompts": plot("Stage 1: losses by step"),
+                "generator": plot("Stage 2: loss by step", colors_in_legend=[]),
+                "diversity": plot("Diversity by step of stage 2", colors_in_legend=[], y_lim=[0.0, None]),
             }
         self.entry = gr.State("")
 
@@ -459,7 +459,8 @@ def about(service: Service, model: catalog.GeneratorEntry) -> str:
     return show.facts(facts, took)
 
 
-def _plot(label: str, **options: Any) -> gr.LinePlot:
+def plot(label: str, **options: Any) -> gr.LinePlot:
+    """An empty plot of curves by step."""
     return gr.LinePlot(
         x="step",
         y="value",

@@ -15,11 +15,22 @@ import gradio as gr
 
 from ipl_core import InputError, library
 from ipl_core.latents import parse_seeds
+from ipl_core.people import Inverted, list_people
+from ipl_core.runs import inversion
 
 from .adapt import make_config
+from .people import collages, copies, fitting_entries, weighted
+from .picture import align, called
+from .picture import make_config as make_invert_config
 from .running import SECONDS_BETWEEN_YIELDS, fetched, job
 from .sample import MAX_COUNT, draw_people, save_sheet, save_zip
-from .session import MODEL_JOB, Service, refusal
+from .session import MODEL_JOB, Service, find_entry, refusal
+
+_INVERT_WORDS = (("Name", "picture"), ("Model", ""), ("Preset", "good"), ("Space", ""), ("Crop", "auto"))
+_INVERT_NUMBERS = (
+    *(("Steps of the latent", None), ("Steps of tuning", None), ("Seed", 0), ("Face", 1)),
+    *(("Right", 0), ("Down", 0), ("Zoom", 1), ("Turn", 0)),
+)
 
 
 def register(service: Service) -> None:
@@ -82,10 +93,59 @@ def register(service: Service) -> None:
         with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
             yield str(save_sheet(drawing, Path(folder))), str(save_zip(drawing, Path(folder)))
 
+    def invert(
+        request: gr.Request,
+        picture: str,
+        name: str = "picture",
+        model: str = "",
+        preset: str = "good",
+        space: str = "",
+        crop: str = "auto",
+        steps: float | None = None,
+        tune_steps: float | None = None,
+        seed: float = 0,
+        face: float = 1,
+        right: float = 0,
+        down: float = 0,
+        zoom: float = 1,
+        turn: float = 0,
+    ) -> Iterator[tuple[dict, str | None, str | None]]:
+        """Finds the latent of a picture and yields how far it is; the last time with two files, the latent and a PNG.
+
+        A step has stage, step, total, losses, seconds and remaining. The last dictionary has the stage "done", the
+        name of the person (which /restyle takes), crop (how it was found), distances, identity and stopped. crop is
+        auto, center or none; right, down, zoom and turn move it. What is left out comes from the preset: fast, good
+        or best; tune_steps of 0 leave the generator untuned. /stop ends it early and keeps what has been reached.
+        """
+        settings = dict(model=model, preset=preset, space=space, steps=steps, seed=seed)
+        if tune_steps is not None:
+            settings.update(tune=tune_steps != 0, tune_steps=tune_steps or None)
+        where = (crop, face, right, down, zoom, turn)
+        yield from _invert(service, picture, name, settings, where, request.session_hash)
+
+    def restyle(person: str, domains: str = "", strength: float = 1.0, mix: str = "") -> Iterator[str]:
+        """Draws an inverted person in domains of the library as one labelled PNG.
+
+        `person` is a name that /invert or /people gave. domains: names of library entries with commas between them,
+        nothing for all that fit. strength: 0 the inversion as it is, 1 the domain, up to 2. mix: a share for each of
+        the domains, such as "0.5,0.5", to draw one picture of them together.
+        """
+        try:
+            restyler = service.restylers.get(person)
+            names = [part.strip() for part in domains.split(",") if part.strip()]
+            entries = [find_entry(name) for name in names] or fitting_entries(restyler.inverted)
+            mixes = weighted(entries, strength, mix)
+            with tempfile.TemporaryDirectory() as folder:
+                *_, collage = collages(restyler, mixes)
+                yield str(collage.save(Path(folder)))
+        except InputError as error:
+            raise refusal(error) from error
+
     gr.api(adapt, api_name="adapt", **MODEL_JOB)
     gr.api(stop, api_name="stop", queue=False)
     gr.api(kept, api_name="library")
-    # Only components hand out files, so this one has some that nobody sees.
+    gr.api(kept_people, api_name="people")
+    # Only components hand out files, so these have some that nobody sees.
     gr.Button(visible=False).click(
         sample,
         [
@@ -95,6 +155,29 @@ def register(service: Service) -> None:
         ],
         [gr.File(label="Picture of all pairs", visible=False), gr.File(label="Zip of all", visible=False)],
         api_name="sample",
+        **MODEL_JOB,
+    )
+    gr.Button(visible=False).click(
+        invert,
+        [
+            gr.File(label="Picture", visible=False),
+            *(gr.Textbox(text, label=label, visible=False) for label, text in _INVERT_WORDS),
+            *(gr.Number(number, label=label, visible=False) for label, number in _INVERT_NUMBERS),
+        ],
+        [gr.JSON(visible=False), gr.File(label="Latent", visible=False), gr.File(label="Picture", visible=False)],
+        api_name="invert",
+        **MODEL_JOB,
+    )
+    gr.Button(visible=False).click(
+        restyle,
+        [
+            gr.Textbox(label="Person", visible=False),
+            gr.Textbox("", label="Library entries", visible=False),
+            gr.Number(1.0, label="Strength", visible=False),
+            gr.Textbox("", label="Shares", visible=False),
+        ],
+        gr.File(label="Picture", visible=False),
+        api_name="restyle",
         **MODEL_JOB,
     )
 
@@ -111,6 +194,53 @@ def kept() -> list[dict]:
         row.update({name: entry.settings[name] for name in ("stopped", "seconds", "created")})
         rows.append({"name": entry.path.name, **row})
     return rows
+
+
+def kept_people() -> list[dict]:
+    """The inverted people that are kept, the newest first.
+
+    Each has a name (for /restyle), title, model, distances, identity, stopped (why, if it was) and created.
+    """
+    rows = []
+    for inverted in list_people():
+        facts = {name: inverted.settings.get(name) for name in ("distances", "identity", "stopped", "created")}
+        rows.append({"name": inverted.path.name, "title": inverted.title, "model": inverted.model, **facts})
+    return rows
+
+
+def _invert(
+    service: Service,
+    path: str | None,
+    name: str,
+    settings: Mapping[str, Any],
+    where: tuple[Any, ...],
+    session: str,
+) -> Iterator[tuple[dict[str, Any], str | None, str | None]]:
+    stop = service.stops.begin(session)
+    try:
+        config = make_invert_config(settings, service.device)
+        for _ in fetched(config, stop):
+            pass
+        if stop.is_set():
+            yield {"stage": "done", "person": None, "stopped": "asked"}, None, None
+            return
+        aligned, crop = align(service, path, config.model, *where)
+        shown = 0.0
+        with closing(inversion(config, aligned, called(name, path), crop, stop)) as updates:
+            for update in updates:
+                if isinstance(update, Inverted):
+                    last = {"stage": "done", "person": update.path.name, "crop": crop.note}
+                    last.update({fact: update.settings[fact] for fact in ("distances", "identity", "stopped")})
+                    with tempfile.TemporaryDirectory() as folder:
+                        yield last, *(str(file) for file in copies(update, Path(folder)))
+                elif update.phase != "done" and time.monotonic() - shown >= SECONDS_BETWEEN_YIELDS:
+                    shown = time.monotonic()
+                    names = ("step", "total", "losses", "seconds", "remaining")
+                    yield {"stage": update.phase, **{fact: getattr(update, fact) for fact in names}}, None, None
+    except InputError as error:
+        raise refusal(error) from error
+    finally:
+        service.stops.end(session)
 
 
 def _adapt(service: Service, settings: Mapping[str, Any], session: str) -> Iterator[dict[str, Any]]:

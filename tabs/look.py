@@ -17,6 +17,10 @@ CURVES = {
     "diversity": "#c9582d",
     "contrastive": "#2f8f96",
     "domain": "#9a78c2",
+    "pixel": "#2f8f96",
+    "multiscale": "#9a78c2",
+    "perceptual": "#b08a1e",
+    "locality": "#7d7266",
 }
 
 _CLAY = gr.themes.Color(
@@ -142,17 +146,19 @@ def theme() -> gr.themes.Base:
 STYLE_SHEET = Path(__file__).with_name("style.css")
 
 #: Two things for those who listen to the page. A region is announced only if it is one before its words change,
-#: and a component's inner nodes are replaced with its value: so the role belongs on the component itself.
-#: And what a field complains about has to be said, too.
+#: and a component's inner nodes are replaced with its value: so the role belongs on the component itself, as soon as
+#: its tab is there. And what a field complains about has to be said, too.
 SCRIPT = """
 () => {
-  for (const region of document.querySelectorAll('.announcer')) {
-    region.setAttribute('role', 'status');
-  }
+  const announce = (root) => {
+    for (const region of root.querySelectorAll?.('.announcer') ?? []) region.setAttribute('role', 'status');
+  };
+  announce(document);
   new MutationObserver((changes) => {
     for (const change of changes) {
       for (const node of change.addedNodes) {
         if (node.classList?.contains('validation-error')) node.setAttribute('role', 'alert');
+        announce(node);
       }
     }
   }).observe(document.body, { childList: true, subtree: true });
@@ -161,6 +167,7 @@ SCRIPT = """
 #: On a phone the result is below the fold.
 SCROLL_TO_STATUS = """
 () => {
-  if (window.innerWidth < 700) document.querySelector('.status').scrollIntoView({ behavior: 'smooth' });
+  const shown = [...document.querySelectorAll('.status')].find((status) => status.offsetParent);
+  if (window.innerWidth < 700) shown?.scrollIntoView({ behavior: 'smooth' });
 }
 """

@@ -19,6 +19,7 @@ from torch import Tensor
 from ipl_core import InputError, library
 from ipl_core.latents import MAX_SEED, parse_seeds
 from ipl_core.media import grid, save_png, to_pictures, to_uint8
+from ipl_core.people import list_people
 from ipl_core.sampling import draw
 
 from . import show
@@ -26,32 +27,41 @@ from .session import AT_ONCE, MODEL_JOB, Service, find_entry
 
 MAX_COUNT = 64
 MAX_PSI = 1.5
+_NOBODY = ("People of these seeds", "")
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """People of one request: bytes (N, H, W, 3) by the source and by the adapted generator."""
+    """People of one request: bytes (N, H, W, 3) by the source and by the adapted generator.
+
+    person: name of an inverted person, drawn instead of seeds and without truncation; "" for none.
+    """
 
     entry: library.Entry
     seeds: Sequence[int]
     psi: float
     before: Tensor
     after: Tensor
+    person: str = ""
 
     def people(self) -> str:
         """The pairs as HTML."""
         config = self.entry.config
         adapted = f"{config.target}, {show.method_name(config)}"
-        return show.people(self.seeds, self.before, config.source, self.after, adapted, layout="beside")
+        who = [self.person] if self.person else self.seeds
+        return show.people(who, self.before, config.source, self.after, adapted, layout="beside")
 
     @property
     def settings(self) -> dict[str, Any]:
         """What the pictures were drawn with."""
-        return {"seeds": list(self.seeds), "psi": self.psi, "adapted by": self.entry.settings["config"]}
+        who = {"person": self.person} if self.person else {"seeds": list(self.seeds), "psi": self.psi}
+        return {**who, "adapted by": self.entry.settings["config"]}
 
     @property
     def name(self) -> str:
         """For files: which domain and which seeds."""
+        if self.person:
+            return f"{self.entry.path.name}-person"
         seeds = f"{self.seeds[0]}" if len(self.seeds) == 1 else f"{self.seeds[0]}-{self.seeds[-1]}"
         return f"{self.entry.path.name}-seeds-{seeds}"
 
@@ -59,7 +69,7 @@ class Drawing:
 class SampleTab:
     """Components and listeners of the tab; build it inside `gr.Blocks`.
 
-    entry: the dropdown of library entries, by folder name.
+    entry: the dropdown of library entries, by folder name. person: that of inverted people, "" for none.
     """
 
     def __init__(self, service: Service) -> None:
@@ -67,6 +77,9 @@ class SampleTab:
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 self.entry = gr.Dropdown([], label="Adapted model", info="What the library holds, the newest first.")
+                self.person = gr.Dropdown(
+                    [_NOBODY], value="", label="Whom", info="Or a person of the tab Your picture, without truncation."
+                )
                 self._first = gr.Number(0, label="First seed", precision=0)
                 self._count = gr.Slider(1, MAX_COUNT, 12, step=1, label="How many")
                 self._psi = gr.Slider(
@@ -93,9 +106,9 @@ class SampleTab:
         self.draw_on(self._draw.click)
         self.draw_on(self._seeds.submit)
         turned = self._next.click(
-            lambda first, count: (int(first or 0) + int(count), ""),
+            lambda first, count: (int(first or 0) + int(count), "", ""),
             [self._first, self._count],
-            [self._first, self._seeds],
+            [self._first, self._seeds, self.person],
             **AT_ONCE,
         )
         self.draw_on(turned.success)
@@ -104,7 +117,7 @@ class SampleTab:
         """Draws with the tab's settings whenever `event`, such as a button's click, fires."""
         event(
             self._show,
-            [self.entry, self._first, self._count, self._psi, self._seeds],
+            [self.entry, self.person, self._first, self._count, self._psi, self._seeds],
             [self._heading, self._people, self._sheet, self._zip],
             show_progress_on=self._people,
             api_visibility="private",
@@ -118,10 +131,21 @@ class SampleTab:
         value = chosen if chosen in names else next(iter(names), None)
         return gr.Dropdown([(show.entry_title(entry), entry.path.name) for entry in entries], value=value)
 
-    def _show(self, entry: str | None, first: float, count: float, psi: float, seeds: str) -> Iterator[dict[Any, Any]]:
+    def person_choices(self, chosen: str | None = None) -> Any:
+        """An update of `person`: who is kept, with `chosen` chosen if they are there, else nobody."""
+        kept = [(inverted.title, inverted.path.name) for inverted in list_people()]
+        known = any(name == chosen for _, name in kept)
+        return gr.Dropdown([_NOBODY, *kept], value=chosen if known else "")
+
+    def _show(
+        self, entry: str | None, person: str | None, first: float, count: float, psi: float, seeds: str
+    ) -> Iterator[dict[Any, Any]]:
         try:
-            chosen = parse_seeds(seeds, MAX_COUNT) if seeds and seeds.strip() else count_seeds(first, count)
-            drawing = draw_people(self._service, entry or "", chosen, psi)
+            if person:
+                drawing = draw_person(self._service, entry or "", person)
+            else:
+                chosen = parse_seeds(seeds, MAX_COUNT) if seeds and seeds.strip() else count_seeds(first, count)
+                drawing = draw_people(self._service, entry or "", chosen, psi)
         except InputError as error:
             yield {self._heading: show.trouble(str(error))}
             return
@@ -156,6 +180,13 @@ def draw_people(service: Service, name: str, seeds: Sequence[int], psi: Any) -> 
     return Drawing(entry, seeds, psi, to_uint8(draw(source, seeds, psi)), to_uint8(draw(adapted, seeds, psi)))
 
 
+def draw_person(service: Service, name: str, person: str) -> Drawing:
+    """Draws the inverted person in the folder `person` before and after the library entry `name`. Raises InputError."""
+    entry, restyler = find_entry(name), service.restylers.get(person)
+    pictures = to_uint8(restyler.draw()), to_uint8(restyler.draw([(entry, 1.0)]))
+    return Drawing(entry, (), 1.0, *pictures, person=restyler.inverted.name)
+
+
 def save_sheet(drawing: Drawing, folder: Path) -> Path:
     """One PNG of all pairs, four in a row, with what they were drawn with inside."""
     sheet = grid(show.pairs(drawing.before, drawing.after), columns=8)
@@ -168,8 +199,8 @@ def save_zip(drawing: Drawing, folder: Path) -> Path:
     with zipfile.ZipFile(path, "w") as archive:  # PNGs don't get smaller
         archive.writestr("settings.json", json.dumps(drawing.settings, indent=2, ensure_ascii=False))
         for side, pictures in (("source", drawing.before), ("adapted", drawing.after)):
-            for seed, picture in zip(drawing.seeds, to_pictures(pictures)):
-                settings = {**drawing.settings, "seeds": [seed], "side": side}
-                file = save_png(picture, folder / f"seed-{seed:04d}-{side}.png", settings)
+            whose = [("person", {})] if drawing.person else [(f"seed-{n:04d}", {"seeds": [n]}) for n in drawing.seeds]
+            for (name, who), picture in zip(whose, to_pictures(pictures)):
+                file = save_png(picture, folder / f"{name}-{side}.png", {**drawing.settings, **who, "side": side})
                 archive.write(file, file.name)
     return path

@@ -13,8 +13,9 @@ from typing import Any
 
 import gradio as gr
 
-from ipl_core import InputError, catalog, library
+from ipl_core import InputError, catalog, library, people
 from ipl_core.devices import choose_device
+from ipl_core.restyle import Restyler
 from ipl_core.stylegan2 import Generator
 
 #: Every handler that computes with a model is registered with these, so that one runs at a time.
@@ -23,6 +24,7 @@ MODEL_JOB: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 AT_ONCE: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
 
 MAX_GENERATORS = 6  # kept in memory; the embedded one takes a few megabytes, one of 1024² 120
+MAX_RESTYLERS = 4  # each with the domains that it has drawn, about as large as those generators
 
 
 class Stops:
@@ -86,6 +88,33 @@ class Generators:
             return self._kept[key]
 
 
+class Restylers:
+    """The last few inverted people, ready to be drawn in any domain."""
+
+    def __init__(self, generators: Generators) -> None:
+        self._generators = generators
+        self._kept: OrderedDict[str, Restyler] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> Restyler:
+        """The person in the folder called `name`. Raises InputError if there is none, or their model isn't here."""
+        inverted = people.open_person(name)
+        known = catalog.generators().get(inverted.model)
+        if known is not None and not catalog.is_here(known):
+            raise InputError(
+                f"“{inverted.name}” was inverted with the model “{inverted.model}”, which isn't here any more: "
+                f"fetch it again by “python -m ipl_core models fetch {inverted.model}”."
+            )
+        key = f"{name} {inverted.settings['latent']['sha256']}"
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = Restyler(inverted, generator=self._generators.get(inverted.model))
+                while len(self._kept) > MAX_RESTYLERS:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+
 class Service:
     """What the tabs of one app share."""
 
@@ -93,6 +122,7 @@ class Service:
         self.device, self.why = choose_device()
         self.stops = Stops()
         self.generators = Generators(self.device)
+        self.restylers = Restylers(self.generators)
 
 
 def find_entry(name: str) -> library.Entry:

@@ -25,10 +25,16 @@ from ipl_core.media import to_pictures
 from ipl_core.metrics.side_by_side import Figures
 
 METHOD_NAMES = {"ipl": "IPL", "shared": "Shared prompt", "nada": "NADA"}
-STAGE_NAMES = {"prompts": "learning the prompts", "generator": "adapting the generator"}
+STAGE_NAMES = {
+    "prompts": "learning the prompts",
+    "generator": "adapting the generator",
+    "latent": "looking for the latent",
+    "tuning": "tuning the generator about it",
+}
+_FIRST_STAGES = ("prompts", "latent")
 
 MAX_POINTS = 200  # a plot sends all its points each time it is renewed
-PREVIEW_EDGE, CARD_EDGE = 256, 480  # pixels; larger pictures are made smaller before they are sent
+PREVIEW_EDGE, CARD_EDGE, VIEW_EDGE = 256, 480, 640  # pixels; larger pictures are made smaller before they are sent
 
 # Diversity below these shares of the source's is called narrowing, and collapse; above the last, wider.
 NARROWING, COLLAPSING, WIDER = 0.7, 0.4, 1.3
@@ -38,14 +44,14 @@ NARROWING, COLLAPSING, WIDER = 0.7, 0.4, 1.3
 
 
 def people(
-    seeds: Sequence[int],
+    seeds: Sequence[int | str],
     before: Tensor,
     source: str,
     after: Tensor | None = None,
     adapted: str = "",
     layout: str = "stacked",
 ) -> str:
-    """The same seeds before and, if given, after; bytes (N, H, W, 3).
+    """The same seeds, or people by their names, before and, if given, after; bytes (N, H, W, 3).
 
     source, adapted: what the pictures show, as for a person who can't see them ("werewolf, IPL").
     layout: "stacked" puts each picture after below the one before, "beside" to its right.
@@ -53,11 +59,51 @@ def people(
     changed = to_pictures(after) if after is not None else [None] * len(seeds)
     figures = []
     for seed, picture, other in zip(seeds, to_pictures(before), changed):
-        images = _image(picture, f"seed {seed}, {source}")
+        who = seed if isinstance(seed, str) else f"seed {seed}"
+        images = _image(picture, f"{who}, {source}")
         if other is not None:
-            images += _image(other, f"seed {seed}, {adapted}")
-        figures.append(f"<figure><div>{images}</div><figcaption>seed {seed}</figcaption></figure>")
+            images += _image(other, f"{who}, {adapted}")
+        figures.append(f"<figure><div>{images}</div><figcaption>{escape(who)}</figcaption></figure>")
     return f'<div class="people {layout}">{"".join(figures)}</div>'
+
+
+def collage(pictures: Tensor, labels: Sequence[str], who: str, layout: str = "collage") -> str:
+    """Pictures of one person side by side, bytes (N, H, W, 3), each with its words below.
+
+    layout: "collage" for many, "pair" for two that are large.
+    """
+    figures = [
+        f"<figure><div>{_image(picture, f'{who}: {label}')}</div><figcaption>{escape(label)}</figcaption></figure>"
+        for picture, label in zip(to_pictures(pictures), labels)
+    ]
+    return f'<div class="people {layout}">{"".join(figures)}</div>'
+
+
+def crop(
+    view: Image.Image,
+    quad: Sequence[tuple[float, float]],
+    others: Sequence[tuple[float, float, float, float]],
+    piece: Image.Image,
+    words: str,
+) -> str:
+    """A picture with the square that is cut from it, which can be dragged, the piece itself, and words on how it came.
+
+    quad: the square's corners in pixels of `view`, as `faces.Crop` has them. others: left, top, width and height of
+    the other faces that were found, which are drawn as frames.
+    """
+    width, height = view.size
+    outline = " ".join(f"{x:.1f},{y:.1f}" for x, y in quad)
+    frames = "".join(
+        f'<rect class="other" x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}"/>' for x, y, w, h in others
+    )
+    return (
+        f'<div class="crop"><div class="whole">{_image(view, "your picture", VIEW_EDGE)}'
+        f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">'
+        f'<path class="shade" fill-rule="evenodd" d="M0,0H{width}V{height}H0Z M{outline}Z"/>{frames}'
+        f'<polygon class="frame" points="{outline}"/></svg></div>'
+        f"<figure>{_image(piece, 'the part that is inverted')}<figcaption>what is inverted</figcaption></figure></div>"
+        f'<p class="about">{escape(words)}</p>'
+    )
 
 
 def pairs(before: Tensor, after: Tensor) -> Tensor:
@@ -161,7 +207,7 @@ def trouble(words: str) -> str:
 
 def progress(snapshot: Snapshot, stages: int, done: float) -> str:
     """Stage, step, losses and time left in words and in a bar; `done` is the share of the whole run, 0 to 1."""
-    number = 1 if snapshot.phase == "prompts" else stages
+    number = 1 if snapshot.phase in _FIRST_STAGES else stages
     losses = "".join(f" · {escape(name)} {value:.3f}" for name, value in snapshot.losses.items())
     return (
         f'<div class="run"><div class="line"><strong>Stage {number} of {stages}: {STAGE_NAMES[snapshot.phase]}</strong>'

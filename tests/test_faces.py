@@ -125,6 +125,7 @@ def test_the_largest_face_comes_first_and_another_can_be_taken(monkeypatch: pyte
     crop = choose_crop(WIDE, face=2)
     assert (crop.method, crop.face, crop.faces, crop.confidence) == ("network", 2, 3, 0.9)
     assert "number 2 of 3" in crop.note
+    assert choose_crop(WIDE, face=2, found=[face(90), face(70)]).faces == 2
     for wrong in (0, 4):
         with pytest.raises(InputError, match=f"no face {wrong}: 3 faces found"):
             choose_crop(WIDE, face=wrong)

@@ -12,11 +12,12 @@ from kept_domains import entry_of
 from torch import Tensor
 
 from ipl_core import InputError, InvertConfig, catalog, library, people
+from ipl_core.checkpoints import load_tensors, save_tensors
 from ipl_core.faces import Crop, centre_quad
 from ipl_core.latents import lerp
 from ipl_core.media import read_settings, to_uint8
 from ipl_core.restyle import Restyler, restyle
-from ipl_core.runs import crop_for, finished_inversion
+from ipl_core.runs import crop_for, finished_inversion, inversion
 from ipl_core.sampling import draw, draw_latents, seed_latents
 
 pytestmark = pytest.mark.usefixtures("studio")
@@ -201,3 +202,89 @@ def test_an_inverted_picture_meets_seeds_in_w_plus(aligned: Tensor) -> None:
     assert torch.allclose(pictures[:1], draw_latents(generator, kept.w_plus), atol=1e-5)
     mean = draw_latents(generator, kept.w_plus, psi=0.0)
     assert torch.allclose(mean, draw(generator, [0], psi=0.0), atol=1e-5)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# A latent's file by itself
+
+
+@pytest.fixture
+def lone(aligned: Tensor, tmp_path: Path) -> Path:
+    """The latent of a tuned inversion with noise, away from its folder."""
+    inverted = finished_inversion(tiny(tune=True, noise=True), aligned, "Ada")
+    return inverted.path.joinpath(people.INVERTED).rename(tmp_path / "me.safetensors")
+
+
+def changed(lone: Path, tensors: dict[str, Any] | None = None, **settings: Any) -> Path:
+    """The file with some of its tensors and of its settings replaced; None takes a tensor away."""
+    own, description = load_tensors(lone)
+    own = {name: tensor for name, tensor in {**own, **(tensors or {})}.items() if tensor is not None}
+    description["settings"] = json.dumps({**json.loads(description["settings"]), **settings})
+    path = lone.with_name("changed.safetensors")
+    save_tensors(own, path, description)
+    return path
+
+
+def test_a_lone_latent_is_the_person(lone: Path, aligned: Tensor) -> None:
+    found = people.read_latent(lone)
+    assert (found.name, found.config, found.path) == ("Ada", tiny(tune=True, noise=True), None)
+    assert torch.equal(found.aligned, aligned)
+    kept = people.keep(found)
+    assert same(people.load(kept.path), found)
+    assert people.keep(people.read_latent(lone)).path == kept.path
+    assert Restyler(kept).draw().isfinite().all()
+    assert people.find(tiny(tune=True, noise=True), aligned) is None, "a file stands in for an inversion made here"
+
+
+def test_a_lone_latent_says_nothing_about_folders(lone: Path) -> None:
+    kept = people.keep(people.read_latent(changed(lone, key="../../../x", name="../" + "long " * 99)))
+    assert kept.path.parent == people.people_folder()
+    assert len(kept.name) == 60
+
+
+@pytest.mark.parametrize(
+    ("tensors", "settings"),
+    [
+        ({"w_plus": torch.zeros(1, 3, 16)}, {}),
+        ({"w_plus": torch.full((1, 8, 16), torch.nan)}, {}),
+        ({"w_plus": None}, {}),
+        ({"noise.0": torch.zeros(1, 1, 3, 3)}, {}),
+        ({"tuned.synthesis.nothing": torch.zeros(1)}, {}),
+        ({"aligned": torch.zeros(1, 9, 9, 3, dtype=torch.uint8)}, {}),
+        ({}, {"format": "something else"}),
+        ({}, {"stopped": "<b>"}),
+        ({}, {"distances": {"pixel": "near"}}),
+        ({}, {"created": "yesterday"}),
+        ({}, {"model_sha256": None}),
+    ],
+)
+def test_what_is_no_latent_is_refused(lone: Path, tensors: dict[str, Any], settings: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"“changed\.safetensors” isn't the latent"):
+        people.read_latent(changed(lone, tensors, **settings))
+
+
+def test_a_latent_of_a_model_that_is_not_here_is_refused(lone: Path, tmp_path: Path) -> None:
+    for model in ("/etc/passwd", "ffhq-1024", "nothing"):
+        config = {**tiny().to_dict(), "model": model}
+        with pytest.raises(InputError, match="isn't here"):
+            people.read_latent(changed(lone, config=config))
+    with pytest.raises(InputError, match="other weights"):
+        people.read_latent(changed(lone, model_sha256="0" * 64))
+    other = tmp_path / "other.safetensors"
+    save_tensors({"weight": torch.zeros(2)}, other)
+    with pytest.raises(InputError, match="isn't the latent"):
+        people.read_latent(other)
+    with pytest.raises(InputError, match=r"can't be read|newer version"):
+        people.read_latent(changed(lone, version=99))
+
+
+def test_an_inversion_that_is_left_keeps_nothing(aligned: Tensor) -> None:
+    updates = inversion(tiny(steps=50), aligned, "Ada")
+    assert next(updates).phase == "latent"
+    updates.close()
+    assert people.list_people() == []
+    *steps, last = inversion(tiny(), aligned, "Ada")
+    assert [step.phase for step in steps] == ["latent", "latent", "done"]
+    assert same(last, people.list_people()[0])
+    (again,) = inversion(tiny(), aligned, "Ada")
+    assert same(again, last)

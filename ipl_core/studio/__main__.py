@@ -80,11 +80,19 @@ def _sheet(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{options.out / 'domains.png'}\n")
 
 
+def _example_portraits(options: argparse.Namespace) -> None:
+    from .sheets import example_portraits
+
+    for file in example_portraits(options.out):
+        sys.stdout.write(f"{file}\n")
+
+
 COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "train-generator": ("train the StyleGAN2: studio-generator/", _generator),
     "train-clip": ("train the critic, after the generator: studio-clip/", _clip),
     "train-judge": ("train the judge, after the generator: studio-judge/", _judge),
     "critic-report": ("true renders and adapted generators in the critic's and the judge's eyes", _critic_report),
+    "example-portraits": ("draw people that no training saw, to be inverted: portrait-1.png …", _example_portraits),
     "domain-sheet": ("draw one row of people in every domain: domains.png", _sheet),
 }
 

@@ -25,7 +25,13 @@ API = {
     ),
     "/stop": ("", ["bool"]),
     "/library": ("", ["list[dict(str, Any)]"]),
+    "/people": ("", ["list[dict(str, Any)]"]),
     "/sample": ("entry seeds psi", ["filepath", "filepath"]),
+    "/invert": (
+        "picture name model preset space crop steps tune_steps seed face right down zoom turn",
+        ["str | float | bool | list | dict", "filepath", "filepath"],
+    ),
+    "/restyle": ("person domains strength mix", ["filepath"]),
 }
 
 

@@ -1,0 +1,321 @@
+"""Kept people in other domains: a list to choose from, a collage of every adapted model, a mix of two, downloads.
+
+What is drawn depends on the person, the library's entries and the strength alone; nothing of a visitor is remembered.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ipl_core import InputError, library, people
+from ipl_core.media import labelled, save_png, to_pictures, to_uint8
+from ipl_core.mixing import MAX_STRENGTH
+from ipl_core.restyle import Restyler
+
+from . import show
+from .session import AT_ONCE, MODEL_JOB, Service, find_entry
+
+SLIDER_SIDE = 384  # a small picture would be a stamp in the before/after slider
+SECONDS_BETWEEN_YIELDS = 0.8
+
+
+class PeoplePanel:
+    """Components and listeners of the panel; build it inside `gr.Blocks`.
+
+    person: the dropdown of kept people, by folder name. to_sample: the button that leads to the Sample tab.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._build()
+        self._listen()
+
+    # --- components ---------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.person = gr.Dropdown([], label="Kept people", info="Whom to restyle; the newest first.")
+        with gr.Row():
+            self.to_sample = gr.Button("Use in Sample", interactive=False, min_width=130)
+            self._latent = gr.DownloadButton("Download latent", interactive=False, min_width=130)
+            self._load = gr.UploadButton("Load a latent", file_types=[".safetensors"], min_width=130)
+            self._delete = gr.Button("Delete", interactive=False, min_width=100)
+        self._doomed = gr.State("")  # who is deleted if the button is pressed again
+        self._note = gr.HTML()
+        self._strength = gr.Slider(
+            0.0,
+            1.5,
+            1.0,
+            step=0.05,
+            label="Strength",
+            info="0: as inverted. 1: the domain as adapted. Above: overdone.",
+            visible=False,
+        )
+        self._heading = gr.HTML()
+        self._collage = gr.HTML()
+        with gr.Row(visible=False, equal_height=False) as self._mix_row:
+            with gr.Column(min_width=260):
+                self._one = gr.Dropdown([], label="Domain")
+                self._other = gr.Dropdown([], label="Mixed with")
+                self._share = gr.Slider(0.0, 1.0, 0.5, step=0.05, label="Share of the second")
+                self._sheet = gr.DownloadButton("Download the collage", min_width=150)
+                self._single = gr.DownloadButton("Download this picture", min_width=150)
+            with gr.Column(min_width=260):
+                self._slider = gr.ImageSlider(
+                    label="Before and after",
+                    show_label=False,
+                    interactive=False,
+                    format="png",
+                    max_height=420,
+                    buttons=["fullscreen"],
+                )
+                self._caption = gr.HTML()
+
+    # --- listeners ----------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        self.restyle_on(self.person.input)
+        self.restyle_on(self._strength.release)
+        loaded = self._load.upload(self._load_latent, self._load, [self.person, self._note], **AT_ONCE)
+        self.restyle_on(loaded.success)
+        deletion = [self._doomed, self._delete, self._note]
+        self.person.input(lambda: ("", _undecided(), ""), None, deletion, **AT_ONCE)
+        deleted = self._delete.click(
+            self._delete_person, [self.person, self._doomed], [self.person, *deletion], **AT_ONCE
+        )
+        self.restyle_on(deleted.success)
+        for event in (self._one.input, self._other.input, self._share.release):
+            self._mix_on(event)
+
+    def restyle_on(self, event: Any) -> None:
+        """Draws the chosen person in all domains whenever `event`, such as a button's click, fires."""
+        drawn = event(
+            self._restyle,
+            [self.person, self._strength, self._one, self._other],
+            [
+                *(self._heading, self._collage, self._mix_row, self._sheet, self._one, self._other),
+                *(self.to_sample, self._latent, self._delete, self._strength),
+            ],
+            show_progress="hidden",
+            api_visibility="private",
+            **MODEL_JOB,
+        )
+        self._mix_on(drawn.success)
+
+    def _mix_on(self, event: Any) -> None:
+        event(
+            self._mix,
+            [self.person, self._strength, self._one, self._other, self._share],
+            [self._slider, self._caption, self._single],
+            show_progress="hidden",
+            api_visibility="private",
+            **MODEL_JOB,
+        )
+
+    # --- people -------------------------------------------------------------------------------------------------
+
+    def choices(self, chosen: str | None = None) -> Any:
+        """An update of `person`: who is kept, with `chosen` chosen if they are there, else the newest."""
+        return people_choices(chosen)
+
+    def _load_latent(self, path: str) -> tuple[Any, str]:
+        try:
+            kept = people.keep(people.read_latent(path))
+        except InputError as error:
+            return gr.skip(), show.trouble(str(error))
+        return people_choices(kept.path.name), show.note(f"Loaded: {kept.name}.")
+
+    def _delete_person(self, person: str | None, doomed: str) -> tuple[Any, str, Any, str]:
+        try:
+            inverted = people.open_person(person or "")
+            if doomed != person:
+                words = f"This deletes “{inverted.name}” for good, the picture too. Press again to do it."
+                return gr.skip(), person, gr.Button("Delete for good", variant="stop"), show.note(words)
+            people.delete(inverted)
+        except InputError as error:
+            return people_choices(person), "", _undecided(), show.trouble(str(error))
+        return people_choices(), "", _undecided(), show.note(f"Deleted: {inverted.name}.")
+
+    def _restyle(
+        self, person: str | None, strength: float, one: str | None, other: str | None
+    ) -> Iterator[dict[Any, Any]]:
+        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
+            changes: dict[Any, Any] = {
+                self.to_sample: gr.Button(interactive=bool(person)),
+                self._delete: gr.Button(interactive=bool(person)),
+                self._latent: gr.DownloadButton(value=None, interactive=False),
+                self._strength: gr.Slider(visible=False),
+                self._mix_row: gr.Row(visible=False),
+            }
+            if not person:
+                yield {**changes, self._heading: "", self._collage: ""}
+                return
+            try:
+                restyler = self._service.restylers.get(person)
+                latent, _ = copies(restyler.inverted, Path(folder))
+                changes[self._latent] = gr.DownloadButton(value=str(latent), interactive=True)
+                entries = fitting_entries(restyler.inverted)
+                if entries:
+                    changes.update({self._strength: gr.Slider(visible=True), self._mix_row: gr.Row(visible=True)})
+                yield changes
+                shown = time.monotonic()
+                for collage in collages(restyler, weighted(entries, strength)):
+                    if time.monotonic() - shown >= SECONDS_BETWEEN_YIELDS:
+                        yield {self._collage: collage.html()}
+                        shown = time.monotonic()
+            except InputError as error:
+                yield {**changes, self._heading: show.trouble(str(error)), self._collage: ""}
+                return
+            words = "every adapted model that fits" if entries else "adapt a model first, and come back"
+            named = [(show.entry_title(entry), entry.path.name) for entry in entries]
+            names = [name for _, name in named]
+            yield {
+                self._heading: show.heading(f"{collage.inverted.name} in other domains", words),
+                self._collage: collage.html(),
+                self._sheet: gr.DownloadButton(value=str(collage.save(Path(folder)))),
+                self._one: gr.Dropdown(named, value=one if one in names else next(iter(names), None)),
+                self._other: gr.Dropdown([("Nothing", ""), *named], value=other if other in names else ""),
+            }
+
+    def _mix(
+        self, person: str | None, strength: float, one: str | None, other: str | None, share: float
+    ) -> Iterator[dict[Any, Any]]:
+        if not person or not one:
+            yield {self._slider: None, self._caption: ""}
+            return
+        try:
+            restyler = self._service.restylers.get(person)
+            entries = [find_entry(name) for name in (one, other) if name]
+            (mix,) = weighted(entries, strength, f"{1 - share},{share}" if other else "")
+            picture = to_uint8(restyler.draw(mix))
+        except InputError as error:
+            yield {self._caption: show.trouble(str(error))}
+            return
+        inverted, words = restyler.inverted, mix_words(mix)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, f"{person}-restyled.png")
+            save_png(to_pictures(picture)[0], file, restyle_settings(inverted, [mix]))
+            yield {
+                self._slider: tuple(large(levels) for levels in (inverted.picture, picture)),
+                self._caption: show.note(f"Left: {inverted.name} as inverted. Right: {words}."),
+                self._single: gr.DownloadButton(value=str(file)),
+            }
+
+
+def _undecided() -> Any:
+    return gr.Button("Delete", variant="secondary")
+
+
+# --- people and domains -----------------------------------------------------------------------------------------
+
+
+def people_choices(chosen: str | None = None) -> Any:
+    """An update of a dropdown of kept people by folder name: `chosen` is chosen if they are there, else the newest."""
+    kept = [(person.title, person.path.name) for person in people.list_people()]
+    names = [name for _, name in kept]
+    return gr.Dropdown(kept, value=chosen if chosen in names else next(iter(names), None))
+
+
+def copies(inverted: people.Inverted, folder: Path) -> tuple[Path, Path]:
+    """Copies of a kept person's latent and picture, named after them."""
+    name = inverted.path.name
+    latent = shutil.copy(inverted.path / people.INVERTED, folder / f"{name}.safetensors")
+    return Path(latent), Path(shutil.copy(inverted.path / people.INVERTED_PICTURE, folder / f"{name}.png"))
+
+
+def fitting_entries(inverted: people.Inverted) -> list[library.Entry]:
+    """The library's entries that were adapted from the weights which the latent belongs to, the newest first."""
+    own = inverted.settings["model_sha256"]
+    return [entry for entry in library.list_entries() if entry.settings["model_sha256"] == own]
+
+
+#: Library entries with a weight each, drawn as one picture.
+Mix = Sequence[tuple[library.Entry, float]]
+
+
+@dataclass(frozen=True)
+class Collage:
+    """A person as given, as inverted, and in some mixes of domains: bytes (2 + N, R, R, 3) with a label each."""
+
+    inverted: people.Inverted
+    pictures: Tensor
+    labels: tuple[str, ...]
+    mixes: tuple[Mix, ...] = ()
+
+    def html(self) -> str:
+        """The collage on the page."""
+        return show.collage(self.pictures, self.labels, self.inverted.name)
+
+    def save(self, folder: Path) -> Path:
+        """The collage as one PNG, with what it was drawn with inside."""
+        file = folder / f"{self.inverted.path.name}-collage.png"
+        return save_png(labelled(self.pictures, self.labels), file, restyle_settings(self.inverted, self.mixes))
+
+
+def collages(restyler: Restyler, mixes: Sequence[Mix]) -> Iterator[Collage]:
+    """The collage without any domain, and again after each mix that was drawn. Raises InputError."""
+    inverted = restyler.inverted
+    collage = Collage(inverted, torch.cat((inverted.aligned, inverted.picture)), ("picture", "inverted"))
+    yield collage
+    for mix in mixes:
+        collage = Collage(
+            inverted,
+            torch.cat((collage.pictures, to_uint8(restyler.draw(mix)))),
+            (*collage.labels, " + ".join(_domain(entry) for entry, _ in mix)),
+            (*collage.mixes, mix),
+        )
+        yield collage
+
+
+def weighted(entries: Sequence[library.Entry], strength: float, shares: str = "") -> list[Mix]:
+    """Every entry by itself at that strength, or a mix of all by shares such as "0.5,0.5". Raises InputError."""
+    if not isinstance(strength, (int, float)) or not 0 <= strength <= MAX_STRENGTH:
+        raise InputError(f"The strength must be a number from 0 to {MAX_STRENGTH:g}, not {strength}.")
+    if not shares.strip():
+        return [[(entry, strength)] for entry in entries]
+    try:
+        weights = [float(part) for part in shares.split(",")]
+    except ValueError:
+        weights = []
+    if len(weights) != len(entries):
+        raise InputError(
+            f"A mix needs a share for each of the {len(entries)} domains, such as 0.5,0.5; got {shares!r}."
+        )
+    return [[(entry, strength * weight) for entry, weight in zip(entries, weights)]]
+
+
+def mix_words(mix: Mix) -> str:
+    """A mix as a person would say it: "60 % pencil sketch, IPL and 40 % zombie, NADA"."""
+    return " and ".join(f"{100 * share:.0f} % {_domain(entry)}" for entry, share in mix)
+
+
+def _domain(entry: library.Entry) -> str:
+    return f"{entry.config.target}, {show.method_name(entry.config)}"
+
+
+def restyle_settings(inverted: people.Inverted, mixes: Sequence[Mix]) -> dict[str, Any]:
+    """What restyled pictures were drawn with, for their file."""
+    return {
+        "person": inverted.name,
+        "inverted by": inverted.settings["config"],
+        "domains": [
+            [{"adapted by": entry.settings["config"], "weight": share} for entry, share in mix] for mix in mixes
+        ],
+    }
+
+
+def large(levels: Tensor) -> Image.Image:
+    """Bytes (1, R, R, 3) as a picture of at least SLIDER_SIDE pixels a side."""
+    picture = to_pictures(levels)[0]
+    side = max(SLIDER_SIDE, picture.width)
+    return picture.resize((side, side), Image.Resampling.BICUBIC)

@@ -1,0 +1,541 @@
+"""The tab Your picture: a photo becomes a latent, and the person goes through every domain of the library.
+
+Where the face lies is proposed by `ipl_core.faces` and decided by the visitor. What was found is kept with the other
+inverted people: tabs/people.py draws them in the lower half, and the tab Sample beside its seeds.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ipl_core import InputError, InvertConfig, Snapshot, catalog, people
+from ipl_core.config import INVERT_PRESETS
+from ipl_core.faces import Crop, Face, cut, find_faces
+from ipl_core.media import to_pictures, to_uint8
+from ipl_core.pictures import read_picture
+from ipl_core.runs import crop_for, inversion
+
+from . import show
+from .adapt import can_be_used, label, plot
+from .look import SCROLL_TO_STATUS
+from .people import PeoplePanel, people_choices
+from .running import SECONDS_BETWEEN_YIELDS, fetched
+from .session import AT_ONCE, MODEL_JOB, Service
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "pictures"
+MAX_NAME = 60
+SEEN_SIDE = 1024  # pixels; what detectors and the visitor see of a picture, which itself may be much larger
+PIECE_SIDE = 192
+#: The field by the button, which takes complaints about others: on the picture they would lie over its own buttons.
+_NAME = 1
+_FROM_PRESET = ("space", "tune", "steps", "tune_steps")
+_KIND = "picture"  # of jobs: Stop here ends no other tab's
+_HONEST = (
+    "The embedded generator draws studio portraits, so a photo becomes the studio portrait nearest to it. "
+    "Weights trained on FFHQ photos, in the settings, stay much closer to a person. "
+    "Inverted people are kept on this server, where everyone who uses it sees them: delete who shouldn’t be."
+)
+#: The square follows the finger; where it is let go is told in its own sides, as `faces.Crop.moved` counts.
+_DRAG = """
+let start = null;
+const corners = (frame) => frame.getAttribute('points').split(' ').map((point) => point.split(',').map(Number));
+const inPicture = (event) => {
+  const svg = element.querySelector('svg');
+  const box = svg.getBoundingClientRect();
+  const { width, height } = svg.viewBox.baseVal;
+  return [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height];
+};
+const way = (event) => inPicture(event).map((value, axis) => value - start.at[axis]);
+element.addEventListener('pointerdown', (event) => {
+  const frame = event.target.closest('.frame');
+  if (!frame) return;
+  start = { at: inPicture(event), corners: corners(frame) };
+  frame.setPointerCapture(event.pointerId);
+  event.preventDefault();
+});
+element.addEventListener('pointermove', (event) => {
+  if (!start) return;
+  const [x, y] = way(event);
+  const outline = start.corners.map((corner) => `${corner[0] + x},${corner[1] + y}`).join(' ');
+  const shade = element.querySelector('.shade');
+  element.querySelector('.frame').setAttribute('points', outline);
+  shade.setAttribute('d', shade.getAttribute('d').replace(/Z M.*Z$/, `Z M${outline}Z`));
+});
+const drop = (event) => {
+  if (!start) return;
+  const [x, y] = way(event);
+  const [topLeft, bottomLeft, , topRight] = start.corners;
+  const share = (end) => {
+    const side = [end[0] - topLeft[0], end[1] - topLeft[1]];
+    return (x * side[0] + y * side[1]) / (side[0] ** 2 + side[1] ** 2);
+  };
+  start = null;
+  trigger('input', { right: share(topRight), down: share(bottomLeft) });
+};
+element.addEventListener('pointerup', drop);
+element.addEventListener('pointercancel', drop);
+"""
+
+
+def picture_field(**options: Any) -> gr.Image:
+    """A field for pictures that hands over the path of the file as it came, whatever it is.
+
+    Gradio would open the file first, and what can't be opened then ends in an error of its own that names no file.
+    """
+    field = gr.Image(type="filepath", image_mode=None, **options)
+    # On the instance: Gradio writes a stub file beside every module with a subclass of its components.
+    field.preprocess = lambda payload: None if payload is None else payload.path
+    return field
+
+
+class PictureTab:
+    """Components and listeners of the tab; build it inside `gr.Blocks`.
+
+    people: those who are kept, restyled below the inversion.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        gr.HTML(show.note(_HONEST))
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=5, min_width=300):
+                self._build_request()
+            with gr.Column(scale=8, min_width=300):
+                self._build_inversion()
+                self.people = PeoplePanel(service)
+        self._listen()
+
+    # --- components ---------------------------------------------------------------------------------------------
+
+    def _build_request(self) -> None:
+        self._picture = picture_field(
+            label="A picture of one person", sources=["upload", "webcam", "clipboard"], height=230, buttons=[]
+        )
+        self._crop_by = gr.Radio(
+            [("By the face", "auto"), ("Centre square", "center"), ("Whole picture", "none")],
+            value="auto",
+            label="Crop",
+            render=False,
+        )
+        samples = example_pictures()
+        if samples:
+            gr.Examples(
+                samples,
+                [self._picture, self._crop_by],
+                label="Or one of these",
+                cache_examples=False,
+                visible_columns=[0],
+                api_visibility="private",
+            )
+        self._view = gr.HTML(js_on_load=_DRAG)
+        self._face = gr.Radio([], label="Which face?", visible=False)
+        with gr.Accordion("Adjust the crop", open=False):
+            self._crop_by.render()
+            with gr.Row():
+                self._right = gr.Slider(-1, 1, 0, step=0.01, label="Left or right", min_width=140)
+                self._down = gr.Slider(-1, 1, 0, step=0.01, label="Up or down", min_width=140)
+            with gr.Row():
+                self._zoom = gr.Slider(0.25, 4, 1, step=0.05, label="Zoom", min_width=140)
+                self._turn = gr.Slider(-180, 180, 0, step=1, label="Turn, degrees", min_width=140)
+        self._name = gr.Textbox(label="Name", max_lines=1, max_length=MAX_NAME, placeholder="what to call the result")
+        self._preset = gr.Radio(
+            [("Fast", "fast"), ("Good", "good"), ("Best", "best")],
+            value="good",
+            label="How long may it take?",
+            info="Good tunes the generator, too; Best takes several times as long.",
+        )
+        with gr.Row():
+            self._start = gr.Button("Invert", variant="primary", scale=2, min_width=120)
+            self._halt = gr.Button("Stop", variant="stop", interactive=False, min_width=90)
+        with gr.Accordion("Advanced settings", open=False):
+            self._build_settings()
+
+    def _build_settings(self) -> None:
+        preset, models = INVERT_PRESETS["good"], catalog.generators()
+        self._space = gr.Radio(
+            [("W+", "w+"), ("W", "w")],
+            value=preset["space"],
+            label="Latent space",
+            info="W+ has a latent for each layer and comes closer; W has one for all and stays easier to restyle.",
+        )
+        self._tune = gr.Checkbox(
+            preset["tune"], label="Pivotal tuning", info="Tunes the generator about the latent for the last likeness."
+        )
+        with gr.Row():
+            self._steps = gr.Number(preset["steps"], label="Steps of the latent", min_width=120)
+            self._tune_steps = gr.Number(preset["tune_steps"], label="Steps of tuning", min_width=120)
+        self._seed = gr.Number(0, label="Seed of the search")
+        choices = [(label(entry), name) for name, entry in models.items() if can_be_used(entry)]
+        self._model = gr.Dropdown(choices, value=next(iter(models)), label="Model to invert with")
+
+    def _build_inversion(self) -> None:
+        self._status = gr.HTML(show.note("Give a picture and press Invert."), elem_classes="status")
+        self._announcer = gr.HTML(elem_classes="announcer")
+        self._found = gr.HTML()
+        self._likeness = gr.HTML()
+        with gr.Accordion("Losses", open=False, visible=False) as self._curve_box:
+            self._curve = plot("Losses by step")
+
+    # --- listeners ----------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        where = [self._crop_by, self._face, self._right, self._down, self._zoom, self._turn]
+        self._config_fields = {
+            "model": self._model,
+            "preset": self._preset,
+            "space": self._space,
+            "tune": self._tune,
+            "steps": self._steps,
+            "tune_steps": self._tune_steps,
+            "seed": self._seed,
+        }
+        self._picture.change(
+            self._take,
+            [self._picture, self._model, self._crop_by],
+            [self._view, self._announcer, *where, self._name],
+            **AT_ONCE,
+        )
+        gr.on(
+            [field.input for field in (*where, self._model)],
+            self._recrop,
+            [self._picture, self._model, *where],
+            self._view,
+            trigger_mode="always_last",
+            **AT_ONCE,
+        )
+        self._view.input(
+            self._drop, [self._picture, self._model, *where], [self._right, self._down, self._view], **AT_ONCE
+        )
+        self._preset.input(
+            lambda name: [INVERT_PRESETS[name][field] for field in _FROM_PRESET],
+            self._preset,
+            [self._config_fields[field] for field in _FROM_PRESET],
+            **AT_ONCE,
+        )
+        request = [self._picture, self._name, *self._config_fields.values(), *where]
+        prepared = self._start.click(
+            self._prepare,
+            request,
+            [self._status, self._announcer, self._start, self._halt],
+            validator=self._check,
+            show_progress="hidden",
+            api_visibility="private",
+            concurrency_limit=None,
+        )
+        running = prepared.success(
+            self._run,
+            request,
+            [
+                *(self._status, self._announcer, self._found, self._likeness),
+                *(self._curve_box, self._curve, self.people.person),
+            ],
+            show_progress="hidden",
+            api_visibility="private",
+            **MODEL_JOB,
+        )
+        rested = running.then(self._rest, None, [self._start, self._halt], **AT_ONCE)
+        prepared.success(None, js=SCROLL_TO_STATUS)
+        self._halt.click(self._ask_to_stop, None, [self._announcer, self._halt], **AT_ONCE)
+        self.people.restyle_on(rested.then)
+
+    # --- the picture and its crop -------------------------------------------------------------------------------
+
+    def _take(self, path: str | None, model: str, crop_by: str) -> dict[Any, Any]:
+        """A new picture: where its faces are, with the crop at its proposed place."""
+        afresh = {self._right: 0, self._down: 0, self._zoom: 1, self._turn: 0, self._face: gr.Radio(visible=False)}
+        if path is None:
+            return {**afresh, self._view: "", self._announcer: "", self._crop_by: "auto"}
+        try:
+            seen = look_at(path)
+            if crop_by == "none" and seen.view.width != seen.view.height:  # as the picture before was taken
+                crop_by = "auto"
+            html, note = crop_view(seen, chosen_crop(seen, model, crop_by))
+        except InputError as error:
+            return {**afresh, self._view: show.trouble(str(error)), self._announcer: str(error)}
+        count = len(seen.faces)
+        faces = [(f"{number}{', the largest' if number == 1 else ''}", number) for number in range(1, count + 1)]
+        return {
+            **afresh,
+            self._crop_by: crop_by,
+            self._view: html,
+            self._announcer: note,
+            self._face: gr.Radio(faces, value=1 if count else None, visible=count > 1),
+            self._name: called("", path),
+        }
+
+    def _recrop(self, path: str | None, model: str, *where: Any) -> str:
+        if path is None:
+            return ""
+        try:
+            seen = look_at(path)
+            return crop_view(seen, chosen_crop(seen, model, *where))[0]
+        except InputError as error:
+            return show.trouble(str(error))
+
+    def _drop(
+        self,
+        event: gr.EventData,
+        path: str | None,
+        model: str,
+        crop_by: str,
+        face: int | None,
+        right: float,
+        down: float,
+        *rest: Any,
+    ) -> tuple[float, float, str]:
+        right, down = (
+            min(1.0, max(-1.0, round(now + moved, 3))) for now, moved in ((right, event.right), (down, event.down))
+        )
+        return right, down, self._recrop(path, model, crop_by, face, right, down, *rest)
+
+    # --- inverting ----------------------------------------------------------------------------------------------
+
+    def _split(self, values: Sequence[Any]) -> tuple[str | None, str, dict[str, Any], list[Any]]:
+        path, name, *rest = values
+        count = len(self._config_fields)
+        return path, name, dict(zip(self._config_fields, rest[:count])), rest[count:]
+
+    def _check(self, *values: Any) -> list[dict[str, Any]]:
+        path, _, settings, where = self._split(values)
+        wrong: dict[int, str] = {}
+        try:
+            chosen_crop(look_at(path), settings["model"], *where)
+        except InputError as error:
+            wrong[_NAME] = str(error)
+        for number, name in enumerate(settings, start=2):
+            try:
+                make_config({name: settings[name]}, self._service.device)
+            except InputError as error:
+                wrong[number] = str(error)
+                wrong.setdefault(_NAME, f"Advanced settings: {error}")  # they may be folded away
+        return [gr.validate(number not in wrong, wrong.get(number, "")) for number in range(len(values))]
+
+    def _prepare(self, request: gr.Request, *_: Any) -> dict[Any, Any]:
+        ahead = len(self._service.stops)
+        self._service.stops.begin(request.session_hash, _KIND)
+        words = f"Waiting for {ahead} other {'run' if ahead == 1 else 'runs'} to end …" if ahead else "Getting ready …"
+        return {
+            self._status: show.note(words),
+            self._announcer: words,
+            self._start: gr.Button("Inverting …", interactive=False),
+            self._halt: gr.Button("Stop", interactive=True),
+        }
+
+    def _rest(self) -> tuple[Any, Any]:
+        return gr.Button("Invert", interactive=True), gr.Button("Stop", interactive=False)
+
+    def _ask_to_stop(self, request: gr.Request) -> tuple[str, Any]:
+        self._service.stops.stop(request.session_hash, _KIND)
+        return "Stopping; what has been reached is kept.", gr.Button("Stopping …", interactive=False)
+
+    def _run(self, request: gr.Request, *values: Any) -> Iterator[dict[Any, Any]]:
+        path, name, settings, where = self._split(values)
+        stop = self._service.stops.begin(request.session_hash, _KIND)
+        try:
+            config = make_config(settings, self._service.device)
+            for words in fetched(config, stop):
+                yield {self._status: show.note(words), self._announcer: words.partition(":")[0]}
+            if stop.is_set():
+                yield self._show_end("Stopped before the first step", "", 0.0)
+                return
+            yield {self._status: show.note("Loading the models …"), self._announcer: "Inverting."}
+            aligned, crop = align(self._service, path, config.model, *where)
+            yield from self._show_job(config, aligned, crop, called(name, path), stop)
+        except InputError as error:
+            yield {self._status: show.trouble(str(error)), self._announcer: str(error)}
+        except Exception as error:
+            words = f"The inversion broke off and could not be kept ({type(error).__name__}: {error})."
+            yield {self._status: show.trouble(words), self._announcer: words}
+            raise
+        finally:
+            self._service.stops.end(request.session_hash, _KIND)
+
+    def _show_job(
+        self, config: InvertConfig, aligned: Tensor, crop: Crop, name: str, stop: threading.Event
+    ) -> Iterator[dict[Any, Any]]:
+        progress, shown = _Progress(config), None
+        with closing(inversion(config, aligned, name, crop, stop)) as updates:
+            for update in updates:
+                if isinstance(update, people.Inverted):
+                    yield self._show_result(update, progress)
+                    return
+                progress.add(update)
+                now = time.monotonic()
+                if shown is None or update.after is not None or now - shown >= SECONDS_BETWEEN_YIELDS:
+                    yield self._show_step(update, progress, aligned, name, first=shown is None)
+                    shown = now
+
+    def _show_step(
+        self, snapshot: Snapshot, progress: _Progress, aligned: Tensor, name: str, first: bool
+    ) -> dict[Any, Any]:
+        changes: dict[Any, Any] = {}
+        if first:
+            changes.update({self._likeness: "", self._curve_box: gr.Accordion(visible=True)})
+        if snapshot.phase != "done":
+            changes[self._status] = show.progress(snapshot, progress.stages, progress.share)
+        if snapshot.after is not None:
+            both = torch.cat((aligned, snapshot.after))
+            changes[self._found] = show.collage(both, ["picture", "inverted so far"], name, layout="pair")
+            changes[self._curve] = gr.LinePlot(progress.curve.table(), x_lim=[0, progress.curve.total])
+        return changes
+
+    def _show_result(self, inverted: people.Inverted, progress: _Progress) -> dict[Any, Any]:
+        steps, stopped = inverted.settings["steps"], inverted.settings["stopped"]
+        words, share = f"Done: {inverted.name}", 1.0
+        how = "kept with the people below" if progress.begun else "made before with the same settings, and kept"
+        if stopped is not None:
+            share = progress.share
+            words = f"Stopped after {steps['latent']} steps of the latent and {steps['tuning']} of tuning"
+            if stopped == "not finite":
+                words = f"Ended after {steps['latent']} steps: the numbers grew out of bounds"
+            how = "what was reached is kept with the people below"
+        both = torch.cat((inverted.aligned, inverted.picture))
+        return {
+            **self._show_end(words, f"{how}; it took {show.duration(inverted.settings['seconds'])}", share),
+            self._found: show.collage(both, ["picture", "inverted"], inverted.name, layout="pair"),
+            self._likeness: show.facts(likeness(inverted)),
+            self.people.person: people_choices(inverted.path.name),
+        }
+
+    def _show_end(self, words: str, details: str, share: float) -> dict[Any, Any]:
+        return {self._status: show.ended(words, details, share), self._announcer: words}
+
+
+class _Progress:
+    """What an inversion has shown so far."""
+
+    def __init__(self, config: InvertConfig) -> None:
+        self._before_tuning = config.steps
+        self.stages = 2 if config.tune else 1
+        self.curve = show.Curve(config.steps + (config.tune_steps if config.tune else 0))
+        self.share = 0.0
+        self.begun = False
+
+    def add(self, snapshot: Snapshot) -> None:
+        self.begun = True
+        if snapshot.phase == "done":
+            return
+        step = snapshot.step + (self._before_tuning if snapshot.phase == "tuning" else 0)
+        # The noise maps' own term has no scale in common with the distances.
+        self.curve.add(step, {name: value for name, value in snapshot.losses.items() if name != "noise"})
+        self.share = step / self.curve.total
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A visitor's picture as it is looked at. view: at most SEEN_SIDE pixels a side. scale: pixels of the file in one
+    of the view. faces: the largest first, in pixels of the view."""
+
+    view: Image.Image
+    scale: float
+    faces: tuple[Face, ...]
+
+
+def example_pictures() -> list[list[str]]:
+    """The files of the example pictures and how each is to be cut: renders are aligned as they are, photos aren't."""
+    files = sorted(EXAMPLES.glob("*.png")) + sorted(EXAMPLES.glob("*.jpg"))
+    return [[str(file), "none" if file.suffix == ".png" else "auto"] for file in files]
+
+
+def look_at(path: str | None) -> Seen:
+    """The picture in an uploaded file. Raises InputError for none, or one that can't be used."""
+    if not path:
+        raise InputError("There is no picture yet: upload one, paste it, take it with the camera, or use an example.")
+    return _look_at(path, _modified(path))
+
+
+def _modified(path: str) -> int:
+    try:
+        return Path(path).stat().st_mtime_ns
+    except OSError:
+        raise InputError("The picture isn't on the server any more: choose it again.") from None
+
+
+@lru_cache(maxsize=16)  # each a few megabytes; every move of the crop looks at it again
+def _look_at(path: str, modified: int) -> Seen:
+    picture = read_picture(path)
+    view = picture
+    if max(picture.size) > SEEN_SIDE:
+        scale = SEEN_SIDE / max(picture.size)
+        size = tuple(max(1, round(side * scale)) for side in picture.size)
+        view = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return Seen(view, picture.width / view.width, tuple(find_faces(view)))
+
+
+def chosen_crop(
+    seen: Seen,
+    model: str,
+    crop_by: str,
+    face: float | None = None,
+    right: float = 0.0,
+    down: float = 0.0,
+    zoom: float = 1.0,
+    turn: float = 0.0,
+) -> Crop:
+    """The crop that a visitor chose, in pixels of the view. Raises InputError for what can't be meant."""
+    if not all(isinstance(value, (int, float)) for value in (right, down, zoom, turn)):
+        raise InputError("The crop's place, zoom and turn are numbers: move the sliders.")
+    face = 1 if face is None else face
+    if not isinstance(face, (int, float)) or face % 1:
+        raise InputError(f"Which face: give a whole number from 1, not {face}.")
+    return crop_for(model, seen.view, crop_by, int(face), seen.faces).moved(right, down, zoom, turn)
+
+
+def crop_view(seen: Seen, crop: Crop) -> tuple[str, str]:
+    """The crop over its picture as HTML, and the words on how it was found."""
+    piece = to_pictures(to_uint8(cut(seen.view, crop, PIECE_SIDE)))[0]
+    others = [face.box for number, face in enumerate(seen.faces, start=1) if crop.face and number != crop.face]
+    note = f"{crop.note} Drag the square to move it."
+    return show.crop(seen.view, crop.quad, others, piece, note), note
+
+
+def align(service: Service, path: str | None, model: str, *where: Any) -> tuple[Tensor, Crop]:
+    """What is inverted, uint8 (1, R, R, 3), and its crop in pixels of the file. Raises InputError."""
+    seen = look_at(path)
+    crop = chosen_crop(seen, model, *where)
+    crop = replace(crop, quad=tuple((x * seen.scale, y * seen.scale) for x, y in crop.quad))
+    resolution = service.generators.get(model).config.resolution
+    return to_uint8(cut(read_picture(path), crop, resolution)), crop
+
+
+def called(name: str | None, path: str) -> str:
+    """What to call an inverted picture: as the visitor says, else as its file is called."""
+    words = " ".join((name or "").split()) or Path(path).stem
+    return words[:MAX_NAME]
+
+
+def make_config(settings: Mapping[str, Any], device: str) -> InvertConfig:
+    """The configuration that a visitor asked for; what is absent, None or "" is left to the preset.
+
+    Visitors name models, never paths, and don't choose the device. Raises InputError.
+    """
+    given = {name: value for name, value in settings.items() if value not in (None, "")}
+    models = catalog.generators()
+    if "model" in given and given["model"] not in models:
+        raise InputError(f"There is no model “{given['model']}” here: use one of {', '.join(models)}.")
+    return InvertConfig(**given, device=device)
+
+
+def likeness(inverted: people.Inverted) -> dict[str, str]:
+    """How near an inverted picture came, by name, with what the numbers mean."""
+    distances, identity = inverted.settings["distances"], inverted.settings.get("identity")
+    return {
+        "Pixels": f"{distances['pixel']:.3f} apart (0 alike, 2 opposite)",
+        "Perceptual": f"{distances['perceptual']:.3f} apart in the critic’s eyes",
+        "Identity": "" if identity is None else f"{identity:.2f} in the judge’s eyes (1 the same person)",
+    }
