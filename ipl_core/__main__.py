@@ -360,7 +360,8 @@ def _evaluate_inversion_options(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate_inversion(options: argparse.Namespace) -> int:
     from . import library
-    from .metrics.inversion import evaluate_inversion, markdown, write_csv
+    from .metrics.inversion import evaluate_inversion, markdown
+    from .metrics.scores import written
 
     for name, least in (("count", 0), ("samples", 0)):
         value = getattr(options, name)
@@ -369,20 +370,17 @@ def _evaluate_inversion(options: argparse.Namespace) -> int:
     if options.count + options.samples == 0:
         raise InputError("Count and samples are both 0, so nothing is measured: raise one.")
     library.check_writable(options.out)
-    folder = Path(options.out).expanduser()
-    scores = []
+    path = Path(options.out).expanduser() / "inversion"
     presets = options.preset.split(",")
-    for score in evaluate_inversion(presets, options.count, options.samples, options.model, options.seed):
-        scores.append(score)
+    coming = evaluate_inversion(presets, options.count, options.samples, options.model, options.seed)
+    for scores in written(coming, path, markdown):
+        score = scores[-1]
         print(
             f"{len(scores)}/{len(presets) * (options.count + options.samples)} {score.preset}, {score.kind} "
             f"{score.number}: identity {score.identity:.3f}, attributes {score.attributes:.1%}, ssim {score.ssim:.3f}, "
             f"perceptual {score.perceptual:.4f}, {score.seconds:.1f} s",
             flush=True,
         )
-        # Written anew after every picture, so that an evening's work survives its last minute.
-        write_csv(scores, folder / "inversion.csv")
-        (folder / "inversion.md").write_text(markdown(scores), encoding="utf-8")
     return 0
 
 
@@ -417,7 +415,8 @@ def _setting(text: str) -> tuple[str, object]:
 def _evaluate(options: argparse.Namespace) -> int:
     from . import library
     from .latents import parse_seeds
-    from .metrics.table import compare, markdown, write_csv
+    from .metrics.scores import written
+    from .metrics.table import compare, markdown
     from .studio.domains import TARGETS
 
     if not (isinstance(options.samples, int) and 2 <= options.samples <= 5000):
@@ -433,18 +432,14 @@ def _evaluate(options: argparse.Namespace) -> int:
         for method in options.methods.split(",")
     ]
     library.check_writable(options.out)
-    folder = Path(options.out).expanduser()
-    scores = []
-    for score in compare(configs, options.samples, options.psi):
-        scores.append(score)
+    path = Path(options.out).expanduser() / "scores"
+    for scores in written(compare(configs, options.samples, options.psi), path, markdown):
+        score = scores[-1]
         print(
             f"{len(scores)}/{len(configs)} {score.target}, {score.method}, seed {score.seed}: judge {score.judge:.1%}, "
             f"diversity {score.diversity:.2f}, attributes kept {score.attributes:.1%}, {score.seconds:.0f} s",
             flush=True,
         )
-        # Written anew after every run, so that an evening's work survives its last minute.
-        write_csv(scores, folder / "scores.csv")
-        (folder / "scores.md").write_text(markdown(scores), encoding="utf-8")
     return 0
 
 

@@ -6,29 +6,23 @@ training; it is handed the Snapshots that a run yields.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import logging
 import os
-import platform
-import re
 import shutil
-import sys
-import tempfile
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from . import catalog
+from . import catalog, keeping
 from .config import REVISION, AdaptConfig
 from .errors import InputError
+from .keeping import HISTORY, SETTINGS, home
+from .keeping import check_writable as check_writable
 from .media import grid, save_png
 
 if TYPE_CHECKING:
@@ -38,17 +32,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ADAPTED = catalog.ADAPTED
-SETTINGS = "settings.json"
-HISTORY = "history.csv"
 SOURCE_PICTURE = "source.png"
 SAMPLES_PICTURE = "samples.png"
 FILES = (ADAPTED, SETTINGS, HISTORY, SOURCE_PICTURE, SAMPLES_PICTURE)
 
-_FORMAT = "ipl-studio-run"
-_VERSION = 1
+_KIND = keeping.Kind("ipl-studio-run", 1, "adapted domain", "an adaptation", "adapt again")
 _GENERATOR, _PROMPTS = "generator.", "prompts."  # prefixes of tensor names in ADAPTED
-_UNFINISHED = ".writing-"
-_ABANDONED_AFTER = 24 * 3600.0  # seconds; what a killed process left behind is then swept away
 
 # Settings that change what is shown, or how fast, but not the method's weights.
 _NOT_IN_KEY = ("preset", "device", "model", "critic", "preview_seeds", "preview_psi")
@@ -56,19 +45,6 @@ _STAGE_1_ONLY = (
     *("context", "around_context", "mapper_steps", "mapper_batch", "mapper_lr"),
     *("lambda_domain", "contrastive", "residual"),
 )
-
-
-def home() -> Path:
-    """The folder for everything that is kept: `IPL_HOME` if that is set, else the user's cache directory."""
-    if os.environ.get("IPL_HOME"):
-        return Path(os.environ["IPL_HOME"]).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "ipl-studio"
 
 
 def runs_folder() -> Path:
@@ -112,8 +88,7 @@ def _critic(config: AdaptConfig) -> str:
 
 
 def _folder_name(config: AdaptConfig) -> str:
-    words = re.sub(r"[^a-z0-9]+", "-", config.target.casefold()).strip("-")[:40] or "domain"
-    return f"{words}-{config.method}-{run_key(config)[:12]}"
+    return keeping.folder_name(config.target, "domain", run_key(config), config.method)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -159,18 +134,13 @@ class Entry:
     def history(self) -> list[dict[str, Any]]:
         """The run's rows: stage (text), step (int), every loss term of that stage and seconds (float).
 
+        Rows of stage 2 have "diversity" too, where pictures were renewed, and after the last step.
         Raises InputError if the file is missing or damaged.
         """
         try:
-            with open(self.path / HISTORY, newline="", encoding="utf-8") as file:
-                return [_row(row) for row in csv.DictReader(file)]
+            return keeping.read_history(self.path / HISTORY)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise _damaged(self.path, f"{HISTORY}: {error}") from error
-
-
-def _row(row: dict[str, str]) -> dict[str, Any]:
-    numbers = {name: float(text) for name, text in row.items() if name not in ("stage", "step") and text}
-    return {"stage": row["stage"], "step": int(row["step"]), **numbers}
+            raise _KIND.damaged(self.path, f"{HISTORY}: {error}") from error
 
 
 def open_entry(path: str | os.PathLike[str]) -> Entry:
@@ -182,9 +152,9 @@ def open_entry(path: str | os.PathLike[str]) -> Entry:
     settings = read_settings(path)
     for name in FILES:
         if not (path / name).is_file():
-            raise _damaged(path, f"{name} is missing")
+            raise _KIND.damaged(path, f"{name} is missing")
     if (path / ADAPTED).stat().st_size != settings["weights"]["bytes"]:
-        raise _damaged(path, f"{ADAPTED} doesn't have the size it was written with")
+        raise _KIND.damaged(path, f"{ADAPTED} doesn't have the size it was written with")
     return Entry(path, settings)
 
 
@@ -195,26 +165,13 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path).expanduser()
     folder = path if path.is_dir() else path.parent
-    try:
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"The adapted domain in {folder} can't be read: {SETTINGS} is missing ({error.strerror or error}). "
-            "Give the folder that an adaptation wrote."
-        ) from error
-    except ValueError as error:
-        raise _damaged(folder, f"{SETTINGS}: {error}") from error
-    if not isinstance(settings, Mapping) or settings.get("format") != _FORMAT:
-        raise _damaged(folder, f"{SETTINGS} isn't one of an adaptation")
-    if settings.get("version", 0) > _VERSION:
-        raise InputError(f"The adapted domain in {folder} was written by a newer version: update this one to read it.")
-    try:
-        AdaptConfig.from_dict(settings["config"])
-        complete = {name: settings[name] for name in ("critic", "model_sha256", "critic_sha256", "stopped")}
-        complete.update(generator=settings["steps"]["generator"], bytes=settings["weights"]["bytes"])
-    except (InputError, KeyError, TypeError) as error:
-        raise _damaged(folder, f"{SETTINGS}: {error}") from error
-    return dict(settings)
+    return _KIND.read_settings(folder, _check)
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    AdaptConfig.from_dict(settings["config"])
+    _ = [settings[name] for name in ("critic", "model_sha256", "critic_sha256", "stopped")]
+    _ = settings["steps"]["generator"], settings["weights"]["bytes"]
 
 
 def find(config: AdaptConfig) -> Entry | None:
@@ -241,24 +198,13 @@ def list_entries() -> list[Entry]:
 def scan() -> tuple[list[Entry], list[str]]:
     """Every whole entry, the newest first, and a sentence about each damaged one."""
     entries, problems = [], []
-    for path in _entry_folders():
+    for path in keeping.folders(runs_folder()):
         try:
             entries.append(open_entry(path))
         except InputError as error:
             log.warning("%s", error)
             problems.append(str(error))
     return sorted(entries, key=lambda entry: str(entry.settings.get("created")), reverse=True), problems
-
-
-def _entry_folders() -> Iterator[Path]:
-    try:
-        yield from sorted(path for path in runs_folder().iterdir() if path.is_dir() and path.name[0] != ".")
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise InputError(
-            f"The library {runs_folder()} can't be read: {error.strerror}. Set IPL_HOME to another folder."
-        ) from error
 
 
 def load_adapted(path: str | os.PathLike[str], device: str = "cpu") -> Generator:
@@ -273,7 +219,7 @@ def load_adapted(path: str | os.PathLike[str], device: str = "cpu") -> Generator
     try:
         apply_weights(generator, changed)
     except ValueError as error:
-        raise _damaged(folder, str(error)) from error
+        raise _KIND.damaged(folder, str(error)) from error
     return generator
 
 
@@ -286,8 +232,7 @@ def changed_weights(folder: Path) -> dict[str, torch.Tensor]:
 
     settings = read_settings(folder)
     model = settings["config"]["model"]
-    if catalog.file_digest(folder / ADAPTED) != settings["weights"].get("sha256"):
-        raise _damaged(folder, f"{ADAPTED} isn't as it was written")
+    _KIND.check_whole(folder / ADAPTED, settings["weights"])
     if catalog.generator_digest(model) != settings["model_sha256"]:
         raise InputError(
             f"The adapted domain in {folder} was made from other weights of the model “{model}” than those here: "
@@ -313,47 +258,17 @@ def apply_weights(generator: Generator, weights: Mapping[str, torch.Tensor]) -> 
 
 def delete(entry: Entry) -> None:
     """Removes a kept run for good. Raises InputError if it isn't in the library or can't be removed."""
-    folder = entry.path.resolve()
-    if folder.parent != runs_folder().resolve() or folder.name.startswith("."):
-        raise InputError(f"{entry.path} isn't in the library {runs_folder()}, so it isn't deleted.")
-    try:
-        doomed = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=runs_folder()))
-        os.replace(folder, doomed / folder.name)  # gone at once, even if clearing it away is interrupted
-        shutil.rmtree(doomed, ignore_errors=True)
-    except OSError as error:
-        raise InputError(f"{entry.path} can't be deleted: {error.strerror or error}.") from error
+    keeping.delete(entry.path, runs_folder(), "the library")
 
 
 def export(entry: Entry, folder: str | os.PathLike[str]) -> Path:
     """Copies an entry's files into `folder`, each whole or not at all. Raises InputError if that can't be written."""
-    folder = Path(folder).expanduser()
-    check_writable(folder)
-    temporary = None
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
+
+    def copy(temporary: Path) -> None:
         for name in FILES:
             shutil.copyfile(entry.path / name, temporary / name)
-        for name in FILES:
-            os.replace(temporary / name, folder / name)
-    except OSError as error:
-        raise InputError(f"The result can't be written to {folder}: {error.strerror or error}.") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return folder
 
-
-def check_writable(folder: str | os.PathLike[str]) -> None:
-    """Makes `folder` if it isn't there and tries it. Raises InputError if nothing can be written to it."""
-    folder = Path(folder).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"Nothing can be written to the folder {folder}: {error.strerror or error}. Choose another one."
-        ) from error
+    return keeping.write_into(folder, copy)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -381,9 +296,10 @@ class Run:
         """Takes note of a step, or of the result."""
         if snapshot.phase == "done":
             self.last = snapshot
+            if snapshot.diversity is not None and self.rows and self.rows[-1]["stage"] == "generator":
+                self.rows[-1]["diversity"] = snapshot.diversity  # of the result, whenever pictures were renewed last
         else:
-            row = {"stage": snapshot.phase, "step": snapshot.step, **snapshot.losses, "seconds": snapshot.seconds}
-            self.rows.append(row)
+            self.rows.append(keeping.history_row(snapshot))
 
     def save(self) -> Entry:
         """Keeps the run in the library, whole or not at all, and gives its entry.
@@ -393,92 +309,37 @@ class Run:
         """
         if self.last is None or self.last.weights is None:
             raise ValueError("The run has no result yet: add its last Snapshot first.")
-        check_writable(runs_folder())
-        _sweep()
-        temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=runs_folder()))
-        try:
-            settings = self._write(temporary)
-            name = self._name
-            if self.last.stopped is not None:
-                name += f"-stopped-{settings['weights']['sha256'][:8]}"
-            return _put(temporary, runs_folder() / name)
-        except OSError as error:
-            raise InputError(
-                f"The run can't be kept in {runs_folder()}: {error.strerror or error}. Set IPL_HOME to another folder."
-            ) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        return open_entry(keeping.keep(runs_folder(), self._write, _is_whole))
 
-    def _write(self, folder: Path) -> dict[str, Any]:
-        from .checkpoints import save_tensors
-
+    def _write(self, folder: Path) -> str:
         last = self.last
         settings: dict[str, Any] = {
-            "format": _FORMAT,
-            "version": _VERSION,
+            **_KIND.circumstances(),
             "config": self.config.to_dict(),
             **self._identity,
             "steps": {stage: sum(row["stage"] == stage for row in self.rows) for stage in ("prompts", "generator")},
             "stopped": last.stopped,
             "seconds": round(last.seconds, 3),
             "diversity": last.diversity,
-            "created": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
-            "versions": versions(),
-            "threads": torch.get_num_threads(),  # sums are split among them, which shows in the last bits
         }
         tensors = {_GENERATOR + name: tensor for name, tensor in last.weights.items()}
         tensors.update({_PROMPTS + name: tensor for name, tensor in (last.prompts or {}).items()})
-        # Settings inside the weights too, so that the file alone still says what it is.
-        save_tensors(tensors, folder / ADAPTED, {"format": _FORMAT, "settings": json.dumps(settings)})
-        weights = folder / ADAPTED
-        settings["weights"] = {"bytes": weights.stat().st_size, "sha256": catalog.file_digest(weights)}
+        settings["weights"] = _KIND.write_tensors(tensors, folder / ADAPTED, settings)
         note = {name: settings[name] for name in ("config", "versions")}
         save_png(grid(last.before), folder / SOURCE_PICTURE, {"generator": self.config.model, **note})
         save_png(grid(last.after), folder / SAMPLES_PICTURE, {"generator": "adapted", **note})
-        self._write_history(folder / HISTORY)
-        text = json.dumps(settings, indent=2, ensure_ascii=False)
-        (folder / SETTINGS).write_text(text + "\n", encoding="utf-8")
-        return settings
-
-    def _write_history(self, path: Path) -> None:
-        terms = dict.fromkeys(name for row in self.rows for name in row if name not in ("stage", "step", "seconds"))
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ["stage", "step", *terms, "seconds"], restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows({**row, "seconds": f"{row['seconds']:.3f}"} for row in self.rows)
+        (folder / HISTORY).write_text(keeping.history_text(self.rows), encoding="utf-8")
+        keeping.write_settings(settings, folder)
+        if last.stopped is None:
+            return self._name
+        return f"{self._name}-stopped-{settings['weights']['sha256'][:8]}"
 
 
-def versions() -> dict[str, str]:
-    """Versions of everything that a run's numbers may depend on."""
-    from . import __version__
-
-    found = {"ipl_core": __version__, "python": platform.python_version()}
-    for package in ("torch", "open_clip_torch", "safetensors", "numpy", "pillow"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "unknown"
-    found["torch"] = str(torch.__version__)
-    return found
-
-
-def _put(temporary: Path, path: Path) -> Entry:
-    """Renames a folder written in full to its own name; a whole entry already there is the same run and stays."""
-    if path.is_dir():
-        try:
-            return open_entry(path)
-        except InputError as error:
-            log.warning("%s It is replaced.", error)
-            shutil.rmtree(path)
-    os.replace(temporary, path)
-    return open_entry(path)
-
-
-def _sweep() -> None:
-    for path in runs_folder().glob(f"{_UNFINISHED}*"):
-        if time.time() - path.stat().st_mtime > _ABANDONED_AFTER:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _damaged(path: Path, what: str) -> InputError:
-    return InputError(f"The adapted domain in {path} is damaged ({what}): delete the folder and adapt again.")
+def _is_whole(path: Path) -> bool:
+    """Whether an entry is there already: it is the same run, and stays."""
+    try:
+        open_entry(path)
+    except InputError as error:
+        log.warning("%s It is replaced.", error)
+        return False
+    return True

@@ -22,7 +22,7 @@ from typing import Any
 import gradio as gr
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, Snapshot, adapt, catalog, library
+from ipl_core import AdaptConfig, InputError, Snapshot, adapt, catalog, keeping, library
 from ipl_core.config import LAYER_GROUPS, MAX_PREVIEWS, PRESETS
 from ipl_core.hub import Stopped
 from ipl_core.latents import parse_seeds
@@ -306,7 +306,10 @@ class AdaptTab:
     def _show_kept(self, config: AdaptConfig, entry: library.Entry) -> Iterator[dict[Any, Any]]:
         record = _Record(config)
         for row in entry.history():
-            record.curves[row["stage"]].add(row["step"], terms(row))
+            terms = keeping.terms(row)
+            measured = {name: terms.pop(name) for name in ("diversity",) if name in terms}
+            record.curves[row["stage"]].add(row["step"], terms)
+            record.curves["diversity"].add(row["step"], measured)
         seeds, psi = config.preview_seeds, config.preview_psi
         generators = self._service.generators
         record.before = to_uint8(draw(generators.get(config.model), seeds, psi))
@@ -483,11 +486,6 @@ def job(config: AdaptConfig, stop: threading.Event) -> Iterator[Snapshot | libra
             yield snapshot
     if run.last.weights:
         yield run.save()
-
-
-def terms(row: Mapping[str, Any]) -> dict[str, float]:
-    """The loss terms of a row of a kept run's history."""
-    return {name: value for name, value in row.items() if name not in ("stage", "step", "seconds")}
 
 
 # --- models to choose from -------------------------------------------------------------------------------------

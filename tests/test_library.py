@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from ipl_core import AdaptConfig, InputError, Snapshot, catalog, library
+from ipl_core import AdaptConfig, InputError, Snapshot, catalog, keeping, library
 from ipl_core.checkpoints import load_tensors, save_generator
 from ipl_core.media import read_settings as picture_settings
 from ipl_core.media import to_uint8
@@ -92,6 +92,18 @@ def test_settings_and_history_hold_the_whole_run() -> None:
     tensors, description = load_tensors(entry.path / "adapted.safetensors")
     assert "prompts.mapper.layers.0.bias" in tensors
     assert json.loads(description["settings"])["key"] == settings["key"]
+
+
+def test_history_carries_the_diversity_that_was_measured() -> None:
+    config = config_of(method="nada")
+    run = library.Run(config)
+    pictures = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
+    for step, diversity in enumerate((0.9, None, None), start=1):
+        run.add(Snapshot(step, 3, "generator", {"adaptation": 1.0}, diversity=diversity))
+    run.add(Snapshot(3, 3, "done", before=pictures, after=pictures, diversity=0.7, weights={}, prompts={}))
+    rows = run.save().history()
+    assert [row.get("diversity") for row in rows] == [0.9, None, 0.7]
+    assert [keeping.terms(row) for row in rows][1:] == [{"adaptation": 1.0}, {"adaptation": 1.0, "diversity": 0.7}]
 
 
 @pytest.mark.parametrize(
@@ -223,7 +235,7 @@ def test_settings_of_a_newer_version_are_not_guessed_at() -> None:
         library.open_entry(entry.path)
 
 
-@pytest.mark.parametrize("step", ["save_tensors", "save_png", "_write_history", "replace"])
+@pytest.mark.parametrize("step", ["save_tensors", "save_png", "history_text", "replace"])
 def test_interrupted_save_leaves_nothing(studio: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     def fail(*arguments: Any, **options: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -234,10 +246,10 @@ def test_interrupted_save_leaves_nothing(studio: Path, monkeypatch: pytest.Monke
             broken.setattr("ipl_core.checkpoints.save_tensors", fail)
         elif step == "save_png":
             broken.setattr(library, "save_png", fail)
-        elif step == "_write_history":
-            broken.setattr(library.Run, "_write_history", fail)
+        elif step == "history_text":
+            broken.setattr(keeping, "history_text", fail)
         else:
-            broken.setattr(library.os, "replace", fail)
+            broken.setattr(keeping.os, "replace", fail)
         with pytest.raises(InputError, match=r"No space left|can't be"):
             run.save()
     assert list((studio / "runs").iterdir()) == []
@@ -255,6 +267,36 @@ def test_a_killed_process_leaves_nothing_that_looks_like_a_run(studio: Path) -> 
     os.utime(left, (0, 0))
     run_of(config_of("werewolf")).save()
     assert not left.exists()
+
+
+def test_what_comes_in_its_place_is_there_or_the_old_one_still_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(words: str) -> Any:
+        def to(folder: Path) -> str:
+            (folder / "words").write_text(words)
+            return "entry"
+
+        return to
+
+    path = keeping.keep(tmp_path, write("old"))
+    keeping.keep(tmp_path, write("new"), stays=lambda path: True)
+    assert (path / "words").read_text() == "old"
+    move = os.replace
+
+    def fail_with_the_new_one(source: Path, target: Path) -> None:
+        if Path(source).name == "new":
+            raise OSError(28, "No space left on device")
+        move(source, target)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(keeping.os, "replace", fail_with_the_new_one)
+        with pytest.raises(InputError, match="No space left"):
+            keeping.keep(tmp_path, write("new"))
+    assert (path / "words").read_text() == "old"
+    keeping.keep(tmp_path, write("new"))
+    assert (path / "words").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_run_without_a_result_is_not_kept() -> None:
