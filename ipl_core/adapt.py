@@ -30,7 +30,7 @@ from .losses import directional_loss, diversity
 from .media import to_uint8
 from .pool import SourcePool, draw_indices, open_pool, pool_path
 from .prompts import PromptScheme, make_prompts
-from .snapshot import Snapshot
+from .snapshot import Snapshot, Start
 from .stepping import NotFinite, Pace, kept, own_modes, require_finite
 from .stylegan2 import Generator
 
@@ -44,7 +44,10 @@ _GROUP_RESOLUTIONS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, math.in
 
 
 def adapt(
-    config: AdaptConfig, stop: threading.Event | None = None, preview_interval: float = 1.0
+    config: AdaptConfig,
+    stop: threading.Event | None = None,
+    preview_interval: float = 1.0,
+    start: Start | None = None,
 ) -> Iterator[Snapshot]:
     """Adapts the generator of `config` and yields one Snapshot a step, then a last one with phase "done".
 
@@ -52,6 +55,8 @@ def adapt(
         carries what has been reached.
     preview_interval: seconds between two renewals of the pictures; the first step and the last Snapshot always
         carry them. Never changes the weights.
+    start: where an earlier run with the same settings but `steps` ended; this one goes on there, without stage 1. With
+        the state of its training it gives, on the same machine's CPU, bit by bit what a run in one go would.
 
     The weights are those of the running average (EMA). Loss, gradients or embeddings that stop being finite end the
     run with stopped="not finite" and the weights before that step. The same settings give bit-identical weights on
@@ -67,9 +72,13 @@ def adapt(
         pool_facts = (home() / "pools", *_digests(config), not config.share_noise, str(device))
         pool = open_pool(*pool_facts)
         stages: list[tuple[str, int, Callable[[], dict[str, float]]]] = []
-        if scheme.needs_training:
+        if start is not None:
+            scheme.load_state_dict(start.prompts)
+        elif scheme.needs_training:
             stages.append(("prompts", config.mapper_steps, PromptTraining(config, source, critic, scheme, pool)))
         training = GeneratorTraining(config, source, critic, scheme, pool)
+        if start is not None:
+            training.go_on(start)
         stages.append(("generator", config.steps, training))
         previews = _Previews(config, source, critic)
     forecast = {"generator": training.seconds_a_step(previews.seconds_an_image)}
@@ -77,11 +86,11 @@ def adapt(
 
     shown = -math.inf
     stopped = None
-    done = 0  # steps of stage 2
+    done = first = start.step if start is not None else 0  # steps of stage 2
     try:
         for phase, total, train_step in stages:
             pace.begin(phase)
-            for step in range(1, total + 1):
+            for step in range(first + 1, total + 1):
                 if stop is not None and stop.is_set():
                     stopped = "asked"
                     break
@@ -93,8 +102,9 @@ def adapt(
                     stopped = "not finite"
                     break
                 done = step if phase == "generator" else 0
+                kept_too = phase == "generator" and config.keep_every and step < total and not step % config.keep_every
                 before = after = spread = None
-                if time.perf_counter() - shown >= preview_interval:
+                if kept_too or time.perf_counter() - shown >= preview_interval:
                     with own_modes(device):
                         before, after, spread = previews.render(training.averaged if done else None)
                     shown = time.perf_counter()
@@ -108,6 +118,7 @@ def adapt(
                     diversity=spread,
                     seconds=time.perf_counter() - began,
                     remaining=pace.remaining(step),
+                    weights=training.changed_weights() if kept_too else None,
                 )
             if stopped:
                 break
@@ -123,6 +134,7 @@ def adapt(
             seconds=time.perf_counter() - began,
             weights=training.changed_weights(),
             prompts=kept(scheme.state_dict()) if scheme.needs_training else {},
+            training=training.state() if config.keep_state else None,
             stopped=stopped,
         )
     finally:
@@ -226,6 +238,35 @@ class GeneratorTraining:
         if not self._steps:
             return {}
         return kept({name: self.averaged.get_parameter(name) for name in self._trained})
+
+    def state(self) -> dict[str, Tensor]:
+        """What `go_on` needs beside the changed weights to train on as if nothing had been between, on the CPU."""
+        state = {"random.noise": self._noise.get_state(), "random.choices": self._choices.get_state()}
+        for name, parameter in self._trained.items():
+            state[f"learns.{name}"] = torch.tensor(parameter.requires_grad)
+            state |= kept({f"student.{name}": parameter})
+            state |= kept({f"adam.{key}.{name}": value for key, value in self._optimiser.state[parameter].items()})
+        return state
+
+    def go_on(self, start: Start) -> None:
+        """Takes up training where it ended: its very state if that was kept, else its averaged weights."""
+        state = start.training or {}
+        self._steps = start.step
+        for _ in range(start.step):
+            next(self._indices)
+        for name, averaged in start.weights.items():
+            parameter = self._student.get_parameter(name)
+            self._trained[name] = parameter.requires_grad_(bool(state.get(f"learns.{name}", True)))
+            with torch.no_grad():
+                self.averaged.get_parameter(name).copy_(averaged)
+                parameter.copy_(state.get(f"student.{name}", averaged))
+            names = {key: f"adam.{key}.{name}" for key in ("step", "exp_avg", "exp_avg_sq")}
+            if names["step"] in state:
+                at = {key: "cpu" if key == "step" else parameter.device for key in names}
+                self._optimiser.state[parameter] = {key: state[names[key]].to(at[key]) for key in names}
+        if state:
+            self._noise.set_state(state["random.noise"])
+            self._choices.set_state(state["random.choices"])
 
     def seconds_a_step(self, seconds_an_image: float) -> float:
         """Forecast of a step's time from that of drawing and embedding one image; going back costs twice that."""

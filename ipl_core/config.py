@@ -89,6 +89,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "learning_rate": (1e-6, 0.1),
     "layer_interval": (1, 5000),
     "ema": (0.0, 0.9999),
+    "keep_every": (0, 5000),
     "preview_psi": (0.0, 1.5),
     "preview_seeds": (0, 2**31 - 1),
     "invert.starts": (0, 4096),
@@ -106,7 +107,8 @@ _LIMITS: dict[str, tuple[float, float]] = {
 }
 MAX_TEXT = 300  # characters in one text; the critic's own limit is in tokens and is checked when it is loaded
 MAX_PREVIEWS = 64
-_WHOLE_NUMBERS = ("seed", "mapper_steps", "mapper_batch", "steps", "batch", "layer_interval")
+MAX_KEPT_STEPS = 100  # earlier steps of one run; each takes about half as much on the disk as the result
+_WHOLE_NUMBERS = ("seed", "mapper_steps", "mapper_batch", "steps", "batch", "layer_interval", "keep_every")
 _NUMBERS = ("mapper_lr", "lambda_domain", "learning_rate", "ema", "preview_psi")
 _CHOICES: dict[str, tuple[str, ...]] = {
     "method": METHODS,
@@ -142,6 +144,8 @@ _LABELS: dict[str, str] = {
     "learning_rate": "Learning rate (learning_rate)",
     "layer_interval": "Layer interval (layer_interval)",
     "ema": "EMA decay (ema)",
+    "keep_every": "Steps between those kept (keep_every)",
+    "keep_state": "Keep state",
     "preview_psi": "Preview truncation (preview_psi)",
     "preview_seeds": "Each preview seed",
     "share_noise": "Share noise",
@@ -189,6 +193,8 @@ class AdaptConfig:
     layers: which synthesis layers stage 2 trains; "adaptive" chooses anew every `layer_interval` steps.
     ema: decay of the averaged weights that are shown and kept. share_noise: same noise within a pair.
     preview_seeds, preview_psi: the latents watched during the run.
+    keep_every: steps of stage 2 between those whose weights are kept too, so that an earlier one may be picked later;
+        0 keeps the last alone. keep_state: whether the optimiser's state is kept, so that the run may go on exactly.
 
     Raises InputError for a value outside its limits, naming the field, the value and the range.
     """
@@ -219,6 +225,8 @@ class AdaptConfig:
     around_context: bool | None = None
     preview_seeds: tuple[int, ...] = tuple(range(8))
     preview_psi: float = 0.7
+    keep_every: int = 0
+    keep_state: bool = False
 
     def __post_init__(self) -> None:
         settle = object.__setattr__  # the class is frozen for everyone else
@@ -242,7 +250,12 @@ class AdaptConfig:
             settle(self, name, _whole_number(name, getattr(self, name)))
         for name in _NUMBERS:
             settle(self, name, _number(name, getattr(self, name)))
-        for name in ("share_noise", "around_context"):
+        if self.keep_every and self.steps / self.keep_every > MAX_KEPT_STEPS:
+            raise InputError(
+                f"{_LABELS['keep_every']}: at most {MAX_KEPT_STEPS} of {self.steps} steps can be kept, so this must be "
+                f"0 or at least {-(-self.steps // MAX_KEPT_STEPS)}, not {self.keep_every}."
+            )
+        for name in ("share_noise", "around_context", "keep_state"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{_LABELS[name]} must be true or false, not {_shown(getattr(self, name))}.")
         settle(self, "device", _device(self.device))

@@ -113,6 +113,15 @@ def write_into(folder: str | os.PathLike[str], write: Callable[[Path], None]) ->
     return folder
 
 
+def scratch(shelf: Path) -> Path:
+    """A folder on `shelf` for what is still in the making; if its owner dies, it is swept away like any other.
+
+    Raises InputError if nothing can be written there.
+    """
+    check_writable(shelf)
+    return Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=shelf))
+
+
 def delete(path: Path, shelf: Path, called: str) -> None:
     """Removes a folder that is kept on `shelf`, for good.
 

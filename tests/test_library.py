@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import torch
 
-from ipl_core import AdaptConfig, InputError, Snapshot, catalog, keeping, library
+from ipl_core import AdaptConfig, InputError, Snapshot, adapt, catalog, keeping, library
 from ipl_core.checkpoints import load_tensors, save_generator
 from ipl_core.media import read_settings as picture_settings
 from ipl_core.media import to_uint8
+from ipl_core.runs import finished_run, resumed_run
 from ipl_core.stylegan2 import Generator
 
 pytestmark = pytest.mark.usefixtures("studio")
@@ -177,6 +178,129 @@ def test_an_adapted_domain_can_be_adapted_from() -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# Names, earlier steps, going on
+
+
+def test_a_title_is_a_persons_own_and_no_ones_elses() -> None:
+    one, other = run_of(config_of()).save(), run_of(config_of("werewolf")).save()
+    named = library.rename(one, "  My   sketches ")
+    assert named.title == library.open_entry(one.path).title == "My sketches"
+    assert named.path == one.path
+    assert library.find(config_of()) == named
+    for taken in ("my SKETCHES", one.plain_title):
+        with pytest.raises(InputError, match="choose another title"):
+            library.rename(other, taken)
+    assert library.rename(named, "My sketches").title == "My sketches"  # its own is no collision
+    for wrong in ("x" * 81, "a\x00b"):
+        with pytest.raises(InputError, match="at most 80 characters"):
+            library.rename(other, wrong)
+    assert library.rename(named, " ").title == one.plain_title
+    assert other == library.open_entry(other.path)
+
+
+def test_earlier_steps_are_kept_drawn_and_picked(studio: Path) -> None:
+    config = config_of(steps=5, keep_every=2)
+    seen = {}
+    run = library.Run(config)
+    for snapshot in adapt(config):
+        run.add(snapshot)
+        seen[snapshot.phase, snapshot.step] = snapshot
+    entry = run.save()
+    assert entry.steps() == [2, 4]
+    del run, snapshot  # and with it, what it kept while it ran
+    assert list((studio / "runs").iterdir()) == [entry.path]
+    weights = library.changed_weights(entry.path, 2)
+    for name, tensor in seen["generator", 2].weights.items():
+        assert torch.equal(weights[name], tensor.half().float())
+    by_step = library.load_adapted(entry.path, step=2).state_dict()
+    by_path = catalog.load_generator(entry.path / library.step_file(2)).state_dict()
+    assert all(torch.equal(by_step[name], by_path[name]) for name in by_step)
+    assert not torch.equal(*(library.changed_weights(entry.path, step)[name] for step in (2, 4)))
+    assert catalog.critic_of(str(entry.path / library.step_file(2))) == "studio"
+    with pytest.raises(InputError, match="earlier steps kept: 2, 4"):
+        library.load_adapted(entry.path, step=3)
+
+    picked = library.pick(entry, 2)
+    assert not picked.finished
+    assert picked.title.endswith("(ipl, seed 0), step 2 of 5")
+    assert picked.settings["diversity"] == seen["generator", 2].diversity
+    assert [row["step"] for row in picked.history()] == [1, 2, 1, 2]
+    assert picked.samples_picture.read_bytes() == (entry.path / library.step_picture(2)).read_bytes()
+    own = library.load_adapted(picked.path).state_dict()
+    assert all(torch.equal(by_step[name], own[name]) for name in own)
+    assert library.pick(entry, 2) == picked
+    assert library.find(config) == entry
+    assert library.find(config_of(steps=2)) is None
+    library.export(entry, studio / "out")
+    assert library.open_entry(studio / "out").steps() == [2, 4]
+
+
+def test_a_run_without_what_is_wanted_now_is_made_again_under_its_title() -> None:
+    plain = library.rename(finished_run(config_of(steps=3)), "Mine")
+    assert library.find(config_of(steps=3, keep_every=1)) is None
+    more = finished_run(config_of(steps=3, keep_every=1, keep_state=True))
+    assert (more.path, more.title, more.steps(), more.resumes_exactly) == (plain.path, "Mine", [1, 2], True)
+    assert finished_run(config_of(steps=3)) == more
+    assert library.changed_weights(more.path).keys() == library.changed_weights(plain.path).keys()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"method": "nada", "layers": "adaptive", "layer_interval": 2, "share_noise": False},
+        {"method": "shared", "layers": "coarse"},
+    ],
+)
+def test_a_run_that_goes_on_with_its_state_is_the_run_in_one_go(settings: dict[str, Any]) -> None:
+    part = finished_run(config_of(steps=3, keep_state=True, keep_every=1, **settings))
+    resumed = resumed_run(part, 2)
+    assert resumed.settings["resumed"] == {
+        "entry": part.path.name,
+        "step": 3,
+        "exactly": True,
+        "as one run": True,
+    }
+    assert resumed.settings["steps"]["generator"] == 5
+    assert [row["step"] for row in resumed.history() if row["stage"] == "generator"] == [1, 2, 3, 4, 5]
+    assert resumed.steps() == [1, 2, 4]
+    assert library.find(config_of(steps=5, **settings)) == resumed
+    whole = list(adapt(config_of(steps=5, **settings)))[-1]
+    weights = library.changed_weights(resumed.path)
+    assert weights.keys() == whole.weights.keys()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in whole.weights.items())
+
+
+def test_a_run_that_goes_on_from_its_weights_never_passes_for_one_in_one_go() -> None:
+    part = finished_run(config_of(steps=2))
+    resumed = resumed_run(part, 2)
+    assert resumed.settings["resumed"]["exactly"] is False
+    assert resumed.title.endswith("resumed at step 2")
+    assert library.find(config_of(steps=4)) is None
+    one, other = library.changed_weights(part.path), library.changed_weights(resumed.path)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+    prompts = [
+        load_tensors(entry.path / library.ADAPTED)[0]["prompts.mapper.layers.0.bias"] for entry in (part, resumed)
+    ]
+    assert torch.equal(*prompts)
+    again = resumed_run(resumed, 1)
+    assert again.settings["resumed"]["as one run"] is False
+    assert len({part.path, resumed.path, again.path}) == 3
+
+
+def test_what_cannot_be_gone_on_with_is_said() -> None:
+    entry = run_of(config_of()).save()
+    for steps in (0, -1, 1.5):
+        with pytest.raises(InputError, match="at least 1"):
+            library.continuation(entry, steps)
+    with pytest.raises(InputError, match="Steps must be"):
+        library.continuation(entry, 10_000)
+    untouched = library.Entry(entry.path, {**entry.settings, "steps": {"prompts": 1, "generator": 0}})
+    with pytest.raises(InputError, match="before its generator had changed"):
+        library.continuation(untouched, 1)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # Damage and refusal
 
 
@@ -190,6 +314,9 @@ def test_an_adapted_domain_can_be_adapted_from() -> None:
         lambda path: (path / "settings.json").write_text('{"format": "ipl-studio-run"}'),
         lambda path: (path / "settings.json").unlink(),
         lambda path: (path / "samples.png").unlink(),
+        lambda path: (path / "settings.json").write_text(
+            (path / "settings.json").read_text().replace('"earlier": {}', '"earlier": {"1": {}}')
+        ),
     ],
 )
 def test_damaged_entry_is_named_and_the_others_still_listed(damage: Any) -> None:
