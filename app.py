@@ -22,7 +22,7 @@ LAUNCH: dict[str, Any] = {
     "js": look.SCRIPT,
     "run_history": False,
     "ssr_mode": False,
-    "max_file_size": "10mb",
+    "max_file_size": "600mb",  # a generator of 1024×1024 with its optimiser; pictures have limits of their own
     "footer_links": ["api", "settings"],
 }
 
@@ -38,7 +38,7 @@ def build() -> gr.Blocks:
             with gr.Tab("Sample", id="sample") as sample_tab:
                 sample = SampleTab(service)
             with gr.Tab("Library", id="library") as library_tab:
-                shelf = LibraryTab()
+                shelf = LibraryTab(service)
 
         def draw_from_run(entry: str) -> tuple[Any, Any]:
             return gr.Tabs(selected="sample"), sample.choices(entry)
@@ -51,12 +51,16 @@ def build() -> gr.Blocks:
 
         blocks.load(adapt.greet, None, adapt.greeting, **AT_ONCE)
         blocks.load(sample.choices, None, sample.entry, **AT_ONCE)
-        sample_tab.select(sample.choices, sample.entry, sample.entry, **AT_ONCE)
+        opened = sample_tab.select(sample.choices, sample.entry, sample.entry, **AT_ONCE)
+        sample.draw_new_on(opened.success)
         library_tab.select(shelf.contents, None, shelf.cards, **AT_ONCE)
         from_run = adapt.to_sample.click(draw_from_run, adapt.entry, [tabs, sample.entry], **AT_ONCE)
         sample.draw_on(from_run.success)
         picked = shelf.cards.click(draw_from_library, None, [tabs, sample.entry], **AT_ONCE)
         sample.draw_on(picked.success)
+        managed = shelf.to_sample.click(draw_from_run, shelf.entry, [tabs, sample.entry], **AT_ONCE)
+        sample.draw_on(managed.success)
+        adapt.ended.then(sample.newest, [adapt.entry, sample.entry], sample.entry, **AT_ONCE)
         blocks.unload(forget)
         api.register(service)
     return blocks.queue(max_size=20)

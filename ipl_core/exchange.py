@@ -21,9 +21,14 @@ from .checkpoints.files import first_bytes, is_safetensors, readable_file
 from .config import AdaptConfig
 from .errors import InputError
 from .sampling import draw
-from .stylegan2 import Generator
+from .stylegan2 import Generator, GeneratorConfig
 
 FORMATS = (".safetensors", ".pt")
+
+
+def formats(config: GeneratorConfig) -> tuple[str, ...]:
+    """Which of `FORMATS` can hold a generator of this configuration: rosinality's network has z as wide as w."""
+    return FORMATS if config.z_dim == config.w_dim else FORMATS[:1]
 
 
 def export_generator(entry: library.Entry, path: str | os.PathLike[str], step: int | None = None) -> Path:

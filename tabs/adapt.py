@@ -111,6 +111,11 @@ class AdaptTab:
         self._watched = gr.Textbox(
             f"0-{FIRST_SEEDS[-1]}", label="People to watch", info="Seeds, such as 0-7 or 3, 14, 15."
         )
+        with gr.Row():
+            self._keep_every = gr.Number(0, label="Keep a step every", info="Steps; 0: none.", min_width=120)
+            self._keep_state = gr.Checkbox(
+                False, label="Keep the optimiser", info="To go on exactly later.", min_width=120
+            )
         choices = [(label(entry), name) for name, entry in models.items() if can_be_used(entry)]
         self._model = gr.Dropdown(choices, value=model, label="Model", info="Others than the first are large.")
         self._critic = gr.Dropdown(
@@ -156,6 +161,8 @@ class AdaptTab:
             "preview_seeds": self._watched,
             "model": self._model,
             "critic": self._critic,
+            "keep_every": self._keep_every,
+            "keep_state": self._keep_state,
         }
         fields = list(self._fields.values())
         self._chips.click(lambda sample: sample[0], self._chips, self._target, **AT_ONCE)
