@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from . import model_commands
+from . import library_commands, model_commands
 from .config import (
     CONTRASTIVE_FORMS,
     INVERT_PRESETS,
@@ -32,6 +33,9 @@ from .config import (
 from .errors import InputError
 from .model_commands import AUTO_DEVICE, chosen_device, number
 from .snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from . import library
 
 INTERRUPTED = 130  # what shells expect of a program that Ctrl-C has ended
 
@@ -72,6 +76,8 @@ def _adapt_options(parser: argparse.ArgumentParser) -> None:
     add("--mapper-steps", type=number, help="steps of stage 1")
     add("--mapper-batch", type=number, help="images a step in stage 1")
     add("--mapper-lr", type=number, help="Adam's rate in stage 1")
+    add("--keep-every", type=number, default=0, help="keep the weights of every n-th step too; 0 keeps the last alone")
+    add("--keep-state", action="store_true", help="keep the optimiser's state, so that the run may go on exactly")
     add("--context", default="a photo of a", help="the words that learned prompts start from (%(default)s)")
     add("--templates", help=f"manual templates: {', '.join(TEMPLATE_SETS)}")
     add("--contrastive", help=f"form of the contrastive loss: {', '.join(CONTRASTIVE_FORMS)}")
@@ -97,13 +103,45 @@ def _adapt(options: argparse.Namespace) -> int:
         print("This run exists already.")
     with _stop_on_interrupt() as stop, _ProgressBar() as bar:
         entry = finished_run(config, stop, bar.show)
+    return _written(entry, options.out)
+
+
+def _written(entry: library.Entry, out: str) -> int:
+    """Copies an entry's files to the folder `out` and says what they are; gives the exit status."""
+    from . import library
+
     if not entry.finished:
         steps = entry.settings["steps"]["generator"]
         why = {"asked": "as asked", "not finite": "because the numbers stopped being finite"}[entry.settings["stopped"]]
-        print(f"Stopped {why} after {steps} of {config.steps} steps; what was reached is kept.")
-    folder = library.export(entry, options.out)
+        print(f"Stopped {why} after {steps} of {entry.config.steps} steps; what was reached is kept.")
+    folder = library.export(entry, out)
     print(f"{entry.title}: {folder / library.ADAPTED}, {folder / library.SAMPLES_PICTURE}")
     return {None: 0, "asked": INTERRUPTED}.get(entry.settings["stopped"], 1)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# resume
+
+
+def _resume_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("entry", metavar="ENTRY", help="name of its folder in the library, or the path of one")
+    add("--steps", type=number, required=True, help="how many more steps of stage 2")
+    add("--out", required=True, metavar="DIR", help="folder for the weights, pictures, settings and history")
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from . import library
+    from .runs import resumed_run
+
+    entry = library_commands.named_entry(options.entry)
+    library.check_writable(options.out)
+    with _stop_on_interrupt() as stop, _ProgressBar() as bar:
+        resumed = resumed_run(entry, options.steps, stop, bar.show)
+    origin = resumed.settings["resumed"]
+    how = "with the state of its training" if origin["exactly"] else "from its weights, with a fresh optimiser"
+    print(f"Went on after step {origin['step']} {how}.")
+    return _written(resumed, options.out)
 
 
 _PHASE_NAMES = {
@@ -454,12 +492,18 @@ COMMANDS: dict[str, Command] = {
         _evaluate_inversion,
     ),
     "invert": Command("find the latent of a picture", _invert_options, _invert),
+    "resume": Command("go on with a run that is kept, exactly where its state was kept too", _resume_options, _resume),
     "restyle": Command("draw an inverted picture in adapted domains", _restyle_options, _restyle),
     "sample": Command("draw pictures from an adapted generator", _sample_options, _sample),
     "render": Command(
         "draw an array of latents to an array of images", model_commands.render_options, model_commands.render
     ),
     "convert": Command("write a generator in another format", model_commands.convert_options, model_commands.convert),
+    "library": Command(
+        "list, name, export, import and delete what is kept",
+        library_commands.library_options,
+        library_commands.library,
+    ),
     "models": Command(
         "list, fetch, verify and remove models of the hub", model_commands.models_options, model_commands.models
     ),

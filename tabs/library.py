@@ -43,7 +43,7 @@ class LibraryTab:
         self._service = service
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
-                self._status = gr.HTML(show.note(_HOW), elem_classes="library-status")
+                self._status = gr.HTML(show.note(_HOW))
                 self._announcer = gr.HTML(elem_classes="announcer")
                 with gr.Column(visible=False, elem_classes="chosen") as self._panel:
                     self._build_panel()
