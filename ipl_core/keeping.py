@@ -95,6 +95,8 @@ def keep(shelf: Path, write: Callable[[Path], str], stays: Callable[[Path], bool
         except OSError:
             if (temporary / "old").exists():
                 os.replace(temporary / "old", path)
+            elif path.is_dir() and stays(path):  # another writer was faster
+                return path
             raise
     return path
 
@@ -199,7 +201,7 @@ class Kind:
         """What settings.json in `folder` says.
 
         check: looks for everything that has to be there. Raises InputError if the file is missing or damaged, or if
-        `check` raises that, KeyError or TypeError.
+        `check` raises that, or what a wrong kind of value leads to.
         """
         try:
             settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
@@ -216,7 +218,7 @@ class Kind:
             raise InputError(f"The {self.what} in {folder} was written by a newer version: update this one to read it.")
         try:
             check(settings)
-        except (InputError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self.damaged(folder, f"{SETTINGS}: {error}") from error
         return dict(settings)
 

@@ -553,25 +553,34 @@ class Run:
             settings["resumed"] = _origin(self._goes_on)
             if not settings["resumed"]["as one run"]:
                 name += f"-resumed-{self._goes_on.settings['weights']['sha256'][:8]}"
-        settings["earlier"] = self._write_earlier(folder)
+        there = _whole(runs_folder() / name) if last.stopped is None else None
+        settings["earlier"] = self._write_earlier(folder, there)
         if last.training is not None:
             settings["training"] = _KIND.write_tensors(last.training, folder / TRAINING, settings)
+        if there is not None:  # the same run, of which more is kept now: nothing that was kept of it is lost
+            settings["title"] = there.settings.get("title", "")
+            if last.training is None and there.resumes_exactly:
+                shutil.copyfile(there.path / TRAINING, folder / TRAINING)
+                settings["training"] = there.settings["training"]
         note = {name: settings[name] for name in ("config", "versions")}
         save_png(grid(last.before), folder / SOURCE_PICTURE, {"generator": self.config.model, **note})
         save_png(grid(last.after), folder / SAMPLES_PICTURE, {"generator": "adapted", **note})
-        there = _whole(runs_folder() / name)
-        if there is not None and last.stopped is None:
-            settings["title"] = there.settings.get("title", "")
         _write_entry(folder, settings, last.weights, last.prompts or {}, self.rows)
         return name if last.stopped is None else f"{name}-stopped-{settings['weights']['sha256'][:8]}"
 
-    def _write_earlier(self, folder: Path) -> dict[str, Any]:
-        """Puts the earlier steps into `folder`, also those of the run it goes on from; gives what is known of them."""
-        before = self._goes_on.settings.get("earlier", {}) if self._goes_on else {}
-        for place, steps in ((self._goes_on and self._goes_on.path, map(int, before)), (self._folder, self._earlier)):
-            for name in (name for step in steps for name in (step_file(step), step_picture(step))):
-                shutil.copyfile(place / name, folder / name)
-        return {**before, **{str(step): facts for step, facts in self._earlier.items()}}
+    def _write_earlier(self, folder: Path, there: Entry | None) -> dict[str, Any]:
+        """Puts the earlier steps into `folder` and gives what is known of them.
+
+        Those of this run, of the one that it goes on from, and of `there`, the same run as it was kept before.
+        """
+        sources = [(entry.path, entry.settings.get("earlier", {})) for entry in (self._goes_on, there) if entry]
+        known = {}
+        for place, earlier in (*sources, (self._folder, {str(step): facts for step, facts in self._earlier.items()})):
+            for step, facts in earlier.items():
+                for name in (step_file(int(step)), step_picture(int(step))):
+                    shutil.copyfile(place / name, folder / name)
+                known[step] = facts
+        return known
 
     def _stays(self, path: Path) -> bool:
         """Whether the entry that is there already stays: it is the same run, unless more is kept of this one."""

@@ -241,6 +241,10 @@ def test_a_run_without_what_is_wanted_now_is_made_again_under_its_title() -> Non
     more = finished_run(config_of(steps=3, keep_every=1, keep_state=True))
     assert (more.path, more.title, more.steps(), more.resumes_exactly) == (plain.path, "Mine", [1, 2], True)
     assert finished_run(config_of(steps=3)) == more
+    first = finished_run(config_of(steps=5, keep_every=2, keep_state=True))
+    both = finished_run(config_of(steps=5, keep_every=3))
+    assert (both.path, both.steps(), both.resumes_exactly) == (first.path, [2, 3, 4], True)
+    assert resumed_run(both, 1).settings["resumed"]["exactly"]
     assert library.changed_weights(more.path).keys() == library.changed_weights(plain.path).keys()
 
 
@@ -316,6 +320,9 @@ def test_what_cannot_be_gone_on_with_is_said() -> None:
         lambda path: (path / "samples.png").unlink(),
         lambda path: (path / "settings.json").write_text(
             (path / "settings.json").read_text().replace('"earlier": {}', '"earlier": {"1": {}}')
+        ),
+        lambda path: (path / "settings.json").write_text(
+            (path / "settings.json").read_text().replace('"earlier": {}', '"earlier": [1]')
         ),
     ],
 )
