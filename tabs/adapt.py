@@ -112,7 +112,7 @@ class AdaptTab:
             f"0-{FIRST_SEEDS[-1]}", label="People to watch", info="Seeds, such as 0-7 or 3, 14, 15."
         )
         with gr.Row():
-            self._keep_every = gr.Number(0, label="Keep a step every", info="Steps; 0: none.", min_width=120)
+            self._keep_every = gr.Number(0, label="Keep a step every", info="So many; 0: the last.", min_width=120)
             self._keep_state = gr.Checkbox(
                 False, label="Keep the optimiser", info="To go on exactly later.", min_width=120
             )

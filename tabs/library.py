@@ -139,7 +139,8 @@ class LibraryTab:
             words = "Nothing is kept yet: every run of the tab Adapt comes here when it ends or is stopped."
             return above + show.note(words)
         total = catalog.size_words(sum(entry.bytes for entry in entries))
-        return above + show.heading("Adapted domains", f"{len(entries)}, {total} on the disk") + show.cards(entries)
+        heading = show.heading("Adapted domains", f"{len(entries)} kept, {total} on the disk")
+        return above + heading + show.cards(entries)
 
     # --- one entry ----------------------------------------------------------------------------------------------
 

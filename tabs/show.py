@@ -96,8 +96,9 @@ def heading(title: str, words: str) -> str:
 def entry_name(entry: Entry) -> str:
     """A library entry in a few words: the name that a person gave it, or domain and method, and how far it came."""
     config = entry.config
-    parts = [entry.settings.get("title") or f"{config.target} · {entry_method(entry)}"]
-    if config.seed and not entry.imported:
+    title = entry.settings.get("title")
+    parts = [title] if title else [config.target, entry_method(entry)]
+    if config.seed and not title and not entry.imported:
         parts.append(f"seed {config.seed}")
     if not entry.finished:
         how = "" if entry.settings["stopped"] == "picked" else "stopped at "

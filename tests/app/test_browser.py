@@ -321,7 +321,8 @@ UNREADABLE = """() => {
   const found = [];
   for (const element of document.querySelectorAll('body *')) {
     const own = [...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.textContent.trim());
-    const words = own.join('') || (element.matches('textarea, input:not([type=radio])') ? element.value : '');
+    const typed = element.matches('textarea, input:not([type=radio], [type=checkbox])') ? element.value : '';
+    const words = own.join('') || typed;
     if (!words || !element.offsetParent || element.closest('[disabled]')) continue;
     const layers = [];
     for (let node = element; node; node = node.parentElement) {
