@@ -25,7 +25,7 @@ LAUNCH: dict[str, Any] = {
     "js": look.SCRIPT,
     "run_history": False,
     "ssr_mode": False,
-    "max_file_size": "50mb",  # a phone's largest pictures; how many pixels is checked when they are read
+    "max_file_size": "600mb",  # a generator of 1024×1024 with its optimiser; pictures have limits of their own
     "footer_links": ["api", "settings"],
 }
 
@@ -47,7 +47,7 @@ def build() -> gr.Blocks:
             with gr.Tab("Your picture", id="picture") as picture_tab:
                 picture = PictureTab(service)
             with gr.Tab("Library", id="library") as library_tab:
-                shelf = LibraryTab()
+                shelf = LibraryTab(service)
 
         def draw_from_run(entry: str) -> tuple[Any, Any, Any]:
             return gr.Tabs(selected="sample"), sample.choices(entry), sample.person_choices()
@@ -63,10 +63,11 @@ def build() -> gr.Blocks:
 
         blocks.load(adapt.greet, None, adapt.greeting, **AT_ONCE)
         blocks.load(sample.choices, None, sample.entry, **AT_ONCE)
-        sample_tab.select(sample.choices, sample.entry, sample.entry, **AT_ONCE)
+        opened = sample_tab.select(sample.choices, sample.entry, sample.entry, **AT_ONCE)
+        sample.draw_new_on(opened.success)
+        sample_tab.select(sample.person_choices, sample.person, sample.person, **AT_ONCE)
         blocks.load(interpolate.choices, None, interpolate.lists, **AT_ONCE)
         interpolate_tab.select(interpolate.choices, interpolate.lists, interpolate.lists, **AT_ONCE)
-        sample_tab.select(sample.person_choices, sample.person, sample.person, **AT_ONCE)
         opened = picture_tab.select(picture.people.choices, picture.people.person, picture.people.person, **AT_ONCE)
         picture.people.restyle_on(opened.success)
         with_person = picture.people.to_sample.click(
@@ -83,6 +84,9 @@ def build() -> gr.Blocks:
             sample.draw_on(from_comparison.success)
         picked = shelf.cards.click(draw_from_library, None, [tabs, sample.entry, sample.person], **AT_ONCE)
         sample.draw_on(picked.success)
+        managed = shelf.to_sample.click(draw_from_run, shelf.entry, [tabs, sample.entry, sample.person], **AT_ONCE)
+        sample.draw_on(managed.success)
+        adapt.ended.then(sample.newest, [adapt.entry, sample.entry], sample.entry, **AT_ONCE)
         blocks.unload(forget)
         api.register(service)
     return blocks.queue(max_size=20)

@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from . import animation_commands, model_commands
+from . import animation_commands, library_commands, model_commands
 from .config import (
     CONTRASTIVE_FORMS,
     INVERT_PRESETS,
@@ -35,6 +36,9 @@ from .errors import InputError
 from .memory import enough_memory
 from .model_commands import AUTO_DEVICE, chosen_device, number
 from .snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from . import library
 
 CRITIC = "name of a CLIP model or path of its folder; left out, the model's own"
 INTERRUPTED = 130  # what shells expect of a program that Ctrl-C has ended
@@ -77,6 +81,8 @@ def _adapt_options(parser: argparse.ArgumentParser) -> None:
     add("--mapper-steps", type=number, help="steps of stage 1")
     add("--mapper-batch", type=number, help="images a step in stage 1")
     add("--mapper-lr", type=number, help="Adam's rate in stage 1")
+    add("--keep-every", type=number, default=0, help="keep the weights of every n-th step too; 0 keeps the last alone")
+    add("--keep-state", action="store_true", help="keep the optimiser's state, so that the run may go on exactly")
     add("--context", default="a photo of a", help="the words that learned prompts start from (%(default)s)")
     add("--templates", help=f"manual templates: {', '.join(TEMPLATE_SETS)}")
     add("--contrastive", help=f"form of the contrastive loss: {', '.join(CONTRASTIVE_FORMS)}")
@@ -104,13 +110,45 @@ def _adapt(options: argparse.Namespace) -> int:
         print("This run exists already.")
     with _stop_on_interrupt() as stop, _ProgressBar() as bar:
         entry = finished_run(config, stop, bar.show)
+    return _written(entry, options.out)
+
+
+def _written(entry: library.Entry, out: str) -> int:
+    """Copies an entry's files to the folder `out` and says what they are; gives the exit status."""
+    from . import library
+
     if not entry.finished:
         steps = entry.settings["steps"]["generator"]
         why = {"asked": "as asked", "not finite": "because the numbers stopped being finite"}[entry.settings["stopped"]]
-        print(f"Stopped {why} after {steps} of {config.steps} steps; what was reached is kept.")
-    folder = library.export(entry, options.out)
+        print(f"Stopped {why} after {steps} of {entry.config.steps} steps; what was reached is kept.")
+    folder = library.export(entry, out)
     print(f"{entry.title}: {folder / library.ADAPTED}, {folder / library.SAMPLES_PICTURE}")
     return {None: 0, "asked": INTERRUPTED}.get(entry.settings["stopped"], 1)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# resume
+
+
+def _resume_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("entry", metavar="ENTRY", help="name of its folder in the library, or the path of one")
+    add("--steps", type=number, required=True, help="how many more steps of stage 2")
+    add("--out", required=True, metavar="DIR", help="folder for the weights, pictures, settings and history")
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from . import library
+    from .runs import resumed_run
+
+    entry = library_commands.named_entry(options.entry)
+    library.check_writable(options.out)
+    with _stop_on_interrupt() as stop, _ProgressBar() as bar:
+        resumed = resumed_run(entry, options.steps, stop, bar.show)
+    origin = resumed.settings["resumed"]
+    how = "with the state of its training" if origin["exactly"] else "from its weights, with a fresh optimiser"
+    print(f"Went on after step {origin['step']} {how}.")
+    return _written(resumed, options.out)
 
 
 _PHASE_NAMES = {
@@ -367,7 +405,8 @@ def _evaluate_inversion_options(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate_inversion(options: argparse.Namespace) -> int:
     from . import library
-    from .metrics.inversion import evaluate_inversion, markdown, write_csv
+    from .metrics.inversion import evaluate_inversion, markdown
+    from .metrics.scores import written
 
     for name, least in (("count", 0), ("samples", 0)):
         value = getattr(options, name)
@@ -376,20 +415,17 @@ def _evaluate_inversion(options: argparse.Namespace) -> int:
     if options.count + options.samples == 0:
         raise InputError("Count and samples are both 0, so nothing is measured: raise one.")
     library.check_writable(options.out)
-    folder = Path(options.out).expanduser()
-    scores = []
+    path = Path(options.out).expanduser() / "inversion"
     presets = options.preset.split(",")
-    for score in evaluate_inversion(presets, options.count, options.samples, options.model, options.seed):
-        scores.append(score)
+    coming = evaluate_inversion(presets, options.count, options.samples, options.model, options.seed)
+    for scores in written(coming, path, markdown):
+        score = scores[-1]
         print(
             f"{len(scores)}/{len(presets) * (options.count + options.samples)} {score.preset}, {score.kind} "
             f"{score.number}: identity {score.identity:.3f}, attributes {score.attributes:.1%}, ssim {score.ssim:.3f}, "
             f"perceptual {score.perceptual:.4f}, {score.seconds:.1f} s",
             flush=True,
         )
-        # Written anew after every picture, so that an evening's work survives its last minute.
-        write_csv(scores, folder / "inversion.csv")
-        (folder / "inversion.md").write_text(markdown(scores), encoding="utf-8")
     return 0
 
 
@@ -424,7 +460,8 @@ def _setting(text: str) -> tuple[str, object]:
 def _evaluate(options: argparse.Namespace) -> int:
     from . import library
     from .latents import parse_seeds
-    from .metrics.table import compare, markdown, write_csv
+    from .metrics.scores import written
+    from .metrics.table import compare, markdown
     from .studio.domains import TARGETS
 
     if not (isinstance(options.samples, int) and 2 <= options.samples <= 5000):
@@ -440,18 +477,14 @@ def _evaluate(options: argparse.Namespace) -> int:
         for method in options.methods.split(",")
     ]
     library.check_writable(options.out)
-    folder = Path(options.out).expanduser()
-    scores = []
-    for score in compare(configs, options.samples, options.psi):
-        scores.append(score)
+    path = Path(options.out).expanduser() / "scores"
+    for scores in written(compare(configs, options.samples, options.psi), path, markdown):
+        score = scores[-1]
         print(
             f"{len(scores)}/{len(configs)} {score.target}, {score.method}, seed {score.seed}: judge {score.judge:.1%}, "
             f"diversity {score.diversity:.2f}, attributes kept {score.attributes:.1%}, {score.seconds:.0f} s",
             flush=True,
         )
-        # Written anew after every run, so that an evening's work survives its last minute.
-        write_csv(scores, folder / "scores.csv")
-        (folder / "scores.md").write_text(markdown(scores), encoding="utf-8")
     return 0
 
 
@@ -471,12 +504,18 @@ COMMANDS: dict[str, Command] = {
         animation_commands.options,
         animation_commands.interpolate,
     ),
+    "resume": Command("go on with a run that is kept, exactly where its state was kept too", _resume_options, _resume),
     "restyle": Command("draw an inverted picture in adapted domains", _restyle_options, _restyle),
     "sample": Command("draw pictures from an adapted generator", _sample_options, _sample),
     "render": Command(
         "draw an array of latents to an array of images", model_commands.render_options, model_commands.render
     ),
     "convert": Command("write a generator in another format", model_commands.convert_options, model_commands.convert),
+    "library": Command(
+        "list, name, export, import and delete what is kept",
+        library_commands.library_options,
+        library_commands.library,
+    ),
     "models": Command(
         "list, fetch, verify and remove models of the hub", model_commands.models_options, model_commands.models
     ),

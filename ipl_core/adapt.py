@@ -36,7 +36,7 @@ from .media import to_uint8
 from .memory import pictures_at_once, saves_memory
 from .pool import SourcePool, draw_indices, open_pool, pool_path, take_samples
 from .prompts import PromptScheme, make_prompts
-from .snapshot import Snapshot
+from .snapshot import Snapshot, Start
 from .stepping import Stage, kept, mixed, own_modes, require_finite, run_stages
 from .stylegan2 import Generator
 
@@ -58,7 +58,10 @@ class View:
 
 
 def adapt(
-    config: AdaptConfig, stop: threading.Event | None = None, preview_interval: float = 1.0
+    config: AdaptConfig,
+    stop: threading.Event | None = None,
+    preview_interval: float = 1.0,
+    start: Start | None = None,
 ) -> Iterator[Snapshot]:
     """Adapts the generator of `config` and yields one Snapshot a step, then a last one with phase "done".
 
@@ -66,6 +69,8 @@ def adapt(
         carries what has been reached.
     preview_interval: seconds between two renewals of the pictures; the first step and the last Snapshot always
         carry them. Never changes the weights.
+    start: where an earlier run with the same settings but `steps` ended; this one goes on there, without stage 1. With
+        the state of its training it gives, on the same machine's CPU, bit by bit what a run in one go would.
 
     The weights are those of the running average (EMA). Loss, gradients or embeddings that stop being finite end the
     run with stopped="not finite" and the weights before that step. The same settings give bit-identical weights on
@@ -75,14 +80,22 @@ def adapt(
     began = time.perf_counter()
     device = usable_device(config.device)
     check_precision(config.precision, device)
+
+    def carried(step: int) -> dict[str, Any]:
+        wanted = config.keep_every and step < config.steps and step % config.keep_every == 0
+        return {"weights": training.changed_weights()} if wanted else {}
+
     with own_modes(device):
         source = load_generator(config.model, config.device)
         views, pool_paths = _open_views(config, source)
         training = GeneratorTraining(config, source, views)
         previews = _Previews(config, source, views)
         forecast = training.seconds_a_step(previews.seconds_an_image)
-        stages = [Stage("generator", config.steps, lambda: training, forecast)]
-        if _learns(views):
+        if start is not None:
+            take_prompts(views, start.prompts)
+            training.go_on(start)
+        stages = [Stage("generator", config.steps, lambda: training, forecast, training.steps, carried)]
+        if _learns(views) and start is None:
             learning = PromptTraining(config, source, views)
             stages.insert(0, Stage("prompts", config.mapper_steps, lambda: learning))
 
@@ -100,6 +113,7 @@ def adapt(
             seconds=time.perf_counter() - began,
             weights=training.changed_weights(),
             prompts=learnt_prompts(views),
+            training=training.state() if config.keep_state else None,
             stopped=stopped,
             **shown,
         )
@@ -239,6 +253,35 @@ class GeneratorTraining:
             return {}
         return kept({name: self.averaged.get_parameter(name) for name in self._trained})
 
+    def state(self) -> dict[str, Tensor]:
+        """What `go_on` needs beside the changed weights to train on as if nothing had been between, on the CPU."""
+        state = {"random.noise": self._noise.get_state(), "random.choices": self._choices.get_state()}
+        for name, parameter in self._trained.items():
+            state[f"learns.{name}"] = torch.tensor(parameter.requires_grad)
+            state |= kept({f"student.{name}": parameter})
+            state |= kept({f"adam.{key}.{name}": value for key, value in self._optimiser.state[parameter].items()})
+        return state
+
+    def go_on(self, start: Start) -> None:
+        """Takes up training where it ended: its very state if that was kept, else its averaged weights."""
+        state = start.training or {}
+        self.steps = start.step
+        for _ in range(start.step):
+            next(self._indices)
+        for name, averaged in start.weights.items():
+            parameter = self._student.get_parameter(name)
+            self._trained[name] = parameter.requires_grad_(bool(state.get(f"learns.{name}", True)))
+            with torch.no_grad():
+                self.averaged.get_parameter(name).copy_(averaged)
+                parameter.copy_(state.get(f"student.{name}", averaged))
+            names = {key: f"adam.{key}.{name}" for key in ("step", "exp_avg", "exp_avg_sq")}
+            if names["step"] in state:
+                at = {key: "cpu" if key == "step" else parameter.device for key in names}
+                self._optimiser.state[parameter] = {key: state[names[key]].to(at[key]) for key in names}
+        if state:
+            self._noise.set_state(state["random.noise"])
+            self._choices.set_state(state["random.choices"])
+
     def seconds_a_step(self, seconds_an_image: float) -> float:
         """Forecast of a step's time from that of drawing and embedding one image.
 
@@ -347,6 +390,13 @@ def learnt_prompts(views: Sequence[View]) -> dict[str, Tensor]:
         return {}
     schemes = [view.scheme for view in views]
     return kept((schemes[0] if len(schemes) == 1 else nn.ModuleList(schemes)).state_dict())
+
+
+def take_prompts(views: Sequence[View], prompts: dict[str, Tensor]) -> None:
+    """Gives the prompts back what `learnt_prompts` gave; nothing where nothing is learnt."""
+    if _learns(views):
+        schemes = [view.scheme for view in views]
+        (schemes[0] if len(schemes) == 1 else nn.ModuleList(schemes)).load_state_dict(prompts)
 
 
 def _take(

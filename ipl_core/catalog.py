@@ -222,16 +222,16 @@ def find_generator(model: str, progress: Progress | None = None) -> Path:
 
 @enough_memory()
 def load_generator(model: str | os.PathLike[str], device: str = "cpu", progress: Progress | None = None) -> Generator:
-    """The generator that `model` stands for: a known name, a model file, or an adapted domain's folder.
+    """The generator that `model` stands for: a known name, a model file, an adapted domain's folder or weights in it.
 
     It is in evaluation mode and its weights are frozen. One of the hub is fetched first if it isn't here, see
     `find_generator`. Raises InputError if it can't be found or read.
     """
     where = usable_device(str(device))
     path = find_generator(os.fspath(model), progress)
-    if path.is_dir() or path.name == ADAPTED:
-        from .library import load_adapted
+    from .library import is_adapted, load_adapted
 
+    if is_adapted(path):
         return load_adapted(path, device)
     from .checkpoints import load_generator as read_generator
 
@@ -298,9 +298,9 @@ def critic_of(model: str) -> str:
     if model in known and known[model].critic:
         return known[model].critic
     path = find_generator(model)
-    if path.is_dir() or path.name == ADAPTED:
-        from .library import read_settings
+    from .library import is_adapted, read_settings
 
+    if is_adapted(path):
         return read_settings(path)["critic"]
     raise InputError(
         f"Say which critic goes with the model {model}: nothing names one for it. "

@@ -98,6 +98,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "layer_interval": (1, 5000),
     "ema": (0.0, 0.9999),
     "shortest_move": (1e-12, 1.0),
+    "keep_every": (0, 5000),
     "preview_psi": (0.0, 1.5),
     "preview_seeds": (0, 2**31 - 1),
     "invert.starts": (0, 4096),
@@ -115,7 +116,8 @@ _LIMITS: dict[str, tuple[float, float]] = {
 }
 MAX_TEXT = 300  # characters in one text; the critic's own limit is in tokens and is checked when it is loaded
 MAX_PREVIEWS = 64
-_WHOLE_NUMBERS = ("seed", "mapper_steps", "mapper_batch", "steps", "batch", "layer_interval")
+MAX_KEPT_STEPS = 100  # earlier steps of one run; each takes about half as much on the disk as the result
+_WHOLE_NUMBERS = ("seed", "mapper_steps", "mapper_batch", "steps", "batch", "layer_interval", "keep_every")
 _NUMBERS = ("mapper_lr", "lambda_domain", "learning_rate", "ema", "shortest_move", "preview_psi")
 _CHOICES: dict[str, tuple[str, ...]] = {
     "method": METHODS,
@@ -156,6 +158,8 @@ _LABELS: dict[str, str] = {
     "layer_interval": "Layer interval (layer_interval)",
     "ema": "EMA decay (ema)",
     "shortest_move": "Shortest move (shortest_move)",
+    "keep_every": "Steps between those kept (keep_every)",
+    "keep_state": "Keep state",
     "preview_psi": "Preview truncation (preview_psi)",
     "preview_seeds": "Each preview seed",
     "share_noise": "Share noise",
@@ -210,6 +214,8 @@ class AdaptConfig:
         the same, up to rounding where a batch is split.
     precision: "float32", or "bfloat16" for the convolutions and products of generator and critic, on CUDA.
     preview_seeds, preview_psi: the latents watched during the run.
+    keep_every: steps of stage 2 between those whose weights are kept too, so that an earlier one may be picked later;
+        0 keeps the last alone. keep_state: whether the optimiser's state is kept, so that the run may go on exactly.
 
     Raises InputError for a value outside its limits, naming the field, the value and the range.
     """
@@ -243,6 +249,8 @@ class AdaptConfig:
     preview_psi: float = 0.7
     memory: str = "auto"
     precision: str = "float32"
+    keep_every: int = 0
+    keep_state: bool = False
 
     def __post_init__(self) -> None:
         settle = object.__setattr__  # the class is frozen for everyone else
@@ -266,7 +274,12 @@ class AdaptConfig:
             settle(self, name, _whole_number(name, getattr(self, name)))
         for name in _NUMBERS:
             settle(self, name, _number(name, getattr(self, name)))
-        for name in ("share_noise", "around_context"):
+        if self.keep_every and self.steps / self.keep_every > MAX_KEPT_STEPS:
+            raise InputError(
+                f"{_LABELS['keep_every']}: at most {MAX_KEPT_STEPS} of {self.steps} steps can be kept, so this must be "
+                f"0 or at least {-(-self.steps // MAX_KEPT_STEPS)}, not {self.keep_every}."
+            )
+        for name in ("share_noise", "around_context", "keep_state"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{_LABELS[name]} must be true or false, not {_shown(getattr(self, name))}.")
         settle(self, "device", _device(self.device))

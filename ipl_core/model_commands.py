@@ -120,15 +120,14 @@ def convert_options(parser: argparse.ArgumentParser) -> None:
 def convert(options: argparse.Namespace) -> int:
     """The command `convert`; gives the exit status."""
     from .catalog import load_generator
-    from .checkpoints import save_generator, save_rosinality
+    from .checkpoints import write_generator
 
     out = Path(options.out).expanduser()
-    writers = {".safetensors": save_generator, ".pt": save_rosinality}
-    if out.suffix not in writers or out.is_dir():
+    if out.suffix not in (".safetensors", ".pt") or out.is_dir():  # before anything is fetched
         raise InputError(f"Generators are written as .safetensors or .pt: give --out such a file, not {out}.")
     with Transfers() as transfers:
         generator = load_generator(options.model, progress=transfers.show)
-    writers[out.suffix](generator, out)
+    write_generator(generator, out)
     print(f"{out}: {generator.config.resolution}×{generator.config.resolution}")
     return 0
 

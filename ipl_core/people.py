@@ -7,30 +7,26 @@ it is handed the Snapshots that an inversion yields.
 from __future__ import annotations
 
 import copy
-import csv
 import hashlib
-import io
 import json
 import logging
 import os
-import re
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import catalog
-from .checkpoints import load_tensors, save_tensors
+from . import catalog, keeping
+from .checkpoints import load_tensors
 from .config import InvertConfig
 from .errors import InputError
 from .faces import Crop
-from .library import apply_weights, check_writable, home, versions
+from .keeping import HISTORY, SETTINGS, home
+from .library import apply_weights
 from .media import grid, save_png
 from .snapshot import Snapshot
 from .stylegan2 import Generator
@@ -40,38 +36,20 @@ log = logging.getLogger(__name__)
 INVERTED = "inverted.safetensors"
 ALIGNED_PICTURE = "aligned.png"
 INVERTED_PICTURE = "inverted.png"
-SETTINGS = "settings.json"
-HISTORY = "history.csv"
 FILES = (INVERTED, ALIGNED_PICTURE, INVERTED_PICTURE, SETTINGS, HISTORY)
 
 #: Part of an inversion's identity: raised with every change that gives another latent for the same settings.
 REVISION = 1
-_FORMAT = "ipl-studio-person"
-_VERSION = 1
-_UNFINISHED = ".writing-"
+_KIND = keeping.Kind("ipl-studio-person", 1, "inverted picture", "an inversion", "invert again")
 _MAX_NAME = 60  # characters of a name that came with a file
 _NOT_IN_KEY = ("preset", "device", "model", "critic")
 _TUNING_ONLY = ("tune_steps", "tune_rate", "locality")
 
 
-@dataclass(frozen=True)
-class Inverted:
-    """A picture and the latent that stands for it.
+class Described:
+    """What the settings of an inverted picture say about it."""
 
-    w_plus: (1, rows, w_dim). noise: a map (1, 1, h, w) for each synthesis layer, or () for the generator's own.
-    tuned: tensors of the generator that pivotal tuning changed, by state-dict name; {} without tuning.
-    aligned, picture: what was inverted and what stands for it, uint8 (1, R, R, 3).
-    settings: what settings.json holds. history: the run's rows as CSV. path: its folder, None before it is kept.
-    """
-
-    w_plus: Tensor
-    noise: tuple[Tensor, ...]
-    tuned: dict[str, Tensor]
-    aligned: Tensor
-    picture: Tensor
     settings: dict[str, Any]
-    history: str = ""
-    path: Path | None = field(default=None, compare=False)
 
     @property
     def config(self) -> InvertConfig:
@@ -93,8 +71,36 @@ class Inverted:
         """A line that tells it from others."""
         config = self.config
         stopped = "" if self.settings["stopped"] is None else ", stopped"
-        tuned = " with tuning" if self.tuned else ""
+        tuned = " with tuning" if self.settings["steps"]["tuning"] else ""
         return f"{self.name} ({config.model}, {config.preset}, {config.space}{tuned}, seed {config.seed}{stopped})"
+
+
+@dataclass(frozen=True)
+class Kept(Described):
+    """A kept picture as a list shows it: its folder and what settings.json there holds; `load` reads the rest."""
+
+    path: Path
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Inverted(Described):
+    """A picture and the latent that stands for it.
+
+    w_plus: (1, rows, w_dim). noise: a map (1, 1, h, w) for each synthesis layer, or () for the generator's own.
+    tuned: tensors of the generator that pivotal tuning changed, by state-dict name; {} without tuning.
+    aligned, picture: what was inverted and what stands for it, uint8 (1, R, R, 3).
+    settings: what settings.json holds. history: the run's rows as CSV. path: its folder, None before it is kept.
+    """
+
+    w_plus: Tensor
+    noise: tuple[Tensor, ...]
+    tuned: dict[str, Tensor]
+    aligned: Tensor
+    picture: Tensor
+    settings: dict[str, Any]
+    history: str = ""
+    path: Path | None = field(default=None, compare=False)
 
     def check_model(self) -> None:
         """Raises InputError if the model's weights aren't those that the latent belongs to."""
@@ -161,8 +167,7 @@ class Inversion:
         if snapshot.phase == "done":
             self._last = snapshot
         else:
-            row = {"stage": snapshot.phase, "step": snapshot.step, **snapshot.losses, "seconds": snapshot.seconds}
-            self._rows.append(row)
+            self._rows.append(keeping.history_row(snapshot))
 
     def result(self, identity: float | None = None) -> Inverted:
         """The inverted picture, not kept yet. identity: likeness as a judge measured it, where there is one.
@@ -173,8 +178,7 @@ class Inversion:
         if last is None or last.latent is None:
             raise ValueError("The inversion has no result yet: add its last Snapshot first.")
         settings = {
-            "format": _FORMAT,
-            "version": _VERSION,
+            **_KIND.circumstances(),
             "kind": "stylegan2",
             "name": self.name,
             "config": self.config.to_dict(),
@@ -185,16 +189,12 @@ class Inversion:
             "seconds": round(last.seconds, 3),
             "distances": last.distances,
             "identity": identity,
-            "created": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
-            "versions": versions(),
-            "threads": torch.get_num_threads(),  # sums are split among them, which shows in the last bits
         }
         latent = dict(last.latent)
         w_plus = latent.pop("w_plus")
         noise = tuple(latent[f"noise.{k}"] for k in range(len(latent)))
-        return Inverted(
-            w_plus, noise, dict(last.weights or {}), self.aligned, last.after, settings, _history(self._rows)
-        )
+        history = keeping.history_text(self._rows)
+        return Inverted(w_plus, noise, dict(last.weights or {}), self.aligned, last.after, settings, history)
 
 
 def inversion_key(config: InvertConfig, aligned: Tensor) -> str:
@@ -216,15 +216,6 @@ def inversion_key(config: InvertConfig, aligned: Tensor) -> str:
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
-def _history(rows: list[dict[str, Any]]) -> str:
-    terms = dict.fromkeys(name for row in rows for name in row if name not in ("stage", "step", "seconds"))
-    out = io.StringIO()
-    writer = csv.DictWriter(out, ["stage", "step", *terms, "seconds"], restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({**row, "seconds": f"{row['seconds']:.3f}"} for row in rows)
-    return out.getvalue()
-
-
 # ----------------------------------------------------------------------------------------------------------------------
 # Files
 
@@ -234,18 +225,9 @@ def save(inverted: Inverted, folder: str | os.PathLike[str]) -> Inverted:
 
     Raises InputError if the folder can't be written.
     """
-    folder = Path(folder).expanduser()
-    check_writable(folder)
-    temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
-    try:
-        settings = _write(inverted, temporary)
-        for name in FILES:
-            os.replace(temporary / name, folder / name)
-    except OSError as error:
-        raise InputError(f"The result can't be written to {folder}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return replace(inverted, settings=settings, path=folder)
+    written: dict[str, Any] = {}
+    path = keeping.write_into(folder, lambda temporary: written.update(_write(inverted, temporary)))
+    return replace(inverted, settings=written, path=path)
 
 
 def load(folder: str | os.PathLike[str]) -> Inverted:
@@ -256,14 +238,13 @@ def load(folder: str | os.PathLike[str]) -> Inverted:
     folder = Path(folder).expanduser()
     folder = folder if folder.is_dir() else folder.parent
     settings = read_settings(folder)
-    if catalog.file_digest(folder / INVERTED) != settings["latent"]["sha256"]:
-        raise _damaged(folder, f"{INVERTED} isn't as it was written")
+    _KIND.check_whole(folder / INVERTED, settings["latent"])
     tensors, _ = load_tensors(folder / INVERTED)
     try:
         history = (folder / HISTORY).read_text(encoding="utf-8")
         return _from_tensors(tensors, settings, history, folder)
     except (KeyError, OSError, ValueError) as error:
-        raise _damaged(folder, str(error)) from error
+        raise _KIND.damaged(folder, str(error)) from error
 
 
 def read_latent(path: str | os.PathLike[str], called: str = "") -> Inverted:
@@ -281,9 +262,9 @@ def read_latent(path: str | os.PathLike[str], called: str = "") -> Inverted:
     )
     try:
         settings = json.loads(description["settings"])
-        if description.get("format") != _FORMAT or settings["format"] != _FORMAT:
+        if description.get("format") != _KIND.format or settings["format"] != _KIND.format:
             raise foreign
-        if settings["version"] > _VERSION:
+        if settings["version"] > _KIND.version:
             raise InputError(f"“{called}” was written by a newer version: update this one.")
         InvertConfig.from_dict(settings["config"])
         created = datetime.fromisoformat(settings["created"]).isoformat(timespec="milliseconds")
@@ -322,27 +303,13 @@ def _from_tensors(
 
 def read_settings(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """What settings.json of an inverted picture says. Raises InputError if it is missing or damaged."""
-    folder = Path(folder).expanduser()
-    try:
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"There is no inverted picture in {folder}: {SETTINGS} can't be read ({error.strerror or error}). "
-            "Give the folder that an inversion wrote."
-        ) from error
-    except ValueError as error:
-        raise _damaged(folder, f"{SETTINGS}: {error}") from error
-    if not isinstance(settings, Mapping) or settings.get("format") != _FORMAT:
-        raise _damaged(folder, f"{SETTINGS} isn't one of an inversion")
-    if settings.get("version", 0) > _VERSION:
-        raise InputError(f"The inverted picture in {folder} was written by a newer version: update this one.")
-    try:
-        InvertConfig.from_dict(settings["config"])
-        _ = [settings[name] for name in ("name", "model_sha256", "stopped", "distances", "created")]
-        _ = settings["latent"]["sha256"]
-    except (InputError, KeyError, TypeError) as error:
-        raise _damaged(folder, f"{SETTINGS}: {error}") from error
-    return dict(settings)
+    return _KIND.read_settings(Path(folder).expanduser(), _check)
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    InvertConfig.from_dict(settings["config"])
+    _ = [settings[name] for name in ("name", "model_sha256", "stopped", "distances", "created")]
+    _ = settings["steps"]["tuning"], settings["latent"]["sha256"], settings["latent"]["bytes"]
 
 
 def _write(inverted: Inverted, folder: Path) -> dict[str, Any]:
@@ -350,15 +317,12 @@ def _write(inverted: Inverted, folder: Path) -> dict[str, Any]:
     tensors = {"w_plus": inverted.w_plus, "aligned": inverted.aligned, "picture": inverted.picture}
     tensors.update({f"noise.{k}": noise for k, noise in enumerate(inverted.noise)})
     tensors.update({f"tuned.{name}": tensor for name, tensor in inverted.tuned.items()})
-    # Settings inside the file too, so that it alone still says what it is.
-    save_tensors(tensors, folder / INVERTED, {"format": _FORMAT, "settings": json.dumps(settings)})
-    path = folder / INVERTED
-    settings["latent"] = {"bytes": path.stat().st_size, "sha256": catalog.file_digest(path)}
+    settings["latent"] = _KIND.write_tensors(tensors, folder / INVERTED, settings)
     note = {name: settings[name] for name in ("name", "config", "versions")}
     save_png(grid(inverted.aligned), folder / ALIGNED_PICTURE, note)
     save_png(grid(inverted.picture), folder / INVERTED_PICTURE, note)
     (folder / HISTORY).write_text(inverted.history, encoding="utf-8")
-    (folder / SETTINGS).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    keeping.write_settings(settings, folder)
     return settings
 
 
@@ -377,21 +341,14 @@ def keep(inverted: Inverted) -> Inverted:
     A stopped inversion is kept under a name of its own and never found in place of a finished one.
     Raises InputError if the folder of people can't be written.
     """
-    check_writable(people_folder())
-    path = people_folder() / _folder_name(inverted)
-    temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=people_folder()))
-    try:
-        settings = _write(inverted, temporary)
-        if path.is_dir():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(
-            f"Nothing can be kept in {people_folder()}: {error.strerror or error}. Set IPL_HOME to another folder."
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return replace(inverted, settings=settings, path=path)
+    written: dict[str, Any] = {}
+
+    def write(folder: Path) -> str:
+        written.update(_write(inverted, folder))
+        return _folder_name(inverted)
+
+    path = keeping.keep(people_folder(), write)
+    return replace(inverted, settings=written, path=path)
 
 
 def find(config: InvertConfig, aligned: Tensor) -> Inverted | None:
@@ -411,15 +368,29 @@ def find(config: InvertConfig, aligned: Tensor) -> Inverted | None:
     return None
 
 
-def list_people() -> list[Inverted]:
-    """Every whole inverted picture, the newest first; damaged ones are logged and left out."""
+def list_people() -> list[Kept]:
+    """Every whole inverted picture, the newest first; damaged ones are logged and left out.
+
+    Only settings are read and sizes compared; a change within the tensors shows when one is loaded.
+    Raises InputError if the folder of people can't be read.
+    """
     found = []
-    for path in sorted(people_folder().glob("[!.]*")):
+    for path in keeping.folders(people_folder()):
         try:
-            found.append(load(path))
+            found.append(_listed(path))
         except InputError as error:
             log.warning("%s", error)
-    return sorted(found, key=lambda inverted: inverted.settings["created"], reverse=True)
+    return sorted(found, key=lambda kept: str(kept.settings["created"]), reverse=True)
+
+
+def _listed(path: Path) -> Kept:
+    settings = read_settings(path)
+    for name in FILES:
+        if not (path / name).is_file():
+            raise _KIND.damaged(path, f"{name} is missing")
+    if (path / INVERTED).stat().st_size != settings["latent"]["bytes"]:
+        raise _KIND.damaged(path, f"{INVERTED} doesn't have the size it was written with")
+    return Kept(path, settings)
 
 
 def open_person(name: str) -> Inverted:
@@ -433,27 +404,16 @@ def open_person(name: str) -> Inverted:
     return load(path)
 
 
-def delete(inverted: Inverted) -> None:
+def delete(inverted: Inverted | Kept) -> None:
     """Removes a kept picture for good. Raises InputError if it isn't in the folder of people or can't be removed."""
-    folder = people_folder().resolve()
-    if inverted.path is None or inverted.path.resolve().parent != folder:
-        raise InputError(f"“{inverted.name}” isn't in the folder of people {folder}, so it isn't deleted.")
-    try:
-        doomed = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
-        os.replace(inverted.path, doomed / "deleted")  # gone at once, even if clearing it away is interrupted
-        shutil.rmtree(doomed, ignore_errors=True)
-    except OSError as error:
-        raise InputError(f"{inverted.path} can't be deleted: {error.strerror or error}.") from error
+    if inverted.path is None:
+        raise InputError(f"“{inverted.name}” isn't kept, so it isn't deleted.")
+    keeping.delete(inverted.path, people_folder(), "the folder of people")
 
 
 def _folder_name(inverted: Inverted) -> str:
-    words = re.sub(r"[^a-z0-9]+", "-", inverted.name.casefold()).strip("-")[:40] or "picture"
-    name = f"{words}-{inverted.settings['key'][:12]}"
+    name = keeping.folder_name(inverted.name, "picture", inverted.settings["key"])
     if inverted.settings["stopped"] is None:
         return name
     latent = hashlib.sha256(inverted.w_plus.numpy().tobytes()).hexdigest()
     return f"{name}-stopped-{latent[:8]}"
-
-
-def _damaged(path: Path, what: str) -> InputError:
-    return InputError(f"The inverted picture in {path} is damaged ({what}): delete the folder and invert again.")

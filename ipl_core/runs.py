@@ -31,8 +31,27 @@ def finished_run(
     entry = library.find(config)
     if entry is not None:
         return entry
-    run = library.Run(config)
-    for snapshot in adapt(config, stop, preview_interval=float("inf")):
+    return _run(library.Run(config), adapt(config, stop, preview_interval=float("inf")), watch)
+
+
+def resumed_run(
+    entry: library.Entry,
+    steps: int,
+    stop: threading.Event | None = None,
+    watch: Callable[[Snapshot], None] | None = None,
+) -> library.Entry:
+    """The library's entry for a run that goes on from `entry` for `steps` more steps; see `library.continuation`.
+
+    stop, watch: as in `finished_run`. Raises InputError for what can't be gone on with.
+    """
+    library.check_writable(library.runs_folder())
+    config, start = library.continuation(entry, steps)
+    run = library.Run(config, goes_on=entry)
+    return _run(run, adapt(config, stop, preview_interval=float("inf"), start=start), watch)
+
+
+def _run(run: library.Run, snapshots: Iterator[Snapshot], watch: Callable[[Snapshot], None] | None) -> library.Entry:
+    for snapshot in snapshots:
         run.add(snapshot)
         if watch is not None:
             watch(snapshot)

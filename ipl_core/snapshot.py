@@ -23,8 +23,11 @@ class Snapshot:
     diversity: spread of the adapted previews over that of their sources in the critic's space
         (1 = as varied as the source, 0 = all alike); None where `after` is None or no critic is used.
     seconds: time since the run began. remaining: estimate of the seconds left.
-    weights: the tensors that training changed, by state-dict name; only on the last snapshot.
+    weights: the tensors that training changed, by state-dict name; on the last snapshot, and on every step of stage 2
+        that `AdaptConfig.keep_every` asks for.
     prompts: state dict of the trained prompt learner, by name; only on the last snapshot, empty for NADA.
+    training: what stage 2 needs to go on as if it had not ended; only on the last snapshot, where
+        `AdaptConfig.keep_state` asks for it.
     latent: what an inversion found: "w_plus" (1, rows, w_dim) and, where they were optimised, the noise maps
         "noise.0" …, (1, 1, h, w) each; only on its last snapshot.
     distances: how far the last picture of an inversion is from the one given, by name; only on its last snapshot.
@@ -42,6 +45,20 @@ class Snapshot:
     remaining: float = 0.0
     weights: dict[str, torch.Tensor] | None = None
     prompts: dict[str, torch.Tensor] | None = None
+    training: dict[str, torch.Tensor] | None = None
     latent: dict[str, torch.Tensor] | None = None
     distances: dict[str, float] | None = None
     stopped: str | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run goes on that has ended before: the steps of stage 2 it had done, and what its last Snapshot carried.
+
+    training: None where it was not kept; the run then goes on from `weights` with a fresh optimiser.
+    """
+
+    step: int
+    weights: dict[str, torch.Tensor]
+    prompts: dict[str, torch.Tensor]
+    training: dict[str, torch.Tensor] | None = None

@@ -99,13 +99,16 @@ class Stage:
 
     phase: its name in Snapshots. total: steps planned. begin: called when the stage's turn comes; gives what makes one
     step, returns its loss terms and raises NotFinite where nothing was changed. forecast: seconds a step, as far as
-    that can be known before the stage has begun; the first stage needs none.
+    that can be known before the stage has begun; the first stage needs none. done: steps that an earlier run made.
+    carried: further fields of the Snapshot of a step; where there are any, its pictures are renewed too.
     """
 
     phase: str
     total: int
     begin: Callable[[], Callable[[], dict[str, float]]]
     forecast: float = 0.0
+    done: int = 0
+    carried: Callable[[int], dict[str, Any]] = lambda step: {}
 
 
 def run_stages(
@@ -119,19 +122,20 @@ def run_stages(
     """Makes the steps of one stage after the other and yields a Snapshot for each.
 
     began: when the run began, by `time.perf_counter`. pictures: draws what a Snapshot shows at this moment, as its
-    fields by name; called at the first step and then `preview_interval` seconds after the last time.
+    fields by name; called at the first step and then `preview_interval` seconds after the last time, and
+        wherever a stage has more to say.
     stop: once it is set, no further step is begun.
 
     Returns why it ended early ("asked", "not finite", or None) and the steps done in each phase.
     """
     pace = Pace({stage.phase: stage.total for stage in stages}, {stage.phase: stage.forecast for stage in stages})
-    done = {stage.phase: 0 for stage in stages}
+    done = {stage.phase: stage.done for stage in stages}
     shown = -math.inf
     for stage in stages:
         with own_modes(device):
             train_step = stage.begin()
         pace.begin(stage.phase)
-        for step in range(1, stage.total + 1):
+        for step in range(stage.done + 1, stage.total + 1):
             if stop is not None and stop.is_set():
                 return "asked", done
             try:
@@ -141,10 +145,11 @@ def run_stages(
                 log.warning("%s at step %d of the stage “%s”: what was before it is kept", error, step, stage.phase)
                 return "not finite", done
             done[stage.phase] = step
-            renewed: dict[str, Any] = {}
-            if time.perf_counter() - shown >= preview_interval:
+            with own_modes(device):
+                renewed = stage.carried(step)
+            if renewed or time.perf_counter() - shown >= preview_interval:
                 with own_modes(device):
-                    renewed = pictures()
+                    renewed |= pictures()
                 shown = time.perf_counter()
             yield Snapshot(
                 step=step,

@@ -20,7 +20,7 @@ from typing import Any
 
 import gradio as gr
 
-from ipl_core import AdaptConfig, InputError, Snapshot, catalog, library
+from ipl_core import AdaptConfig, InputError, Snapshot, catalog, keeping, library
 from ipl_core.config import LAYER_GROUPS, MAX_PREVIEWS, PRESETS
 from ipl_core.latents import parse_seeds
 from ipl_core.media import grid, save_png, to_uint8
@@ -109,6 +109,11 @@ class AdaptTab:
         self._watched = gr.Textbox(
             f"0-{FIRST_SEEDS[-1]}", label="People to watch", info="Seeds, such as 0-7 or 3, 14, 15."
         )
+        with gr.Row():
+            self._keep_every = gr.Number(0, label="Keep a step every", info="So many; 0: the last.", min_width=120)
+            self._keep_state = gr.Checkbox(
+                False, label="Keep the optimiser", info="To go on exactly later.", min_width=120
+            )
         choices = [(label(entry), name) for name, entry in models.items() if can_be_used(entry)]
         self._model = gr.Dropdown(choices, value=model, label="Model", info="Others than the first are large.")
         self._critic = gr.Dropdown(
@@ -154,6 +159,8 @@ class AdaptTab:
             "preview_seeds": self._watched,
             "model": self._model,
             "critic": self._critic,
+            "keep_every": self._keep_every,
+            "keep_state": self._keep_state,
         }
         fields = list(self._fields.values())
         self._chips.click(lambda sample: sample[0], self._chips, self._target, **AT_ONCE)
@@ -304,7 +311,10 @@ class AdaptTab:
     def _show_kept(self, config: AdaptConfig, entry: library.Entry) -> Iterator[dict[Any, Any]]:
         record = Record(config)
         for row in entry.history():
-            record.curves[row["stage"]].add(row["step"], terms(row))
+            terms = keeping.terms(row)
+            measured = {name: terms.pop(name) for name in ("diversity",) if name in terms}
+            record.curves[row["stage"]].add(row["step"], terms)
+            record.curves["diversity"].add(row["step"], measured)
         seeds, psi = config.preview_seeds, config.preview_psi
         generators = self._service.generators
         record.before = to_uint8(draw(generators.get(config.model), seeds, psi))
@@ -394,11 +404,6 @@ def _complaint(wrong: dict[str, str], name: str) -> Iterator[None]:
         yield
     except InputError as error:
         wrong[name] = str(error)
-
-
-def terms(row: Mapping[str, Any]) -> dict[str, float]:
-    """The loss terms of a row of a kept run's history."""
-    return {name: value for name, value in row.items() if name not in ("stage", "step", "seconds")}
 
 
 # --- models to choose from -------------------------------------------------------------------------------------

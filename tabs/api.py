@@ -6,7 +6,7 @@ signatures, so annotations have to be types, not text; a function that yields is
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ipl_core.people import Inverted, list_people
 from ipl_core.runs import inversion
 
 from .adapt import make_config
+from .library import exported, taken_in
 from .people import collages, copies, fitting_entries, weighted
 from .picture import align, called
 from .picture import make_config as make_invert_config
@@ -51,6 +52,8 @@ def register(service: Service) -> None:
         layers: str | None = None,
         model: str | None = None,
         critic: str | None = None,
+        keep_every: int = 0,
+        keep_state: bool = False,
     ) -> dict:
         """Adapts a model to `target` and yields how far it is.
 
@@ -73,6 +76,8 @@ def register(service: Service) -> None:
             layers=layers,
             model=model,
             critic=critic,
+            keep_every=keep_every,
+            keep_state=keep_state,
         )
         yield from _adapt(service, settings, request.session_hash)
 
@@ -141,11 +146,59 @@ def register(service: Service) -> None:
         except InputError as error:
             raise refusal(error) from error
 
+    def export(entry: str, suffix: str = ".safetensors", step: int = 0) -> Iterator[str]:
+        """Gives the whole adapted generator of a library entry as a file that needs nothing else.
+
+        suffix: ".safetensors" of this program, or ".pt" as rosinality's stylegan2-pytorch writes and reads. step: an
+        earlier step that the run kept, see /library; 0 is the last.
+        """
+        try:
+            with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
+                yield str(exported(entry, suffix, step, Path(folder)))
+        except InputError as error:
+            raise refusal(error) from error
+
+    def import_(file: str, model: str = "studio", target: str = "") -> dict:
+        """Takes an adapted generator from a file into the library and gives its row, as /library does.
+
+        file: .safetensors as /export gives, rosinality's .pt or NVIDIA's .pkl. model: the name of the model that it was
+        adapted from, which it has to fit. target: what it draws, in words; a file of /export knows it by itself.
+        """
+        try:
+            return row(taken_in(file, model, target))
+        except InputError as error:
+            raise refusal(error) from error
+
     gr.api(adapt, api_name="adapt", **MODEL_JOB)
     gr.api(stop, api_name="stop", queue=False)
     gr.api(kept, api_name="library")
     gr.api(kept_people, api_name="people")
-    # Only components hand out files, so these have some that nobody sees.
+    gr.api(rename, api_name="rename")
+    gr.api(pick, api_name="pick")
+    gr.api(delete, api_name="delete")
+    # Only components take and hand out files, so these have some that nobody sees.
+    gr.Button(visible=False).click(
+        export,
+        [
+            gr.Textbox(label="Library entry", visible=False),
+            gr.Textbox(".safetensors", label="Suffix", visible=False),
+            gr.Number(0, label="Step", precision=0, visible=False),
+        ],
+        gr.File(label="Generator", visible=False),
+        api_name="export",
+        **MODEL_JOB,
+    )
+    gr.Button(visible=False).click(
+        import_,
+        [
+            gr.File(label="Generator", visible=False),
+            gr.Textbox("studio", label="Adapted from", visible=False),
+            gr.Textbox("", label="Target", visible=False),
+        ],
+        gr.JSON(label="Library entry", visible=False),
+        api_name="import",
+        **MODEL_JOB,
+    )
     gr.Button(visible=False).click(
         sample,
         [
@@ -185,15 +238,46 @@ def register(service: Service) -> None:
 def kept() -> list[dict]:
     """What the library keeps, the newest first.
 
-    Each has a name (for /sample), target, source, method, seed, stopped (why, if it was), seconds and created.
+    Each has a name (for /sample and all else), title, target, source, method, seed, stopped (why, if it was), steps
+    (those kept beside the last), bytes, seconds and created.
     """
-    rows = []
-    for entry in library.list_entries():
-        config = entry.config
-        row = {name: getattr(config, name) for name in ("target", "source", "method", "seed")}
-        row.update({name: entry.settings[name] for name in ("stopped", "seconds", "created")})
-        rows.append({"name": entry.path.name, **row})
-    return rows
+    return [row(entry) for entry in library.list_entries()]
+
+
+def rename(entry: str, title: str) -> dict:
+    """Gives a library entry a title that no other has, and gives its row as /library does; "" takes a title away."""
+    return _row_of(lambda: library.rename(find_entry(entry), title))
+
+
+def pick(entry: str, step: int) -> dict:
+    """Makes an earlier step that a run kept a library entry of its own, and gives its row as /library does."""
+    return _row_of(lambda: library.pick(find_entry(entry), step))
+
+
+def delete(entry: str) -> str:
+    """Deletes a library entry for good, and gives its name; nothing brings it back."""
+    try:
+        library.delete(find_entry(entry))
+    except InputError as error:
+        raise refusal(error) from error
+    return entry
+
+
+def row(entry: library.Entry) -> dict[str, Any]:
+    """What /library says of an entry."""
+    config = entry.config
+    facts = {name: getattr(config, name) for name in ("target", "source", "method", "seed")}
+    if entry.imported:
+        facts.update(method=None, seed=None)
+    facts.update({name: entry.settings[name] for name in ("stopped", "seconds", "created")})
+    return {"name": entry.path.name, "title": entry.title, **facts, "steps": entry.steps(), "bytes": entry.bytes}
+
+
+def _row_of(change: Callable[[], library.Entry]) -> dict[str, Any]:
+    try:
+        return row(change())
+    except InputError as error:
+        raise refusal(error) from error
 
 
 def kept_people() -> list[dict]:

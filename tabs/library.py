@@ -1,30 +1,135 @@
-"""The Library tab: every adapted domain that is kept, with its preview; choosing one leads to the Sample tab."""
+"""The Library tab: every adapted domain that is kept, to draw from, name, pick an earlier step of, export, delete.
+
+Generators that were adapted elsewhere come in here, too. What a handler does to the library is done by `ipl_core`.
+"""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
 import gradio as gr
 
-from ipl_core import library
+from ipl_core import InputError, catalog, library
+from ipl_core.exchange import FORMATS, export_generator, formats, import_generator
 
 from . import show
+from .look import FOCUS_ON_ENTRY, FOCUS_ON_QUESTION
+from .session import AT_ONCE, MODEL_JOB, Service, find_entry
 
-#: A card is a button in the value, so the component has to say which one was pressed.
+#: Cards are buttons in the value, so the component has to say which one was pressed.
 _CLICK = """
 element.addEventListener('click', (event) => {
-  const card = event.target.closest('button.card');
-  if (card) trigger('click', { name: card.dataset.name });
+  const button = event.target.closest('button[data-name]');
+  if (button) trigger(button.matches('.manage') ? 'select' : 'click', { name: button.dataset.name });
 });
 """
+_LAST = "last"
+_STEPS = "Earlier ones can be looked at, exported, or kept as a model."
+_NO_STEPS = "No earlier ones were kept; the tab Adapt does so in its advanced settings."
+_HOW = "Press a picture to draw from it, or Manage to name, export or delete it."
 
 
 class LibraryTab:
-    """Components of the tab; build it inside `gr.Blocks`.
+    """Components and listeners of the tab; build it inside `gr.Blocks`.
 
-    cards: its `click` event carries the folder name of the entry that a visitor chose as `name`.
+    cards: its `click` event carries the folder name of the entry that a visitor wants to draw from as `name`.
+    to_sample: the button that does the same for the entry that is managed, whose folder name is in the state `entry`.
     """
 
-    def __init__(self) -> None:
-        self.cards = gr.HTML(js_on_load=_CLICK)
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=4, min_width=300):
+                self._status = gr.HTML(show.note(_HOW))
+                self._announcer = gr.HTML(elem_classes="announcer")
+                with gr.Column(visible=False, elem_classes="chosen") as self._panel:
+                    self._build_panel()
+                with gr.Accordion("Import an adapted generator", open=False):
+                    self._build_import()
+            with gr.Column(scale=9, min_width=300):
+                self.cards = gr.HTML(js_on_load=_CLICK)
+        self.entry = gr.State("")
+        self._listen()
+
+    # --- components ---------------------------------------------------------------------------------------------
+
+    def _build_panel(self) -> None:
+        self._heading = gr.HTML()
+        self._preview = gr.HTML()
+        self._facts = gr.HTML()
+        self.to_sample = gr.Button("Draw people", variant="primary")
+        with gr.Group():  # always there: a value that is changed while its component isn't would be lost
+            self._step = gr.Dropdown([], label="Step")
+            self._pick = gr.Button("Keep this step as a model of its own", interactive=False)
+        with gr.Group():
+            self._title = gr.Textbox(
+                label="Name", info="Blank, it is called by its domain.", max_lines=1, max_length=library.MAX_TITLE
+            )
+            self._rename = gr.Button("Rename")
+        with gr.Row():
+            self._export = {suffix: gr.Button(f"Export {suffix}", min_width=130) for suffix in FORMATS}
+        self._file = gr.File(label="Exported", visible=False, interactive=False)
+        with gr.Row():
+            self._delete = gr.Button("Delete …", variant="stop", min_width=130)
+            self._close = gr.Button("Close", min_width=130)
+        with gr.Group(visible=False, elem_classes="question") as self._question:
+            self._asked = gr.HTML(padding=True)
+            with gr.Row():
+                self._spare = gr.Button("Keep it", min_width=110)
+                self._sure = gr.Button("Delete for good", variant="stop", min_width=110)
+
+    def _build_import(self) -> None:
+        models = [(entry.title, name) for name, entry in catalog.generators().items() if catalog.is_here(entry)]
+        self._upload = gr.File(
+            label="File", file_types=[*FORMATS, ".pkl"], elem_classes="upload", height=140, type="filepath"
+        )
+        self._model = gr.Dropdown(models, label="Adapted from", info="It has to fit this model.")
+        self._target = gr.Textbox(
+            label="What does it draw?", placeholder="pencil sketch", info="Files exported here know it.", max_lines=1
+        )
+        self._import = gr.Button("Import")
+
+    # --- listeners ----------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        told = [self._status, self._announcer]
+        panel = [
+            self.entry, self._panel, self._heading, self._preview, self._facts, self._step, self._pick,
+            self._title, *self._export.values(), self._file, self._question,
+        ]  # fmt: skip
+        everything = [*told, *panel, self.cards]
+        self.cards.select(self._open, None, [*told, *panel], **AT_ONCE).success(None, js=FOCUS_ON_ENTRY)
+        self._close.click(self._shut, None, panel, **AT_ONCE)
+        self._step.input(
+            self._show_step, [self.entry, self._step], [*told, self._preview, self._pick, self._file], **AT_ONCE
+        )
+        self._pick.click(self._pick_step, [self.entry, self._step], everything, **AT_ONCE)
+        for event in (self._rename.click, self._title.submit):
+            event(self._give_title, [self.entry, self._title], everything, **AT_ONCE)
+        for suffix, button in self._export.items():
+            button.click(
+                self._exporter(suffix),
+                [self.entry, self._step],
+                [*told, self._file],
+                show_progress_on=self._file,
+                api_visibility="private",
+                **MODEL_JOB,
+            )
+        asked = self._delete.click(self._ask, self.entry, [*told, self._question, self._asked], **AT_ONCE)
+        asked.success(None, js=FOCUS_ON_QUESTION)
+        self._spare.click(lambda: gr.Group(visible=False), None, self._question, **AT_ONCE)
+        self._sure.click(self._delete_entry, self.entry, everything, **AT_ONCE)
+        self._import.click(
+            self._take_in,
+            [self._upload, self._model, self._target],
+            [*everything, self._upload],
+            show_progress_on=self._upload,
+            api_visibility="private",
+            **MODEL_JOB,
+        ).success(None, js=FOCUS_ON_ENTRY)
 
     def contents(self) -> str:
         """Value for `cards`: what is kept, and what is damaged."""
@@ -33,4 +138,152 @@ class LibraryTab:
         if not entries:
             words = "Nothing is kept yet: every run of the tab Adapt comes here when it ends or is stopped."
             return above + show.note(words)
-        return above + show.heading("Adapted domains", "choose one to draw from it") + show.cards(entries)
+        total = catalog.size_words(sum(entry.bytes for entry in entries))
+        heading = show.heading("Adapted domains", f"{len(entries)} kept, {total} on the disk")
+        return above + heading + show.cards(entries)
+
+    # --- one entry ----------------------------------------------------------------------------------------------
+
+    def _open(self, event: gr.EventData) -> dict[Any, Any]:
+        return self._attempt(lambda: self._shown(find_entry(event.name)))
+
+    def _shown(self, entry: library.Entry, words: str = "") -> dict[Any, Any]:
+        """What the panel holds for an entry."""
+        config, steps = entry.config, entry.steps()
+        last = entry.settings["steps"]["generator"]
+        choices = [(f"{last}, the last" if last else "the only one", _LAST), *(str(step) for step in reversed(steps))]
+        info = _STEPS if steps else _NO_STEPS
+        return {
+            **self._tell(words),
+            self.entry: entry.path.name,
+            self._panel: gr.Column(visible=True),
+            self._heading: show.heading(show.entry_name(entry), ""),
+            self._preview: self._pictures(entry, entry.samples_picture),
+            self._facts: show.entry_facts(entry),
+            self._step: gr.Dropdown(choices, value=_LAST, interactive=bool(steps), info=info),
+            self._pick: gr.Button(interactive=False),
+            self._title: gr.Textbox(entry.settings.get("title", ""), placeholder=config.target),
+            **{button: self._export_button(suffix, config.model) for suffix, button in self._export.items()},
+            self._file: gr.File(None, visible=False),
+            self._question: gr.Group(visible=False),
+        }
+
+    def _export_button(self, suffix: str, model: str) -> Any:
+        """The embedded model is at hand to be asked what can hold it; of others, an export says so itself."""
+        known = catalog.generators().get(model)
+        if known is None or known.offer is not None or suffix in formats(self._service.generators.get(model).config):
+            return gr.Button(f"Export {suffix}", interactive=True)
+        return gr.Button(f"No {suffix} for this model", interactive=False)
+
+    def _shut(self) -> dict[Any, Any]:
+        return {self._panel: gr.Column(visible=False), self.entry: ""}
+
+    def _pictures(self, entry: library.Entry, after: Path) -> str:
+        adapted = f"{entry.config.target}, {show.entry_method(entry)}"
+        return show.before_and_after(entry.source_picture, after, entry.config.source, adapted)
+
+    def _show_step(self, name: str, chosen: str) -> dict[Any, Any]:
+        def change() -> dict[Any, Any]:
+            entry, step = find_entry(name), _number(chosen)
+            after = entry.path / library.step_picture(step) if step else entry.samples_picture
+            return {
+                **self._tell(""),
+                self._preview: self._pictures(entry, after),
+                self._pick: gr.Button(interactive=bool(step)),
+                self._file: gr.File(None, visible=False),
+            }
+
+        return self._attempt(change)
+
+    def _pick_step(self, name: str, chosen: str) -> dict[Any, Any]:
+        def change() -> dict[Any, Any]:
+            picked = library.pick(find_entry(name), _number(chosen))
+            return {**self._shown(picked, f"Kept: {show.entry_name(picked)}"), self.cards: self.contents()}
+
+        return self._attempt(change)
+
+    def _give_title(self, name: str, title: str) -> dict[Any, Any]:
+        def change() -> dict[Any, Any]:
+            entry = library.rename(find_entry(name), title)
+            return {**self._shown(entry, f"Called: {show.entry_name(entry)}"), self.cards: self.contents()}
+
+        return self._attempt(change)
+
+    def _exporter(self, suffix: str) -> Callable[[str, str], Iterator[dict[Any, Any]]]:
+        def prepare(name: str, chosen: str) -> Iterator[dict[Any, Any]]:
+            try:
+                with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
+                    path = exported(name, suffix, _number(chosen), Path(folder))
+                    yield {**self._tell(f"Ready: {path.name}"), self._file: gr.File(str(path), visible=True)}
+            except InputError as error:
+                yield self._tell(str(error), wrong=True)
+
+        return prepare
+
+    def _ask(self, name: str) -> dict[Any, Any]:
+        def change() -> dict[Any, Any]:
+            words = f"Delete “{show.entry_name(find_entry(name))}” for good? Nothing brings it back."
+            return {**self._tell(""), self._question: gr.Group(visible=True), self._asked: show.note(words)}
+
+        return self._attempt(change)
+
+    def _delete_entry(self, name: str) -> dict[Any, Any]:
+        def change() -> dict[Any, Any]:
+            entry = find_entry(name)
+            words = f"Deleted: {show.entry_name(entry)}"
+            library.delete(entry)
+            return {**self._tell(words), **self._shut(), self.cards: self.contents()}
+
+        return self._attempt(change)
+
+    def _take_in(self, path: str | None, model: str, target: str) -> dict[Any, Any]:
+        def change() -> dict[Any, Any]:
+            entry = taken_in(path, model, target)
+            words = f"Imported: {show.entry_name(entry)}"
+            return {**self._shown(entry, words), self.cards: self.contents(), self._upload: None}
+
+        return self._attempt(change)
+
+    # --- words --------------------------------------------------------------------------------------------------
+
+    def _attempt(self, change: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
+        """What `change` gives, or the sentence that says why it can't be done."""
+        try:
+            return change()
+        except InputError as error:
+            return self._tell(str(error), wrong=True)
+
+    def _tell(self, words: str, wrong: bool = False) -> dict[Any, Any]:
+        shown = show.trouble(words) if wrong else show.note(words or _HOW)
+        return {self._status: shown, self._announcer: words}
+
+
+def _number(chosen: str) -> int:
+    """The step that was chosen in the list; 0 for the last."""
+    return 0 if chosen == _LAST else int(chosen)
+
+
+# --- in and out -------------------------------------------------------------------------------------------------
+
+
+def exported(name: str, suffix: str, step: int, folder: Path) -> Path:
+    """The library entry called `name`, at a step that was kept or, for 0, the last, as a file in `folder`.
+
+    Raises InputError.
+    """
+    entry = find_entry(name)
+    if suffix not in FORMATS:
+        raise InputError(f"Generators are exported as one of {', '.join(FORMATS)}, not {suffix}.")
+    return export_generator(entry, folder / f"{name}{f'-step-{step}' if step else ''}{suffix}", step or None)
+
+
+def taken_in(path: str | None, model: str, target: str) -> library.Entry:
+    """The library entry of an adapted generator in an uploaded file. Raises InputError.
+
+    Visitors name models, never paths.
+    """
+    if not path:
+        raise InputError("Choose a file with an adapted generator first: .safetensors, .pt or .pkl.")
+    if model not in catalog.generators():
+        raise InputError(f"There is no model “{model}” here: use one of {', '.join(catalog.generators())}.")
+    return import_generator(path, model, target or "")

@@ -171,3 +171,16 @@ SCROLL_TO_STATUS = """
   if (window.innerWidth < 700) shown?.scrollIntoView({ behavior: 'smooth' });
 }
 """
+#: What a press on a card has opened may be elsewhere on the page.
+FOCUS_ON_ENTRY = """
+() => {
+  const heading = document.querySelector('.chosen h2');
+  heading?.setAttribute('tabindex', '-1');
+  heading?.focus({ preventScroll: true });
+  heading?.scrollIntoView({ behavior: 'smooth', block: 'nearest' });
+}
+"""
+#: A question that can't be taken back begins at the harmless answer.
+FOCUS_ON_QUESTION = """
+() => document.querySelector('.question button')?.focus()
+"""

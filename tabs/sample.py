@@ -28,6 +28,7 @@ from .session import AT_ONCE, MODEL_JOB, Service, find_entry
 MAX_COUNT = 64
 MAX_PSI = 1.5
 _NOBODY = ("People of these seeds", "")
+_PRIVATE_JOB = {**MODEL_JOB, "api_visibility": "private"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Drawing:
     def people(self) -> str:
         """The pairs as HTML."""
         config = self.entry.config
-        adapted = f"{config.target}, {show.method_name(config)}"
+        adapted = f"{config.target}, {show.entry_method(self.entry)}"
         who = [self.person] if self.person else self.seeds
         return show.people(who, self.before, config.source, self.after, adapted, layout="beside")
 
@@ -76,6 +77,7 @@ class SampleTab:
         self._service = service
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
+                self._shown = gr.State("")  # the entry that was drawn last
                 self.entry = gr.Dropdown([], label="Adapted model", info="What the library holds, the newest first.")
                 self.person = gr.Dropdown(
                     [_NOBODY], value="", label="Whom", info="Or a person of the tab Your picture, without truncation."
@@ -103,7 +105,10 @@ class SampleTab:
         self._listen()
 
     def _listen(self) -> None:
+        self._request = [self.entry, self.person, self._first, self._count, self._psi, self._seeds]
+        self._result = [self._heading, self._people, self._sheet, self._zip, self._shown]
         self.draw_on(self._draw.click)
+        self.draw_on(self.entry.input)
         self.draw_on(self._seeds.submit)
         turned = self._next.click(
             lambda first, count: (int(first or 0) + int(count), "", ""),
@@ -115,14 +120,15 @@ class SampleTab:
 
     def draw_on(self, event: Callable[..., Any]) -> None:
         """Draws with the tab's settings whenever `event`, such as a button's click, fires."""
-        event(
-            self._show,
-            [self.entry, self.person, self._first, self._count, self._psi, self._seeds],
-            [self._heading, self._people, self._sheet, self._zip],
-            show_progress_on=self._people,
-            api_visibility="private",
-            **MODEL_JOB,
-        )
+        event(self._show, self._request, self._result, show_progress_on=self._people, **_PRIVATE_JOB)
+
+    def draw_new_on(self, event: Callable[..., Any]) -> None:
+        """The same, but only if another entry is chosen than the one whose people are there already."""
+        event(self._show_new, [self._shown, *self._request], self._result, show_progress="hidden", **_PRIVATE_JOB)
+
+    def newest(self, made: str, chosen: str | None) -> Any:
+        """An update of the dropdown after a run: its entry is chosen, or what was, if the run left none."""
+        return self.choices(made or chosen)
 
     def choices(self, chosen: str | None = None) -> Any:
         """An update of the dropdown: what the library holds, with `chosen` chosen if it is there, else the newest."""
@@ -133,9 +139,15 @@ class SampleTab:
 
     def person_choices(self, chosen: str | None = None) -> Any:
         """An update of `person`: who is kept, with `chosen` chosen if they are there, else nobody."""
-        kept = [(inverted.title, inverted.path.name) for inverted in list_people()]
+        kept = [(person.title, person.path.name) for person in list_people()]
         known = any(name == chosen for _, name in kept)
         return gr.Dropdown([_NOBODY, *kept], value=chosen if known else "")
+
+    def _show_new(self, shown: str, entry: str | None, *rest: Any) -> Iterator[dict[Any, Any]]:
+        if entry and entry != shown:
+            yield from self._show(entry, *rest)
+        else:
+            yield {self._shown: shown}
 
     def _show(
         self, entry: str | None, person: str | None, first: float, count: float, psi: float, seeds: str
@@ -155,6 +167,7 @@ class SampleTab:
                 self._people: drawing.people(),
                 self._sheet: gr.DownloadButton(value=str(save_sheet(drawing, Path(folder))), interactive=True),
                 self._zip: gr.DownloadButton(value=str(save_zip(drawing, Path(folder))), interactive=True),
+                self._shown: entry,
             }
 
 

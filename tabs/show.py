@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -19,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from ipl_core import AdaptConfig, Snapshot
+from ipl_core.catalog import size_words
 from ipl_core.interpolate import Frame
 from ipl_core.library import Entry
 from ipl_core.media import to_pictures
@@ -34,7 +36,8 @@ STAGE_NAMES = {
 _FIRST_STAGES = ("prompts", "latent")
 
 MAX_POINTS = 200  # a plot sends all its points each time it is renewed
-PREVIEW_EDGE, CARD_EDGE, VIEW_EDGE = 256, 480, 640  # pixels; larger pictures are made smaller before they are sent
+# Pixels; larger pictures are made smaller before they are sent.
+PREVIEW_EDGE, CARD_EDGE, SHEET_EDGE, VIEW_EDGE = 256, 480, 560, 640
 
 # Diversity below these shares of the source's is called narrowing, and collapse; above the last, wider.
 NARROWING, COLLAPSING, WIDER = 0.7, 0.4, 1.3
@@ -132,6 +135,12 @@ def joined(rows: Sequence[Tensor]) -> Tensor:
     return torch.cat(list(rows))
 
 
+def picture(path: Path, alt: str, edge: int = PREVIEW_EDGE) -> str:
+    """A picture from a file, at most `edge` pixels wide and high."""
+    with Image.open(path) as opened:
+        return _image(opened.convert("RGB"), alt, edge)
+
+
 def _image(picture: Image.Image, alt: str, edge: int = PREVIEW_EDGE) -> str:
     picture = picture.copy()
     picture.thumbnail((edge, edge))
@@ -154,16 +163,32 @@ def heading(title: str, words: str) -> str:
     return f'<div class="legend"><h2>{escape(title)}</h2><span>{escape(words)}</span></div>'
 
 
-def entry_title(entry: Entry) -> str:
-    """A library entry in one line: domain, method, how far it came, when it was made."""
+def entry_name(entry: Entry) -> str:
+    """A library entry in a few words: the name that a person gave it, or domain and method, and how far it came."""
     config = entry.config
-    parts = [config.target, method_name(config)]
-    if config.seed:
+    title = entry.settings.get("title")
+    parts = [title] if title else [config.target, entry_method(entry)]
+    if config.seed and not title and not entry.imported:
         parts.append(f"seed {config.seed}")
     if not entry.finished:
-        parts.append(f"stopped at step {entry.settings['steps']['generator']} of {config.steps}")
-    parts.append(datetime.fromisoformat(entry.settings["created"]).astimezone().strftime("%d %b %H:%M"))
+        how = "" if entry.settings["stopped"] == "picked" else "stopped at "
+        parts.append(f"{how}step {entry.settings['steps']['generator']} of {config.steps}")
     return " · ".join(parts)
+
+
+def entry_title(entry: Entry) -> str:
+    """A library entry in one line: its name, and when it was made."""
+    return f"{entry_name(entry)} · {made(entry)}"
+
+
+def made(entry: Entry) -> str:
+    """When an entry was made, in this machine's time: "23 Nov 14:05"."""
+    return datetime.fromisoformat(entry.settings["created"]).astimezone().strftime("%d %b %H:%M")
+
+
+def entry_method(entry: Entry) -> str:
+    """The method that made an entry, as a person calls it."""
+    return "imported" if entry.imported else method_name(entry.config)
 
 
 def method_name(config: AdaptConfig) -> str:
@@ -172,16 +197,49 @@ def method_name(config: AdaptConfig) -> str:
 
 
 def cards(entries: Sequence[Entry]) -> str:
-    """Library entries as buttons: what each draws, and its title. `data-name` is the entry's folder name."""
-    buttons = []
+    """Library entries as cards: a button with what each draws and its name, and below it facts and a button to manage.
+
+    `data-name` of both buttons is the entry's folder name.
+    """
+    parts = []
     for entry in entries:
-        with Image.open(entry.samples_picture) as picture:
-            image = _image(picture.convert("RGB"), "", CARD_EDGE)
-        title = escape(entry_title(entry))
-        buttons.append(
-            f'<button class="card" data-name="{escape(entry.path.name)}">{image}<span>{title}</span></button>'
+        name, title = escape(entry.path.name), escape(entry_name(entry))
+        image = picture(entry.samples_picture, "", CARD_EDGE)
+        facts = f"{made(entry)} · {size_words(entry.bytes)}"
+        parts.append(
+            f'<div class="entry"><button class="card" data-name="{name}">{image}<span>{title}</span></button>'
+            f'<div class="foot"><span>{facts}</span>'
+            f'<button class="manage" data-name="{name}" aria-label="Manage {title}">Manage</button></div></div>'
         )
-    return f'<div class="cards">{"".join(buttons)}</div>'
+    return f'<div class="cards">{"".join(parts)}</div>'
+
+
+def entry_facts(entry: Entry) -> str:
+    """All that is known of a library entry in a quiet paragraph."""
+    settings, config = entry.settings, entry.config
+    known = {
+        "From": config.source,
+        "to": config.target,
+        "Model": config.model,
+        "Method": entry_method(entry),
+        "Steps": str(settings["steps"]["generator"] or ""),
+        "Took": "" if entry.imported else duration(settings["seconds"]),
+        "Diversity": "" if settings["diversity"] is None else f"{100 * settings['diversity']:.0f} %",
+        "Made": made(entry),
+        "On the disk": size_words(entry.bytes),
+    }
+    words = ""
+    if entry.imported and settings["imported"]["changes mapping"]:
+        words = (
+            f"Its mapping network isn’t that of {config.model}, so another model may be the one it was adapted from."
+        )
+    return facts(known, words)
+
+
+def before_and_after(before: Path, after: Path, source: str, adapted: str) -> str:
+    """Two sheets of the same people, before on the left and after on the right."""
+    sheets = picture(before, f"the preview people, {source}", SHEET_EDGE)
+    return f'<div class="sheets">{sheets}{picture(after, f"the same people, {adapted}", SHEET_EDGE)}</div>'
 
 
 def note(words: str) -> str:

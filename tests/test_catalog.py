@@ -11,7 +11,7 @@ import torch
 
 from ipl_core import catalog
 from ipl_core.checkpoints import save_generator
-from ipl_core.devices import choose_device, usable_device
+from ipl_core.devices import usable_device
 from ipl_core.errors import InputError
 from ipl_core.stylegan2 import Generator
 
@@ -97,19 +97,6 @@ def test_digests_follow_the_bytes(own_pretrained: Path, tiny_generator: Generato
     assert catalog.generator_digest(str(own_pretrained / "other.safetensors")) != before
     assert catalog.critic_digest("ViT-B-32") == "open_clip:ViT-B-32"
     assert len(catalog.critic_digest("studio")) == 64
-
-
-def test_the_fastest_device_is_chosen_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
-    assert choose_device() == ("cuda", "a CUDA GPU was found, Some GPU")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert choose_device() == ("mps", "Metal was found and no CUDA GPU")
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    device, why = choose_device()
-    assert device == "cpu"
-    assert why.startswith("no CUDA GPU and no Metal was found; ")
 
 
 def test_devices_that_are_not_there() -> None:

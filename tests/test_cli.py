@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from refusals import refusal
 
 from ipl_core import AdaptConfig, Snapshot, adapt, catalog, invert, library, people
 from ipl_core.__main__ import COMMANDS, INTERRUPTED, _ProgressBar, main
@@ -209,14 +211,7 @@ def test_bad_input_ends_with_one_sentence_and_status_2(
     arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [str(a_photo(tmp_path / "photo.png")) if word == "PHOTO" else word for word in arguments]
-    try:
-        status = main([*arguments, "--out", str(tmp_path / "out.png")])
-    except SystemExit as ended:
-        status = ended.code
-    error = capsys.readouterr().err.strip()
-    assert status == 2
-    assert said in error
-    assert len(error.splitlines()) == 1
+    assert said in refusal([*arguments, "--out", str(tmp_path / "out.png")], capsys)
     assert not list(tmp_path.glob("out.png/*"))
 
 
@@ -281,6 +276,53 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit) as ended:
         main([])
     assert ended.value.code == 2
+
+
+def test_what_is_kept_is_managed_by_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    request = ["adapt", "werewolf", "--method", "nada", *TINY, "--keep-every", "1", "--keep-state"]
+    assert main([*request, "--out", str(tmp_path / "out")]) == 0
+    (entry,) = library.list_entries()
+    name = entry.path.name
+    assert (tmp_path / "out" / library.step_file(1)).is_file()
+
+    def says(*words: str) -> str:
+        capsys.readouterr()
+        assert main(["library", *words]) == 0
+        return capsys.readouterr().out
+
+    assert says("rename", name, "Wolves") == "Wolves\n"
+    assert "Wolves, " in says("list")
+    assert "steps kept: 1\n" in says("list")
+    assert says("pick", name, "1").strip().endswith("-step-1")
+    file = tmp_path / "wolf.pt"
+    assert says("export", name, "--step", "1", "--out", str(file)) == f"{file}\n"
+    assert "(imported from wolf.pt)" in says("import", str(file), "--target", "wolf")
+    assert says("delete", name) == "Deleted: Wolves\n"
+    assert "Wolves" not in says("list")
+    for words, said in (
+        (["delete", name], "no adapted domain"),
+        (["import", str(file), "--model", "nobody"], "no model “nobody”"),
+        (["burn"], "invalid choice"),
+    ):
+        assert said in refusal(["library", *words], capsys)
+
+
+def test_a_run_is_resumed_exactly_or_says_that_it_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    request = ["adapt", "werewolf", "--method", "nada", *TINY]
+    assert main([*request, "--keep-state", "--out", str(tmp_path / "one")]) == 0
+    assert main(["resume", str(tmp_path / "one"), "--steps", "1", "--out", str(tmp_path / "two")]) == 0
+    assert "after step 2 with the state of its training." in capsys.readouterr().out
+    assert library.open_entry(tmp_path / "two").settings["steps"]["generator"] == 3
+    (entry,) = (entry for entry in library.list_entries() if entry.config.steps == 3)
+    shutil.rmtree(entry.path)
+    assert main([*request, "--steps", "3", "--out", str(tmp_path / "whole")]) == 0
+    weights = [library.changed_weights(tmp_path / folder) for folder in ("two", "whole")]
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+    capsys.readouterr()
+    assert main(["resume", str(tmp_path / "whole"), "--steps", "1", "--out", str(tmp_path / "three")]) == 0
+    assert "after step 3 from its weights, with a fresh optimiser" in capsys.readouterr().out
+    wrong = ["resume", str(tmp_path / "one"), "--steps", "0.5", "--out", str(tmp_path / "no")]
+    assert "at least 1, not 0.5" in refusal(wrong, capsys)
 
 
 def test_a_terminal_shows_a_bar_a_stage_and_a_file_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import torch
 
-from ipl_core import AdaptConfig, InputError, Snapshot, catalog, library
+from ipl_core import AdaptConfig, InputError, Snapshot, adapt, catalog, keeping, library
 from ipl_core.checkpoints import load_tensors, save_generator
 from ipl_core.media import read_settings as picture_settings
 from ipl_core.media import to_uint8
+from ipl_core.runs import finished_run, resumed_run
 from ipl_core.stylegan2 import Generator
 
 pytestmark = pytest.mark.usefixtures("studio")
@@ -94,6 +95,18 @@ def test_settings_and_history_hold_the_whole_run() -> None:
     assert json.loads(description["settings"])["key"] == settings["key"]
 
 
+def test_history_carries_the_diversity_that_was_measured() -> None:
+    config = config_of(method="nada")
+    run = library.Run(config)
+    pictures = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
+    for step, diversity in enumerate((0.9, None, None), start=1):
+        run.add(Snapshot(step, 3, "generator", {"adaptation": 1.0}, diversity=diversity))
+    run.add(Snapshot(3, 3, "done", before=pictures, after=pictures, diversity=0.7, weights={}, prompts={}))
+    rows = run.save().history()
+    assert [row.get("diversity") for row in rows] == [0.9, None, 0.7]
+    assert [keeping.terms(row) for row in rows][1:] == [{"adaptation": 1.0}, {"adaptation": 1.0, "diversity": 0.7}]
+
+
 @pytest.mark.parametrize(
     ("other", "same"),
     [
@@ -165,6 +178,133 @@ def test_an_adapted_domain_can_be_adapted_from() -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# Names, earlier steps, going on
+
+
+def test_a_title_is_a_persons_own_and_no_ones_elses() -> None:
+    one, other = run_of(config_of()).save(), run_of(config_of("werewolf")).save()
+    named = library.rename(one, "  My   sketches ")
+    assert named.title == library.open_entry(one.path).title == "My sketches"
+    assert named.path == one.path
+    assert library.find(config_of()) == named
+    for taken in ("my SKETCHES", one.plain_title):
+        with pytest.raises(InputError, match="choose another title"):
+            library.rename(other, taken)
+    assert library.rename(named, "My sketches").title == "My sketches"  # its own is no collision
+    for wrong in ("x" * 81, "a\x00b"):
+        with pytest.raises(InputError, match="at most 80 characters"):
+            library.rename(other, wrong)
+    assert library.rename(named, " ").title == one.plain_title
+    assert other == library.open_entry(other.path)
+
+
+def test_earlier_steps_are_kept_drawn_and_picked(studio: Path) -> None:
+    config = config_of(steps=5, keep_every=2)
+    seen = {}
+    run = library.Run(config)
+    for snapshot in adapt(config):
+        run.add(snapshot)
+        seen[snapshot.phase, snapshot.step] = snapshot
+    entry = run.save()
+    assert entry.steps() == [2, 4]
+    del run, snapshot  # and with it, what it kept while it ran
+    assert list((studio / "runs").iterdir()) == [entry.path]
+    weights = library.changed_weights(entry.path, 2)
+    for name, tensor in seen["generator", 2].weights.items():
+        assert torch.equal(weights[name], tensor.half().float())
+    by_step = library.load_adapted(entry.path, step=2).state_dict()
+    by_path = catalog.load_generator(entry.path / library.step_file(2)).state_dict()
+    assert all(torch.equal(by_step[name], by_path[name]) for name in by_step)
+    assert not torch.equal(*(library.changed_weights(entry.path, step)[name] for step in (2, 4)))
+    assert catalog.critic_of(str(entry.path / library.step_file(2))) == "studio"
+    with pytest.raises(InputError, match="earlier steps kept: 2, 4"):
+        library.load_adapted(entry.path, step=3)
+
+    picked = library.pick(entry, 2)
+    assert not picked.finished
+    assert picked.title.endswith("(ipl, seed 0), step 2 of 5")
+    assert picked.settings["diversity"] == seen["generator", 2].diversity
+    assert [row["step"] for row in picked.history()] == [1, 2, 1, 2]
+    assert picked.samples_picture.read_bytes() == (entry.path / library.step_picture(2)).read_bytes()
+    own = library.load_adapted(picked.path).state_dict()
+    assert all(torch.equal(by_step[name], own[name]) for name in own)
+    assert library.pick(entry, 2) == picked
+    assert library.find(config) == entry
+    assert library.find(config_of(steps=2)) is None
+    library.export(entry, studio / "out")
+    assert library.open_entry(studio / "out").steps() == [2, 4]
+
+
+def test_a_run_without_what_is_wanted_now_is_made_again_under_its_title() -> None:
+    plain = library.rename(finished_run(config_of(steps=3)), "Mine")
+    assert library.find(config_of(steps=3, keep_every=1)) is None
+    more = finished_run(config_of(steps=3, keep_every=1, keep_state=True))
+    assert (more.path, more.title, more.steps(), more.resumes_exactly) == (plain.path, "Mine", [1, 2], True)
+    assert finished_run(config_of(steps=3)) == more
+    first = finished_run(config_of(steps=5, keep_every=2, keep_state=True))
+    both = finished_run(config_of(steps=5, keep_every=3))
+    assert (both.path, both.steps(), both.resumes_exactly) == (first.path, [2, 3, 4], True)
+    assert resumed_run(both, 1).settings["resumed"]["exactly"]
+    assert library.changed_weights(more.path).keys() == library.changed_weights(plain.path).keys()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"method": "nada", "layers": "adaptive", "layer_interval": 2, "share_noise": False},
+        {"method": "shared", "layers": "coarse"},
+    ],
+)
+def test_a_run_that_goes_on_with_its_state_is_the_run_in_one_go(settings: dict[str, Any]) -> None:
+    part = finished_run(config_of(steps=3, keep_state=True, keep_every=1, **settings))
+    resumed = resumed_run(part, 2)
+    assert resumed.settings["resumed"] == {
+        "entry": part.path.name,
+        "step": 3,
+        "exactly": True,
+        "as one run": True,
+    }
+    assert resumed.settings["steps"]["generator"] == 5
+    assert [row["step"] for row in resumed.history() if row["stage"] == "generator"] == [1, 2, 3, 4, 5]
+    assert resumed.steps() == [1, 2, 4]
+    assert library.find(config_of(steps=5, **settings)) == resumed
+    whole = list(adapt(config_of(steps=5, **settings)))[-1]
+    weights = library.changed_weights(resumed.path)
+    assert weights.keys() == whole.weights.keys()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in whole.weights.items())
+
+
+def test_a_run_that_goes_on_from_its_weights_never_passes_for_one_in_one_go() -> None:
+    part = finished_run(config_of(steps=2))
+    resumed = resumed_run(part, 2)
+    assert resumed.settings["resumed"]["exactly"] is False
+    assert resumed.title.endswith("resumed at step 2")
+    assert library.find(config_of(steps=4)) is None
+    one, other = library.changed_weights(part.path), library.changed_weights(resumed.path)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+    prompts = [
+        load_tensors(entry.path / library.ADAPTED)[0]["prompts.mapper.layers.0.bias"] for entry in (part, resumed)
+    ]
+    assert torch.equal(*prompts)
+    again = resumed_run(resumed, 1)
+    assert again.settings["resumed"]["as one run"] is False
+    assert len({part.path, resumed.path, again.path}) == 3
+
+
+def test_what_cannot_be_gone_on_with_is_said() -> None:
+    entry = run_of(config_of()).save()
+    for steps in (0, -1, 1.5):
+        with pytest.raises(InputError, match="at least 1"):
+            library.continuation(entry, steps)
+    with pytest.raises(InputError, match="Steps must be"):
+        library.continuation(entry, 10_000)
+    untouched = library.Entry(entry.path, {**entry.settings, "steps": {"prompts": 1, "generator": 0}})
+    with pytest.raises(InputError, match="before its generator had changed"):
+        library.continuation(untouched, 1)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # Damage and refusal
 
 
@@ -178,6 +318,12 @@ def test_an_adapted_domain_can_be_adapted_from() -> None:
         lambda path: (path / "settings.json").write_text('{"format": "ipl-studio-run"}'),
         lambda path: (path / "settings.json").unlink(),
         lambda path: (path / "samples.png").unlink(),
+        lambda path: (path / "settings.json").write_text(
+            (path / "settings.json").read_text().replace('"earlier": {}', '"earlier": {"1": {}}')
+        ),
+        lambda path: (path / "settings.json").write_text(
+            (path / "settings.json").read_text().replace('"earlier": {}', '"earlier": [1]')
+        ),
     ],
 )
 def test_damaged_entry_is_named_and_the_others_still_listed(damage: Any) -> None:
@@ -223,7 +369,7 @@ def test_settings_of_a_newer_version_are_not_guessed_at() -> None:
         library.open_entry(entry.path)
 
 
-@pytest.mark.parametrize("step", ["save_tensors", "save_png", "_write_history", "replace"])
+@pytest.mark.parametrize("step", ["save_tensors", "save_png", "history_text", "replace"])
 def test_interrupted_save_leaves_nothing(studio: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     def fail(*arguments: Any, **options: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -234,10 +380,10 @@ def test_interrupted_save_leaves_nothing(studio: Path, monkeypatch: pytest.Monke
             broken.setattr("ipl_core.checkpoints.save_tensors", fail)
         elif step == "save_png":
             broken.setattr(library, "save_png", fail)
-        elif step == "_write_history":
-            broken.setattr(library.Run, "_write_history", fail)
+        elif step == "history_text":
+            broken.setattr(keeping, "history_text", fail)
         else:
-            broken.setattr(library.os, "replace", fail)
+            broken.setattr(keeping.os, "replace", fail)
         with pytest.raises(InputError, match=r"No space left|can't be"):
             run.save()
     assert list((studio / "runs").iterdir()) == []
@@ -255,6 +401,36 @@ def test_a_killed_process_leaves_nothing_that_looks_like_a_run(studio: Path) -> 
     os.utime(left, (0, 0))
     run_of(config_of("werewolf")).save()
     assert not left.exists()
+
+
+def test_what_comes_in_its_place_is_there_or_the_old_one_still_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(words: str) -> Any:
+        def to(folder: Path) -> str:
+            (folder / "words").write_text(words)
+            return "entry"
+
+        return to
+
+    path = keeping.keep(tmp_path, write("old"))
+    keeping.keep(tmp_path, write("new"), stays=lambda path: True)
+    assert (path / "words").read_text() == "old"
+    move = os.replace
+
+    def fail_with_the_new_one(source: Path, target: Path) -> None:
+        if Path(source).name == "new":
+            raise OSError(28, "No space left on device")
+        move(source, target)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(keeping.os, "replace", fail_with_the_new_one)
+        with pytest.raises(InputError, match="No space left"):
+            keeping.keep(tmp_path, write("new"))
+    assert (path / "words").read_text() == "old"
+    keeping.keep(tmp_path, write("new"))
+    assert (path / "words").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_run_without_a_result_is_not_kept() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,29 @@ def test_a_kept_picture_is_found_listed_and_deleted(aligned: Tensor, monkeypatch
         people.delete(people.Inverted(**{**vars(kept), "path": Path("/tmp")}))
 
 
+def test_a_list_says_what_the_pictures_are_without_reading_them(
+    aligned: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = [finished_inversion(tiny(tune=tune), aligned, "Ada") for tune in (False, True)]
+    monkeypatch.setattr(people, "load_tensors", None)
+    listed = people.list_people()
+    assert [one.title for one in listed] == [one.title for one in reversed(kept)]
+    assert (listed[0].name, listed[0].model, listed[0].config) == ("Ada", "studio", tiny(tune=True))
+    people.delete(listed[0])
+    assert [one.path for one in people.list_people()] == [kept[0].path]
+
+
+def test_keeping_a_picture_again_sweeps_and_replaces(aligned: Tensor, studio: Path) -> None:
+    kept = finished_inversion(tiny(), aligned)
+    left = studio / "people" / ".writing-abc"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    again = people.keep(kept)
+    assert again.path == kept.path
+    assert same(people.load(again.path), kept)
+    assert list((studio / "people").iterdir()) == [kept.path]
+
+
 def test_a_stopped_inversion_is_kept_but_not_found(aligned: Tensor) -> None:
     import threading
 
@@ -102,8 +126,13 @@ def test_damage_is_said_and_left_out_of_the_list(aligned: Tensor) -> None:
     file.write_bytes(whole[:-8] + b"\1" * 8)
     with pytest.raises(InputError, match="damaged"):
         people.load(kept.path)
-    assert people.list_people() == []
     assert people.find(tiny(), aligned) is None
+    file.write_bytes(whole[:-8])
+    assert people.list_people() == []
+    file.write_bytes(whole)
+    assert [one.path for one in people.list_people()] == [kept.path]
+    (kept.path / people.ALIGNED_PICTURE).unlink()
+    assert people.list_people() == []
     (kept.path / "settings.json").write_text("{}")
     with pytest.raises(InputError, match="isn't one of an inversion"):
         people.load(kept.path)
@@ -285,6 +314,6 @@ def test_an_inversion_that_is_left_keeps_nothing(aligned: Tensor) -> None:
     assert people.list_people() == []
     *steps, last = inversion(tiny(), aligned, "Ada")
     assert [step.phase for step in steps] == ["latent", "latent", "done"]
-    assert same(last, people.list_people()[0])
+    assert same(last, people.load(people.list_people()[0].path))
     (again,) = inversion(tiny(), aligned, "Ada")
     assert same(again, last)

@@ -7,7 +7,7 @@ a crash, a full disk or a second writer never leaves half a file behind; and eve
 """
 
 from .files import atomic_path
-from .generators import GENERATOR_KIND, load_generator, load_weights, save_generator
+from .generators import GENERATOR_KIND, load_generator, load_weights, save_generator, write_generator
 from .rosinality import save_rosinality
 from .safetensors import METADATA_KEY, load_tensors, read_metadata, save_tensors
 
@@ -22,4 +22,5 @@ __all__ = [
     "save_generator",
     "save_rosinality",
     "save_tensors",
+    "write_generator",
 ]

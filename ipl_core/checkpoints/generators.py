@@ -41,6 +41,23 @@ def save_generator(
     save_tensors(generator.state_dict(), path, description, dtype)
 
 
+def write_generator(
+    generator: Generator, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write a generator in the format that the file's name asks for: `.safetensors` (ours) or `.pt` (rosinality's).
+
+    metadata: see `save_generator`; a `.pt` has no place for it. Raises InputError for another ending, and as the
+    writers do.
+    """
+    suffix = Path(path).suffix
+    if suffix == ".safetensors":
+        save_generator(generator, path, metadata)
+    elif suffix == ".pt":
+        rosinality.save_rosinality(generator, path)
+    else:
+        raise InputError(f"Generators are written as .safetensors or .pt: name such a file, not {Path(path).name}.")
+
+
 def load_generator(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Generator:
     """Read a generator: a file of `save_generator`, rosinality's `.pt` or NVIDIA's `.pkl`, told apart by content.
 

@@ -5,19 +5,16 @@ The judge measures and takes no part in the inversion itself.
 
 from __future__ import annotations
 
-import csv
 import io
 import logging
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from ..catalog import judge_of, load_generator, load_judge
-from ..checkpoints import atomic_path
 from ..config import InvertConfig
 from ..errors import InputError
 from ..invert import invert
@@ -127,15 +124,6 @@ def _score(
         **last.distances,
         seconds=last.seconds,
     )
-
-
-def write_csv(scores: Sequence[InversionScore], path: Path) -> None:
-    """One row a picture, whole or not at all."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(InversionScore)])
-        writer.writeheader()
-        for row in scores:
-            writer.writerow({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(row).items()})
 
 
 def markdown(scores: Sequence[InversionScore]) -> str:

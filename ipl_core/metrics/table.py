@@ -5,15 +5,12 @@ Runs come from the library where they exist and are made where they don't.
 
 from __future__ import annotations
 
-import csv
 import io
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 from ..catalog import judge_of, load_generator, load_judge
-from ..checkpoints import atomic_path
 from ..config import AdaptConfig
 from ..library import Entry, load_adapted
 from ..runs import finished_run
@@ -74,15 +71,6 @@ def compare(configs: Sequence[AdaptConfig], samples: int = 200, psi: float = 0.7
         domain_number(config.target)
     for config in configs:
         yield score(finished_run(config), samples, psi)
-
-
-def write_csv(scores: Sequence[Score], path: Path) -> None:
-    """One row a run, whole or not at all."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Score)])
-        writer.writeheader()
-        for row in scores:
-            writer.writerow({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(row).items()})
 
 
 def markdown(scores: Sequence[Score]) -> str:

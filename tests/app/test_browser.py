@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +76,88 @@ def test_what_was_made_can_be_downloaded(visit: Visit, tmp_path: Path) -> None:
         assert len(files.namelist()) == 25
     page.get_by_role("button", name="Next people").click()
     page.locator(".people.beside img[alt='seed 12, photo']").wait_for()
+
+
+def test_an_entry_is_managed_from_its_card(visit: Visit, tmp_path: Path) -> None:
+    visitor = visit()
+    page = visitor.page
+    visitor.field("Keep a step every").fill("2")
+    visitor.ask("pencil sketch", stage_2=4, seed=41)
+    visitor.sees("Done: pencil sketch")
+    page.get_by_role("tab", name="Sample").click()
+    page.locator(".people.beside img").nth(23).wait_for()  # the new run's, without a press of Draw
+    visitor.sees("pencil sketch · IPL · seed 41")
+    page.get_by_role("tab", name="Library").click()
+    page.get_by_role("button", name="Manage pencil sketch · IPL · seed 41").click()
+    page.locator(".chosen h2", has_text="seed 41").wait_for()
+    page.wait_for_function("document.activeElement.matches('.chosen h2')")
+
+    name = page.get_by_label("Name")
+    name.fill("Sketches of a stranger")
+    page.get_by_role("button", name="Rename").click()
+    visitor.sees("Called: Sketches of a stranger")
+    expect(page.locator("button.card", has_text="Sketches of a stranger")).to_have_count(1)
+    page.get_by_label("Step", exact=True).click()
+    page.get_by_role("option", name="2", exact=True).click()
+    keep = page.get_by_role("button", name="Keep this step")
+    expect(keep).to_be_enabled()
+    keep.click()
+    visitor.sees("step 2 of 4")
+    page.locator(".chosen h2", has_text="step 2 of 4").wait_for()
+    page.get_by_role("button", name="Export .safetensors").click()
+    visitor.sees("Ready: pencil-sketch")
+    with page.expect_download() as coming:
+        page.locator(".chosen a[download]").click()
+    file = tmp_path / coming.value.suggested_filename
+    coming.value.save_as(file)
+    expect(page.get_by_role("button", name="No .pt for this model")).to_be_disabled()
+    visitor.photograph("library-managed")
+
+    page.get_by_role("button", name="Delete …").click()
+    page.wait_for_function("document.activeElement.innerText === 'Keep it'")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Delete for good")).to_have_count(0)
+    page.get_by_role("button", name="Delete …").click()
+    page.get_by_role("button", name="Delete for good").click()
+    visitor.sees("Deleted: pencil sketch")
+    expect(page.locator(".chosen h2")).to_have_count(0)
+    expect(page.locator("button.card", has_text="step 2 of 4")).to_have_count(0)
+
+    page.get_by_role("button", name="Import an adapted generator").click()
+    page.get_by_role("button", name="Import", exact=True).click()
+    visitor.sees("Choose a file")
+    page.locator(".upload input[type=file]").set_input_files(file)
+    page.get_by_text(re.compile("safetensors$")).filter(visible=True).first.wait_for()
+    page.get_by_label("What does it draw?").fill("charcoal")
+    page.get_by_role("button", name="Import", exact=True).click()
+    page.locator(".chosen h2", has_text="charcoal · imported").wait_for()
+    page.get_by_role("button", name="Draw people").click()
+    page.locator(".people.beside img[alt='seed 0, charcoal, imported']").wait_for()
+    assert not visitor.errors
+
+
+@pytest.mark.parametrize(("width", "height", "scheme"), SIZES)
+def test_the_library_fits_and_is_readable(visit: Visit, width: int, height: int, scheme: str) -> None:
+    visitor = visit(width, height, scheme)
+    page = visitor.page
+    visitor.ask("pencil sketch", seed=42)
+    visitor.sees("in the library; it took")
+    page.get_by_role("tab", name="Library").click()
+    page.get_by_role("button", name="Manage pencil sketch · IPL · seed 42").click()
+    page.get_by_role("button", name="Delete …").click()
+    page.get_by_role("button", name="Keep it").wait_for()
+    page.get_by_role("button", name="Import an adapted generator").click()
+    page.get_by_role("button", name="Import", exact=True).wait_for()
+    visitor.photograph(f"library-{width}-{scheme}")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.mouse.move(0, 0)
+    assert page.evaluate(UNREADABLE) == []
+    assert page.locator(".chosen img:not([alt]), .chosen img[alt='']").count() == 0
+    unnamed = (
+        "[...document.querySelectorAll('.tabitem button, .tabitem input')].filter(e => e.offsetParent && !e.innerText "
+        "&& !e.ariaLabel && !(e.labels && e.labels.length) && !e.title && !e.getAttribute('aria-labelledby'))"
+    )
+    assert page.evaluate(f"{unnamed}.map((e) => e.outerHTML.slice(0, 200))") == []
 
 
 def test_stop_in_the_middle_keeps_a_model(visit: Visit) -> None:
@@ -238,8 +321,8 @@ UNREADABLE = """() => {
   const found = [];
   for (const element of document.querySelectorAll('body *')) {
     const own = [...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.textContent.trim());
-    const typed = element.matches('textarea, input:not([type=radio], [type=checkbox])');
-    const words = own.join('') || (typed ? element.value : '');
+    const typed = element.matches('textarea, input:not([type=radio], [type=checkbox])') ? element.value : '';
+    const words = own.join('') || typed;
     if (!words || !element.offsetParent || element.closest('[disabled]')) continue;
     const layers = [];
     for (let node = element; node; node = node.parentElement) {

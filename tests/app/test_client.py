@@ -6,13 +6,15 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from gradio_client import Client
+from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image, ImageChops
 from visitor import PATIENCE
 
+from ipl_core import load_generator
 from ipl_core.media import read_settings
 
 FEW = {"mapper_steps": 3, "steps": 4, "batch": 2}
@@ -20,7 +22,8 @@ MANY = {"mapper_steps": 2, "steps": 5000, "batch": 2}
 
 API = {
     "/adapt": (
-        "target source method preset mapper_steps steps lambda_domain batch learning_rate seed layers model critic",
+        "target source method preset mapper_steps steps lambda_domain batch learning_rate seed layers model critic "
+        "keep_every keep_state",
         ["dict(str, Any)"],
     ),
     "/stop": ("", ["bool"]),
@@ -32,6 +35,11 @@ API = {
         ["str | float | bool | list | dict", "filepath", "filepath"],
     ),
     "/restyle": ("person domains strength mix", ["filepath"]),
+    "/rename": ("entry title", ["dict(str, Any)"]),
+    "/pick": ("entry step", ["dict(str, Any)"]),
+    "/delete": ("entry", ["str"]),
+    "/export": ("entry suffix step", ["filepath"]),
+    "/import": ("file model target", ["str | float | bool | list | dict"]),
 }
 
 
@@ -84,6 +92,49 @@ def test_sample_gives_pairs_with_their_settings(client: Client) -> None:
     # Another batch size may round the last bit of a sum the other way.
     most = max(highest for _, highest in ImageChops.difference(alone, among_others).getextrema())
     assert most <= 2, "a seed gave another person in another batch"
+
+
+def test_an_entry_is_named_exported_taken_in_again_and_deleted(client: Client) -> None:
+    settings = {**FEW, "seed": 31, "keep_every": 2}
+    entry = client.predict("pencil sketch", **settings, api_name="/adapt")["entry"]
+    named = client.predict(entry, "Sketches of mine", api_name="/rename")
+    assert (named["name"], named["title"], named["steps"]) == (entry, "Sketches of mine", [2])
+    picked = client.predict(entry, 2, api_name="/pick")
+    assert picked["stopped"] == "picked"
+    file = client.predict(entry, api_name="/export")
+    assert load_generator(file).config == load_generator("studio").config
+    earlier = client.predict(entry, ".safetensors", 2, api_name="/export")
+    assert Path(earlier).name.endswith("-step-2.safetensors")
+    imported = client.predict(handle_file(file), target="drawing", api_name="/import")
+    assert (imported["target"], imported["method"]) == ("drawing", None)
+    sheet, _ = client.predict(imported["name"], "0", api_name="/sample")
+    original, _ = client.predict(entry, "0", api_name="/sample")
+    assert Image.open(sheet).convert("RGB").tobytes() == Image.open(original).convert("RGB").tobytes()
+    for name in (imported["name"], picked["name"]):
+        assert client.predict(name, api_name="/delete") == name
+    left = {row["name"] for row in client.predict(api_name="/library")}
+    assert entry in left
+    assert not left & {imported["name"], picked["name"]}
+
+
+def test_bad_requests_about_entries_get_a_sentence(client: Client, tmp_path: Path) -> None:
+    entry = client.predict("pencil sketch", **FEW, seed=32, api_name="/adapt")["entry"]
+    (tmp_path / "words.pt").write_text("<html>")
+    for endpoint, request_, words in (
+        ("/rename", (entry, "x" * 99), "at most 80"),
+        ("/rename", ("../..", "x"), "no entry"),
+        ("/pick", (entry, 3), "wasn't kept"),
+        ("/delete", ("../..",), "no entry"),
+        ("/export", (entry, ".pkl"), "exported as one of"),
+        ("/export", (entry, ".pt"), "write safetensors instead"),
+        ("/export", (entry, ".safetensors", 3), "wasn't kept"),
+        ("/import", (handle_file(tmp_path / "words.pt"), "studio", "elf"), "web page"),
+        ("/import", (handle_file(tmp_path / "words.pt"), "/etc/passwd", "elf"), "no model"),
+    ):
+        with pytest.raises(AppError, match=words):
+            client.predict(*request_, api_name=endpoint)
+    with pytest.raises(AppError, match="at most 100"):
+        client.predict("pencil sketch", steps=300, keep_every=1, api_name="/adapt")
 
 
 def test_stop_keeps_what_was_reached(client: Client) -> None:

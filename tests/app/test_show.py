@@ -14,7 +14,7 @@ import torch
 from ipl_core import Snapshot
 from tabs import show
 from tabs.library import LibraryTab
-from tabs.session import Stops
+from tabs.session import Service, Stops
 
 
 def test_a_curve_stays_within_its_points_and_never_moves_one() -> None:
@@ -97,7 +97,7 @@ def test_durations_read_as_a_person_says_them(seconds: float, words: str) -> Non
 def test_a_damaged_entry_is_named_in_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IPL_HOME", str(tmp_path))
     with gr.Blocks():
-        tab = LibraryTab()
+        tab = LibraryTab(Service())
     assert "Nothing is kept yet" in tab.contents()
     broken = tmp_path / "runs" / "elf-ipl-0123456789ab"
     broken.mkdir(parents=True)

@@ -5,8 +5,9 @@ import torch
 
 from ipl_core.metrics.judge_score import judge_score
 from ipl_core.metrics.kept_attributes import kept_attributes, kept_identity
+from ipl_core.metrics.scores import write_csv
 from ipl_core.metrics.spread import identity_spread
-from ipl_core.metrics.table import Score, markdown, write_csv
+from ipl_core.metrics.table import Score, markdown
 from ipl_core.studio.captions import TRAITS
 from ipl_core.studio.domains import DOMAINS, domain_number
 from ipl_core.studio.judge import Verdict
