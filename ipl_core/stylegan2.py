@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ipl_core.errors import InputError
-from ipl_core.ops import LEAKY_SLOPE, SQRT2, bias_act, blur, downsample, upsample
+from ipl_core.ops import LEAKY_SLOPE, SQRT2, bias_act, blur, downsample, styled_act, upsample
 
 MIN_RESOLUTION = 8
 MAX_RESOLUTION = 2048
@@ -244,14 +244,10 @@ class SynthesisLayer(nn.Module):
             x = blur(x, (1, 1), gain=4.0)
         else:
             x = F.conv2d(x, self.weight, padding=1)
-        # gain * leaky_relu(y) = leaky_relu(gain * y): the gain goes into the small tensors, not over the large one,
-        # and bias and demodulation take one pass. Nothing here is saved for backward, so it may be overwritten.
-        bias = (self.bias * SQRT2)[None, :, None, None]
-        x = torch.addcmul(bias, x, (demodulation * SQRT2)[:, :, None, None])
+        # gain * leaky_relu(y) = leaky_relu(gain * y): the gain goes into the small tensors, not over the large one.
         if noise is not None:
-            x = x.add_(noise * (self.noise_strength * SQRT2))
-        x = F.leaky_relu_(x, LEAKY_SLOPE)
-        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
+            noise = noise * (self.noise_strength * SQRT2)
+        return styled_act(x, demodulation * SQRT2, self.bias * SQRT2, noise, self.clamp)
 
 
 class ToRGB(nn.Module):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ipl_core.ops.compiled import filtered, library_for
 
 FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
 
@@ -25,6 +28,11 @@ def _depthwise(channels: int, gain: float, device: torch.device, dtype: torch.dt
         return fir_kernel(gain, device=device, dtype=dtype).repeat(channels, 1, 1, 1)
 
 
+def _taps(gain: float) -> list[float]:
+    """One axis of `fir_kernel(gain)`."""
+    return [tap * math.sqrt(gain) / sum(FIR_TAPS) for tap in FIR_TAPS]
+
+
 def blur(x: Tensor, padding: tuple[int, int], gain: float = 1.0) -> Tensor:
     """Filter (B, C, H, W) with the FIR kernel after zero-padding each axis by ``padding`` (before, after).
 
@@ -32,6 +40,10 @@ def blur(x: Tensor, padding: tuple[int, int], gain: float = 1.0) -> Tensor:
         (B, C, H + before + after - 3, W + before + after - 3).
     """
     before, after = padding
+    library = library_for(x.device)
+    if library is not None:
+        height, width = (side + before + after - len(FIR_TAPS) + 1 for side in x.shape[2:])
+        return filtered(library, x, _taps(gain), (height, width), before=before)
     weight = _depthwise(x.shape[1], gain, x.device, x.dtype)
     if before == after:
         return F.conv2d(x, weight, padding=before, groups=x.shape[1])
@@ -40,11 +52,19 @@ def blur(x: Tensor, padding: tuple[int, int], gain: float = 1.0) -> Tensor:
 
 def upsample(x: Tensor) -> Tensor:
     """Double the resolution of (B, C, H, W): insert zeros, filter with gain 4 (so the mean brightness is kept)."""
+    library = library_for(x.device)
+    if library is not None:
+        height, width = x.shape[2:]
+        return filtered(library, x, _taps(4.0), (2 * height, 2 * width), up=2, before=2)
     weight = _depthwise(x.shape[1], 4.0, x.device, x.dtype)
     return F.conv_transpose2d(x, weight, stride=2, padding=1, groups=x.shape[1])
 
 
 def downsample(x: Tensor) -> Tensor:
     """Halve the (even) resolution of (B, C, H, W): filter, then keep every second sample."""
+    library = library_for(x.device)
+    if library is not None:
+        height, width = x.shape[2:]
+        return filtered(library, x, _taps(1.0), (height // 2, width // 2), down=2, before=1)
     weight = _depthwise(x.shape[1], 1.0, x.device, x.dtype)
     return F.conv2d(x, weight, stride=2, padding=1, groups=x.shape[1])
