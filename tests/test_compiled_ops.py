@@ -37,6 +37,13 @@ def skip_without_compiler() -> None:
         pytest.skip("this Python has no header files")
 
 
+def skip_without_nvcc() -> None:
+    if torch.version.cuda is None:
+        pytest.skip("this PyTorch was built without CUDA")
+    if shutil.which("nvcc") is None and not (os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")):
+        pytest.skip("there is no nvcc")
+
+
 @pytest.fixture(scope="session")
 def kept_at(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An IPL_HOME in which the libraries are built once for all tests."""
@@ -64,6 +71,8 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     if request.param == "cuda":
         if not torch.cuda.is_available():
             pytest.skip("there is no CUDA GPU")
+        skip_without_compiler()
+        skip_without_nvcc()
     else:
         library = request.getfixturevalue("cpu_library")
         monkeypatch.setattr(compiled, "card_library", lambda device: library)
@@ -460,10 +469,7 @@ def test_importing_compiles_and_loads_nothing():
 
 def test_the_kernels_compile_for_a_gpu_that_need_not_be_here():
     skip_without_compiler()
-    if torch.version.cuda is None:
-        pytest.skip("this PyTorch was built without CUDA")
-    if shutil.which("nvcc") is None:
-        pytest.skip("there is no nvcc")
+    skip_without_nvcc()
     library = compiled.load("9.0")
     x = draw(1, 2, 4, 4)
     torch.testing.assert_close(

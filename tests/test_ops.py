@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from ipl_core.ops import bias_act, blur, downsample, fir_kernel, upsample
+from ipl_core.ops import bias_act, blur, downsample, fir_kernel, styled_act, upsample
 
 
 def reference_upfirdn(x, kernel, up=1, down=1, before=0, after=0):
@@ -94,4 +94,20 @@ def test_bias_act(shape):
     torch.testing.assert_close(bias_act(x, bias), expected)
     torch.testing.assert_close(bias_act(shifted), expected)
     torch.testing.assert_close(bias_act(x, bias, gain=1.0), expected / math.sqrt(2))
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("clamp", [None, 1.0])
+@pytest.mark.parametrize("noisy", [False, True])
+def test_styled_act(noisy, clamp):
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(2, 3, 4, 5, generator=generator)
+    scale, bias = torch.rand(2, 3, generator=generator), torch.randn(3, generator=generator)
+    noise = torch.randn(1, 1, 4, 5, generator=generator) if noisy else None
+    before = x.clone()
+    expected = x * scale[:, :, None, None] + bias[:, None, None] + (noise if noisy else 0.0)
+    expected = torch.where(expected > 0, expected, 0.2 * expected)
+    expected = expected if clamp is None else expected.clip(-clamp, clamp)
+    torch.testing.assert_close(styled_act(x, scale, bias, noise, clamp), expected)
+    torch.testing.assert_close(styled_act(x.requires_grad_(), scale, bias, noise, clamp), expected)
     assert torch.equal(x, before)

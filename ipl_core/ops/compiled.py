@@ -203,8 +203,8 @@ def _try_out(library: ModuleType, device: torch.device) -> None:
             try:
                 found = call(first.to(device), *moved).cpu()
             except RuntimeError as error:
-                words = str(error).strip().splitlines()
-                raise Unavailable(f"they don't run on this GPU: {words[0] if words else error!r}") from error
+                words = (str(error).strip() or repr(error)).splitlines()[0]
+                raise Unavailable(f"they don't run on this GPU: {words}") from error
             if not torch.allclose(found, expected, rtol=1e-5, atol=1e-5):
                 raise Unavailable(f"{name} gives other numbers on this GPU than on the CPU.")
 
