@@ -67,7 +67,7 @@ def test_what_was_made_can_be_downloaded(visit: Visit, tmp_path: Path) -> None:
 
     assert download("Download weights").suffix == ".safetensors"
     assert read_settings(download("Download picture"))["target"] == "pencil sketch"
-    page.get_by_role("tab", name="Library").click()
+    visitor.open_tab("Library")
     page.locator("button.card", has_text="seed 11").click()
     page.locator(".people.beside img").nth(23).wait_for()
     assert page.get_by_role("tab", name="Sample").get_attribute("aria-selected") == "true"
@@ -84,10 +84,10 @@ def test_an_entry_is_managed_from_its_card(visit: Visit, tmp_path: Path) -> None
     visitor.field("Keep a step every").fill("2")
     visitor.ask("pencil sketch", stage_2=4, seed=41)
     visitor.sees("Done: pencil sketch")
-    page.get_by_role("tab", name="Sample").click()
+    visitor.open_tab("Sample")
     page.locator(".people.beside img").nth(23).wait_for()  # the new run's, without a press of Draw
     visitor.sees("pencil sketch · IPL · seed 41")
-    page.get_by_role("tab", name="Library").click()
+    visitor.open_tab("Library")
     page.get_by_role("button", name="Manage pencil sketch · IPL · seed 41").click()
     page.locator(".chosen h2", has_text="seed 41").wait_for()
     page.wait_for_function("document.activeElement.matches('.chosen h2')")
@@ -142,7 +142,7 @@ def test_the_library_fits_and_is_readable(visit: Visit, width: int, height: int,
     page = visitor.page
     visitor.ask("pencil sketch", seed=42)
     visitor.sees("in the library; it took")
-    page.get_by_role("tab", name="Library").click()
+    visitor.open_tab("Library")
     page.get_by_role("button", name="Manage pencil sketch · IPL · seed 42").click()
     page.get_by_role("button", name="Delete …").click()
     page.get_by_role("button", name="Keep it").wait_for()
