@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from . import animation_commands, model_commands
+from . import animation_commands, model_commands, study_commands
 from .config import (
     CONTRASTIVE_FORMS,
     INVERT_PRESETS,
@@ -477,6 +477,9 @@ COMMANDS: dict[str, Command] = {
         "draw an array of latents to an array of images", model_commands.render_options, model_commands.render
     ),
     "convert": Command("write a generator in another format", model_commands.convert_options, model_commands.convert),
+    "study": Command(
+        "ask people, in the app, which of two adapted models draws better", study_commands.options, study_commands.study
+    ),
     "models": Command(
         "list, fetch, verify and remove models of the hub", model_commands.models_options, model_commands.models
     ),

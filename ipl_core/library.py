@@ -54,7 +54,8 @@ _ABANDONED_AFTER = 24 * 3600.0  # seconds; what a killed process left behind is 
 _NOT_IN_KEY = ("preset", "device", "model", "critic", "preview_seeds", "preview_psi", "memory")
 # Settings that came later, with what was done before, which is what runs kept from then mean; it is no part of a key.
 _LATER = {"shortest_move": SHORTEST_MOVE, "precision": "float32"}
-_STAGE_1_ONLY = (
+#: Settings that NADA, which has no stage 1, never reads.
+STAGE_1_ONLY = (
     *("context", "around_context", "mapper_steps", "mapper_batch", "mapper_lr"),
     *("lambda_domain", "contrastive", "residual"),
 )
@@ -89,7 +90,7 @@ def run_key(config: AdaptConfig) -> str:
     """
     decisive = {name: value for name, value in config.to_dict().items() if name not in _NOT_IN_KEY}
     if config.method == "nada":
-        decisive = {name: value for name, value in decisive.items() if name not in _STAGE_1_ONLY}
+        decisive = {name: value for name, value in decisive.items() if name not in STAGE_1_ONLY}
     if config.method == "shared":
         del decisive["contrastive"]  # with one prompt for all images both forms are the same
         del decisive["around_context"]  # and that prompt always starts at the context
