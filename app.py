@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from typing import Any
 
 import gradio as gr
@@ -16,6 +17,7 @@ from tabs.interpolate import InterpolateTab
 from tabs.library import LibraryTab
 from tabs.sample import SampleTab
 from tabs.session import AT_ONCE, Service
+from tabs.study import StudyTab, admin_token
 
 #: `launch` takes the looks, and what keeps the app to itself: no history in the browser, no files but its own.
 LAUNCH: dict[str, Any] = {
@@ -45,12 +47,17 @@ def build() -> gr.Blocks:
                 interpolate = InterpolateTab(service)
             with gr.Tab("Library", id="library") as library_tab:
                 shelf = LibraryTab()
+            with gr.Tab("Blind study", id="study") as study_tab:
+                ballot = StudyTab(service)
 
         def draw_from_run(entry: str) -> tuple[Any, Any]:
             return gr.Tabs(selected="sample"), sample.choices(entry)
 
         def draw_from_library(event: gr.EventData) -> tuple[Any, Any]:
             return gr.Tabs(selected="sample"), sample.choices(event.name)
+
+        def open_asked(request: gr.Request) -> Any:
+            return gr.Tabs(selected="study") if "study" in request.query_params else gr.skip()
 
         def forget(request: gr.Request) -> None:
             service.stops.leave(request.session_hash)
@@ -68,6 +75,8 @@ def build() -> gr.Blocks:
             sample.draw_on(from_comparison.success)
         picked = shelf.cards.click(draw_from_library, None, [tabs, sample.entry], **AT_ONCE)
         sample.draw_on(picked.success)
+        blocks.load(open_asked, None, tabs, **AT_ONCE).then(ballot.look, ballot.remembered, ballot.page, **AT_ONCE)
+        study_tab.select(ballot.look, ballot.remembered, ballot.page, **AT_ONCE)
         blocks.unload(forget)
         api.register(service)
     return blocks.queue(max_size=20)
@@ -86,6 +95,8 @@ def main() -> None:
     parser.add_argument("--host", help="address to listen on (this machine only)")
     parser.add_argument("--port", type=int, help="port to listen on (the first free one from 7860)")
     options = parser.parse_args()
+    if not os.environ.get("IPL_STUDY_ADMIN"):
+        logging.info("Token for whoever runs a blind study: %s", admin_token())
     demo.launch(server_name=options.host, server_port=options.port, **LAUNCH)
 
 

@@ -431,7 +431,7 @@ def new_voter() -> str:
 
 
 def _pseudonym(study: str, voter: str) -> str:
-    """What the database calls a voter: says nothing about them in another study, and doesn't let anyone vote as them."""
+    """What the database calls a voter: it differs from study to study, and lets nobody vote in their place."""
     return hashlib.sha256(f"{study} {voter}".encode()).hexdigest()[:24]
 
 

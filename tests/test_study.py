@@ -324,7 +324,7 @@ def test_what_is_written_says_nothing_of_a_person(zombies: study.Study, tmp_path
     answer_all(zombies, "a secret", prefer=study.RIGHT)
     with study.write_votes(zombies.id, tmp_path / "votes.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == "voter position target seed question left right choice chosen".split()
+    assert list(rows[0]) == ["voter", "position", "target", "seed", "question", "left", "right", "choice", "chosen"]
     assert len(rows) == 4
     assert all(row["chosen"] == row["right"] != row["left"] for row in rows)
     text = (tmp_path / "votes.csv").read_text()
