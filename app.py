@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, help="port to listen on (the first free one from 7860)")
     options = parser.parse_args()
     if not os.environ.get("IPL_STUDY_ADMIN"):
-        logging.info("Token for whoever runs a blind study: %s", admin_token())
+        print(f"Token for whoever runs a blind study: {admin_token()}", flush=True)
     demo.launch(server_name=options.host, server_port=options.port, **LAUNCH)
 
 

@@ -57,7 +57,7 @@ class StudyTab:
         self.remembered = gr.BrowserState("", storage_key="ipl-studio-voter", secret="ipl-studio")
         self._asked = gr.State(None)
         with gr.Column(elem_classes="ballot"):
-            self._words = gr.HTML(show.note("Looking for a study …"), padding=False)
+            self._words = gr.HTML(show.note("Looking for a study …"))
             self._begin = gr.Button("Begin", visible=False, variant="primary")
             with gr.Row(visible=False, elem_classes="sides") as self._sides:
                 self._left = gr.Button("The left one", min_width=100)
@@ -66,15 +66,14 @@ class StudyTab:
             self._announcer = gr.HTML(elem_classes="announcer")
         with gr.Accordion("For whoever runs the study", open=False):
             self._token = gr.Textbox(
-                label="Token", type="password", info="The one that was printed when the app started."
+                label="Token", type="password", info="Printed when the app started, unless IPL_STUDY_ADMIN says it."
             )
             self._open = gr.Button("Open")
             self._gate = gr.HTML()
             with gr.Column(visible=False) as self._desk:
                 self._build_desk()
-        self.page = [
-            *(self.remembered, self._asked, self._words, self._sides, self._skip, self._begin, self._announcer)
-        ]
+        page = (self.remembered, self._asked, self._words, self._sides, self._skip, self._begin, self._announcer)
+        self.page = list(page)
         self._listen()
 
     def _build_desk(self) -> None:
@@ -86,7 +85,12 @@ class StudyTab:
             self._tally_file = gr.DownloadButton("Download the tally", interactive=False, size="sm", min_width=100)
             self._votes_file = gr.DownloadButton("Download every vote", interactive=False, size="sm", min_width=100)
         gr.HTML(show.heading("A new study", "newcomers are shown the newest one"))
-        self._title = gr.Textbox(label="Title", placeholder="Which werewolf is better?", max_lines=1)
+        self._title = gr.Textbox(
+            label="Title",
+            placeholder="Which werewolf is better?",
+            info="Voters read it, so it should name no method.",
+            max_lines=1,
+        )
         self._entries = gr.Dropdown(
             [],
             multiselect=True,
@@ -116,24 +120,26 @@ class StudyTab:
 
             button.click(answer, [self.remembered, self._asked], self.page, **AT_ONCE)
         count = [self._tally, self._tally_file, self._votes_file]
+        # In the queue, which what yields needs, but never behind a model job.
+        counting = {"concurrency_limit": None, "api_visibility": "private", "show_progress": "hidden"}
         gr.on(
             [self._open.click, self._token.submit],
             self._unlock,
             self._token,
             [self._gate, self._desk, self._study, self._entries],
             **AT_ONCE,
-        ).success(self._show_tally, [self._token, self._study], count, **AT_ONCE)
+        ).success(self._show_tally, [self._token, self._study], count, **counting)
         gr.on(
             [self._count.click, self._study.input],
             self._show_tally,
             [self._token, self._study],
             count,
-            **AT_ONCE,
+            **counting,
         )
         self._controls.listen(
             self._start,
             [self._token, self._title, self._entries, self._seeds, self._psi, self._pairs_each],
-            [self._study, *count],
+            [self._study, *count, *self.page],
         )
 
     # --- voters -------------------------------------------------------------------------------------------------
@@ -260,8 +266,9 @@ class StudyTab:
             except StopIteration as end:
                 words = f"Started: “{title.strip()}”, {end.value.pairs} pairs"
                 asked = f"{end.value.questions_each} questions for each voter"
-                lines = self._controls.say(show.ended(words, asked), f"{words}; {asked}.")
-                yield lines | {self._study: self._studies()}
+                link = f"{asked}; this app’s address with ?study at its end leads to them."
+                lines = self._controls.say(show.ended(words, link), f"{words}; {asked}.")
+                yield lines | {self._study: self._studies()} | self.look("")
                 yield from self._show_tally(token, end.value.id)
                 return
             if stop.is_set():
@@ -280,4 +287,6 @@ def _voter(remembered: Any) -> str:
 def _check_admin(token: Any) -> None:
     """Raises InputError for a wrong token."""
     if not secrets.compare_digest(str(token).strip().encode(errors="replace"), admin_token().encode()):
-        raise InputError("That is not the token: give the one that was printed when the app started.")
+        raise InputError(
+            "That is not the token: give the one that was printed when the app started, or that IPL_STUDY_ADMIN says."
+        )

@@ -11,27 +11,15 @@ from typing import Any
 
 import gradio as gr
 import pytest
-import torch
+from kept_domains import entry_of
 
 import tabs.study
-from ipl_core import AdaptConfig, InputError, Snapshot, catalog, library, study
+from ipl_core import InputError, library, study
 from tabs.session import Service
 from tabs.study import StudyTab, admin_token
 
 pytestmark = pytest.mark.usefixtures("studio")
-
-
-def entry_of(target: str, method: str) -> str:
-    """Keeps a run without the training; gives its name."""
-    config = AdaptConfig(target, method=method, mapper_steps=2, steps=3)
-    generator = catalog.load_generator("studio")
-    shift = {"nada": 0.3, "ipl": 0.9}[method]
-    weights = {name: generator.get_parameter(name) + shift for name in generator.layer_parameters(2)}
-    pictures = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
-    run = library.Run(config)
-    run.add(Snapshot(1, 1, "generator", {"adaptation": 1.0}))
-    run.add(Snapshot(1, 1, "done", before=pictures, after=pictures, weights=weights, prompts={}))
-    return run.save().path.name
+METHODS = (("nada", 0.3), ("ipl", 0.9))
 
 
 @pytest.fixture
@@ -46,7 +34,7 @@ def updates(tab: StudyTab, stop: threading.Event | None = None, **changes: Any) 
     asked = {
         "token": admin_token(),
         "title": "Which?",
-        "entries": [entry_of("zombie", "nada"), entry_of("zombie", "ipl")],
+        "entries": [entry_of("zombie", shift, method).path.name for method, shift in METHODS],
         "seeds": "7-8",
         "psi": 0.7,
         "pairs_each": 10,

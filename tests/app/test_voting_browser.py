@@ -9,28 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from kept_domains import entry_of
 from visitor import Visitor
 
-from ipl_core import AdaptConfig, Snapshot, catalog, library, study
+from ipl_core import library, study
 from tabs.study import admin_token
 
 Visit = Callable[..., Visitor]
 
 
 @pytest.fixture
-def runs(app_url: str) -> list[str]:
+def runs(app_url: str) -> list[library.Entry]:
     """Two runs of one domain in the app's library, without the training."""
-    generator = catalog.load_generator("studio")
-    pictures = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
-    names = []
-    for method, factor in (("nada", 1.2), ("ipl", 0.8)):
-        weights = {name: generator.get_parameter(name) * factor for name in generator.layer_parameters(2)}
-        run = library.Run(AdaptConfig("cartoon", method=method, steps=7))
-        run.add(Snapshot(1, 1, "generator", {"adaptation": 1.0}))
-        run.add(Snapshot(1, 1, "done", before=pictures, after=pictures, weights=weights, prompts={}))
-        names.append(run.save().path.name)
-    return names
+    return [entry_of("cartoon", shift, method) for method, shift in (("nada", 0.05), ("ipl", -0.05))]
 
 
 def start_study(visitor: Visitor) -> Any:
@@ -54,11 +45,11 @@ def start_study(visitor: Visitor) -> Any:
     return page
 
 
-def test_two_visitors_vote_at_once(visit: Visit, runs: list[str], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("runs")
+def test_two_visitors_vote_at_once(visit: Visit, tmp_path: Path) -> None:
     host = visit()
     desk = start_study(host)
     host.photograph("study-desk")
-    assert {"nada", "ipl"} == {library.open_entry(library.runs_folder() / name).config.method for name in runs}
 
     one, other = visit(1440, 900, "dark"), visit(390, 844)
     said = []
@@ -107,8 +98,8 @@ def test_two_visitors_vote_at_once(visit: Visit, runs: list[str], tmp_path: Path
     assert not host.errors
 
 
-def test_a_link_leads_to_the_study(browser: Any, app_url: str, runs: list[str]) -> None:
-    drawing = study.start("By link", [library.open_entry(library.runs_folder() / name) for name in runs], [1])
+def test_a_link_leads_to_the_study(browser: Any, app_url: str, runs: list[library.Entry]) -> None:
+    drawing = study.start("By link", runs, [1])
     assert [done for done, _ in drawing] == [0, 1, 2, 3]
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
