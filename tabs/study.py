@@ -102,6 +102,7 @@ class StudyTab:
                 f"{study.FIRST_SEED}-{study.FIRST_SEED + 9}",
                 label="People of the study",
                 info="Seeds, best ones that nobody has seen.",
+                max_lines=1,
                 min_width=140,
             )
             self._psi = gr.Number(0.7, label="Truncation of all", info="0: all the mean face.", min_width=140)
