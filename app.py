@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from typing import Any
 
 import gradio as gr
@@ -17,6 +18,7 @@ from tabs.library import LibraryTab
 from tabs.picture import PictureTab
 from tabs.sample import SampleTab
 from tabs.session import AT_ONCE, Service
+from tabs.study import StudyTab, admin_token
 
 #: `launch` takes the looks, and what keeps the app to itself: no history in the browser, no files but its own.
 LAUNCH: dict[str, Any] = {
@@ -48,6 +50,8 @@ def build() -> gr.Blocks:
                 picture = PictureTab(service)
             with gr.Tab("Library", id="library") as library_tab:
                 shelf = LibraryTab(service)
+            with gr.Tab("Blind study", id="study") as study_tab:
+                ballot = StudyTab(service)
 
         def draw_from_run(entry: str) -> tuple[Any, Any, Any]:
             return gr.Tabs(selected="sample"), sample.choices(entry), sample.person_choices()
@@ -57,6 +61,9 @@ def build() -> gr.Blocks:
 
         def draw_person(person: str) -> tuple[Any, Any, Any]:
             return gr.Tabs(selected="sample"), sample.choices(), sample.person_choices(person)
+
+        def open_asked(request: gr.Request) -> Any:
+            return gr.Tabs(selected="study") if "study" in request.query_params else gr.skip()
 
         def forget(request: gr.Request) -> None:
             service.stops.leave(request.session_hash)
@@ -87,6 +94,8 @@ def build() -> gr.Blocks:
         managed = shelf.to_sample.click(draw_from_run, shelf.entry, [tabs, sample.entry, sample.person], **AT_ONCE)
         sample.draw_on(managed.success)
         adapt.ended.then(sample.newest, [adapt.entry, sample.entry], sample.entry, **AT_ONCE)
+        blocks.load(open_asked, None, tabs, **AT_ONCE).then(ballot.look, ballot.remembered, ballot.page, **AT_ONCE)
+        study_tab.select(ballot.look, ballot.remembered, ballot.page, **AT_ONCE)
         blocks.unload(forget)
         api.register(service)
     return blocks.queue(max_size=20)
@@ -105,6 +114,8 @@ def main() -> None:
     parser.add_argument("--host", help="address to listen on (this machine only)")
     parser.add_argument("--port", type=int, help="port to listen on (the first free one from 7860)")
     options = parser.parse_args()
+    if not os.environ.get("IPL_STUDY_ADMIN"):
+        print(f"Token for whoever runs a blind study: {admin_token()}", flush=True)
     demo.launch(server_name=options.host, server_port=options.port, **LAUNCH)
 
 

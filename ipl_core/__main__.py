@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import animation_commands, library_commands, model_commands
+from . import animation_commands, library_commands, model_commands, study_commands
 from .config import (
     CONTRASTIVE_FORMS,
     INVERT_PRESETS,
@@ -515,6 +515,9 @@ COMMANDS: dict[str, Command] = {
         "list, name, export, import and delete what is kept",
         library_commands.library_options,
         library_commands.library,
+    ),
+    "study": Command(
+        "ask people, in the app, which of two adapted models draws better", study_commands.options, study_commands.study
     ),
     "models": Command(
         "list, fetch, verify and remove models of the hub", model_commands.models_options, model_commands.models

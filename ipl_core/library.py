@@ -51,7 +51,8 @@ _NOT_IN_KEY = (
 )
 # Settings that came later, with what was done before, which is what runs kept from then mean; it is no part of a key.
 _LATER = {"shortest_move": SHORTEST_MOVE, "precision": "float32"}
-_STAGE_1_ONLY = (
+#: Settings that NADA, which has no stage 1, never reads.
+STAGE_1_ONLY = (
     *("context", "around_context", "mapper_steps", "mapper_batch", "mapper_lr"),
     *("lambda_domain", "contrastive", "residual"),
 )
@@ -73,7 +74,7 @@ def run_key(config: AdaptConfig) -> str:
     """
     decisive = {name: value for name, value in config.to_dict().items() if name not in _NOT_IN_KEY}
     if config.method == "nada":
-        decisive = {name: value for name, value in decisive.items() if name not in _STAGE_1_ONLY}
+        decisive = {name: value for name, value in decisive.items() if name not in STAGE_1_ONLY}
     if config.method == "shared":
         del decisive["contrastive"]  # with one prompt for all images both forms are the same
         del decisive["around_context"]  # and that prompt always starts at the context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -21,7 +22,10 @@ def test_the_app_starts_and_answers(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     settings = {**os.environ, "IPL_HOME": str(tmp_path), "GRADIO_TEMP_DIR": str(tmp_path / "gradio")}
-    process = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], cwd=ROOT, env=settings)
+    settings.pop("IPL_STUDY_ADMIN", None)
+    process = subprocess.Popen(
+        [sys.executable, "app.py", "--port", str(port)], cwd=ROOT, env=settings, stdout=subprocess.PIPE, text=True
+    )
     try:
         deadline = time.monotonic() + PATIENCE
         while True:
@@ -35,7 +39,8 @@ def test_the_app_starts_and_answers(tmp_path: Path) -> None:
                 time.sleep(0.2)
     finally:
         process.terminate()
-        process.wait(timeout=PATIENCE)
+        said, _ = process.communicate(timeout=PATIENCE)
+    assert re.search(r"^Token for whoever runs a blind study: \S{16}$", said, re.MULTILINE)
 
 
 def test_without_models_it_says_what_to_do(tmp_path: Path) -> None:
