@@ -64,7 +64,7 @@ def test_an_imported_model_has_no_known_way(tmp_path: Path) -> None:
     own = entry_of("zombie", "ipl")
     file = exchange.export_generator(entry_of("zombie", "nada"), tmp_path / "zombie.safetensors")
     imported = exchange.import_generator(file, "studio", "zombie")
-    with pytest.raises(InputError, match="was imported.*choose models adapted here"):
+    with pytest.raises(InputError, match=r"was imported.*choose models adapted here"):
         started([own, imported])
 
 
