@@ -1,0 +1,465 @@
+"""Dogs' attributes → shaded portraits: a height field for the head, soft masks for everything else.
+
+Vectorised over the batch in plain torch; lengths are in half pictures (x right, y down). Fur is a smooth function of
+the place on the head, never noise, so that a picture follows from its attributes alone. Sides are drawn together, in
+|x|. Knows the dogs and their form, nothing about domains' looks, words or networks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from ..attributes import Sitters
+from ..form import Form
+from ..portrait import Portrait, bump, colour, edges, hue, over, plane, slope
+
+#: Half the side of the picture in the units of lengths: below 1 the camera is closer.
+FRAME = 0.80
+#: Where the head sits: its skull's centre, and the place in the neck that it tilts and grows about.
+SKULL_Y, NECK_Y = -0.09, 0.5
+
+COAT = torch.tensor(
+    [
+        [0.10, 0.09, 0.10],
+        [0.27, 0.16, 0.11],
+        [0.46, 0.29, 0.17],
+        [0.64, 0.29, 0.11],
+        [0.83, 0.59, 0.29],
+        [0.93, 0.82, 0.64],
+        [0.52, 0.54, 0.57],
+        [0.95, 0.94, 0.92],
+    ]
+)
+WHITE, BLACK, TAN, SILVER = [0.96, 0.95, 0.92], [0.10, 0.09, 0.09], [0.76, 0.46, 0.20], [0.66, 0.66, 0.66]
+BROWN = [0.38, 0.21, 0.12]
+#: What each marking is coloured, and what instead on coats too close to that: colour, alternative, those coats.
+MARKING = (
+    (WHITE, WHITE, ()),
+    (WHITE, TAN, (5, 7)),
+    (BLACK, SILVER, (0, 1)),
+    (BROWN, WHITE, (0, 1, 2, 3)),
+    (BLACK, WHITE, (0, 1, 2, 6)),
+    (TAN, WHITE, (2, 3, 4)),
+    (BLACK, SILVER, (0, 1)),
+)
+IRIS = torch.tensor([[0.36, 0.19, 0.08], [0.86, 0.56, 0.14], [0.42, 0.68, 0.92]])
+NOSE = torch.tensor([[0.075, 0.07, 0.08], [0.40, 0.21, 0.14], [0.88, 0.54, 0.52]])
+
+#: Build of the head by head_shape (long, broad, flat, fox).
+BUILD = {
+    "skull_w": (0.84, 1.05, 1.03, 0.98),  # factors on head_width and head_length
+    "skull_h": (1.0, 0.98, 0.95, 0.90),
+    "taper": (0.45, 0.22, 0.14, 0.50),  # how much the skull narrows towards the jaw
+    "muzzle_w": (0.165, 0.235, 0.255, 0.125),
+    "nose_y": (0.31, 0.23, 0.115, 0.26),  # of the nose pad, below the skull's centre
+    "drop": (0.19, 0.20, 0.20, 0.15),  # from the nose to the chin
+    "reach": (0.30, 0.22, 0.11, 0.26),  # how far the muzzle comes forward
+    "nose_w": (0.088, 0.102, 0.092, 0.066),
+    "bridge_w": (0.085, 0.105, 0.08, 0.07),
+    "eye_x": (0.158, 0.178, 0.20, 0.165),
+    "eye_y": (-0.06, -0.05, -0.01, -0.03),
+    "eye": (0.92, 0.98, 1.22, 0.96),
+}
+#: Ears by their kind (pricked, half dropped, hanging, button, rose): the part behind the head, and the flap before it.
+#: x and y of the root in half-widths and half-heights of the skull; lean from upright, outwards, in radians; length;
+#: width; how much the width grows from the root and shrinks to the tip, as powers; bend of the middle line.
+EAR_BEHIND = {
+    "x": (0.58, 0.60, 0.6, 0.64, 0.66),
+    "y": (-0.70, -0.70, 0.0, -0.68, -0.60),
+    "lean": (0.28, 0.34, 0.0, 0.5, 1.0),
+    "length": (0.44, 0.30, 0.05, 0.17, 0.27),
+    "width": (0.165, 0.150, 0.0, 0.15, 0.105),
+    "grow": (0.0, 0.0, 0.0, 0.0, 0.0),
+    "shrink": (0.75, 0.32, 0.5, 0.4, 0.7),
+    "bend": (-0.03, 0.0, 0.0, 0.0, 0.05),
+}
+EAR_FLAP = {
+    "x": (0.6, 0.86, 0.78, 0.70, 0.70),
+    "y": (0.0, -1.36, -0.58, -0.94, -0.80),
+    "lean": (0.0, 2.2, 2.72, 2.62, 1.95),
+    "length": (0.05, 0.22, 0.64, 0.33, 0.20),
+    "width": (0.0, 0.115, 0.18, 0.165, 0.075),
+    "grow": (0.0, 0.05, 0.35, 0.0, 0.1),
+    "shrink": (0.5, 0.75, 0.42, 0.72, 0.6),
+    "bend": (0.0, 0.03, -0.06, 0.0, 0.03),
+}
+#: x, y and radius of the spots of a spotted head, and of the discs of light in a background.
+SPOTS = ((-0.24, -0.24, 0.10), (0.16, -0.33, 0.08), (0.29, -0.06, 0.09), (-0.31, 0.09, 0.07), (0.03, -0.17, 0.05),
+         (0.13, 0.22, 0.05), (-0.12, 0.33, 0.045))
+LIGHTS = ((-0.72, -0.66, 0.17), (-0.30, -0.78, 0.11), (0.22, -0.70, 0.15), (0.70, -0.50, 0.19), (-0.80, -0.08, 0.13),
+          (0.78, 0.10, 0.12), (-0.62, 0.36, 0.17), (0.62, 0.50, 0.15), (0.48, -0.86, 0.09))
+
+
+def _by(values: tuple[float, ...], labels: torch.Tensor) -> torch.Tensor:
+    """A number for each label: labels (B,) → (B, 1, 1, 1)."""
+    return torch.tensor(values)[labels][:, None, None, None]
+
+
+def _smooth_max(p: torch.Tensor, q: torch.Tensor, k: float) -> torch.Tensor:
+    """The larger of two, with a fillet of about k where they meet."""
+    return k * torch.logaddexp(p / k, q / k)
+
+
+@dataclass
+class _Canvas:
+    """What has been painted so far: albedo (B, 3, H, W), light and gleam (B, 1, H, W)."""
+
+    albedo: torch.Tensor
+    light: torch.Tensor
+    gleam: torch.Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gleam = torch.zeros_like(self.light)
+
+    def paint(self, paint: torch.Tensor, alpha: torch.Tensor, light: torch.Tensor | None = None) -> None:
+        """A layer of paint; with `light` it is a body of its own, that takes what gleamed below away."""
+        self.albedo = over(self.albedo, paint, alpha)
+        if light is not None:
+            self.light = over(self.light, light, alpha)
+            self.gleam = self.gleam * (1 - alpha)
+
+
+@dataclass(frozen=True)
+class _Ear:
+    """One part of the ears. distance: signed, positive inside. along: 0 at the root, 1 at the tip. across: −1 to 1."""
+
+    distance: torch.Tensor
+    along: torch.Tensor
+    across: torch.Tensor
+    lean: torch.Tensor
+
+
+def _ear(
+    table: dict[str, tuple[float, ...]],
+    kind: torch.Tensor,
+    u: torch.Tensor,
+    y: torch.Tensor,
+    skull: tuple[torch.Tensor, torch.Tensor],
+    size: torch.Tensor,
+    spread: torch.Tensor,
+    lift: float,
+) -> _Ear:
+    """One part of the ears, both sides at once: u is |x|; `lift` is how far `spread` leans it."""
+    row = {name: _by(values, kind) for name, values in table.items()}
+    lean, length, width = row["lean"] + lift * spread, row["length"] * size, row["width"] * size
+    du, dy = u - (row["x"] + 0.09 * spread) * skull[0], y - row["y"] * skull[1]
+    cos, sin = lean.cos(), lean.sin()
+    along = (du * sin - dy * cos) / length
+    across = du * cos + dy * sin - row["bend"] * along.clamp(0, 1.2).square()
+    half = width * (along.clamp(0, 1) + 0.1) ** row["grow"] * (1 - along).clamp(1e-3, 1) ** row["shrink"]
+    distance = torch.minimum(half - across.abs(), torch.minimum(along + 0.25, 1 - along) * length)
+    return _Ear(distance - (width == 0).float(), along, across / half.clamp_min(0.02), lean)
+
+
+def _background(sitters: Sitters, x: torch.Tensor, y: torch.Tensor, size: int) -> _Canvas:
+    """A plain wall, one that fades downwards, a meadow out of focus, or lights out of focus."""
+    turns, value = sitters["background_hue"], sitters["background_light"]
+    wall = hue(turns, 0.42, value)
+    down = (y / FRAME + 1) / 2
+    fading = over(hue(turns, 0.5, value), hue((turns + 0.14) % 1, 0.45, 0.55 * value + 0.08), down)
+    grass = hue(0.24 + 0.10 * turns, 0.55, 0.25 + 0.5 * value)
+    horizon = torch.sigmoid((y - 0.05 + 0.03 * torch.sin(5 * x + 1)) * 18)
+    blades = 0.93 + 0.07 * torch.sin(x * 19 + 2 * torch.sin(y * 11)) * torch.sin(y * 15)
+    meadow = over(hue(turns, 0.25, 0.35 + 0.6 * value), grass * blades, horizon)
+    lights = hue(turns, 0.5, 0.5 * value).expand_as(fading)
+    for i, (cx, cy, r) in enumerate(LIGHTS):
+        disc = torch.sigmoid((r - ((x - cx).square() + (y - cy).square()).add(1e-6).sqrt()) * 45)
+        lights = over(lights, hue((turns + (0.08, 0.0, 0.92)[i % 3]) % 1, 0.35, (0.4 + 0.6 * value)), 0.6 * disc)
+    has = [sitters.has("background", k) for k in range(4)]
+    albedo = has[0] * wall + has[1] * fading + has[2] * meadow + has[3] * lights
+    spot = bump(x - 0.5 * sitters.number("light_side"), y + 0.2, 1.1, 1.1)
+    return _Canvas(albedo, (0.78 + 0.34 * spot).expand(len(sitters), 1, size, size))
+
+
+def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
+    """Draw a batch of dogs: light, coat, features, collar and background, `size` samples a side.
+
+    Masks are soft over about one sample. Of the form only `eyes` and `head` act: a dog has its own ears and muzzle.
+    """
+    of, has = sitters.number, sitters.has
+    x0, y0 = plane(size, FRAME)
+
+    def soft(distance: torch.Tensor, blur: float = 1.0) -> torch.Tensor:
+        """Signed distance, positive inside → coverage, about one sample wide."""
+        return torch.sigmoid(distance * (size * form.head / FRAME / blur))
+
+    # Head frame: roll about the neck, then the skull's centre is the origin.
+    tilt, turn = of("tilt"), of("turn")
+    cos, sin = tilt.cos(), tilt.sin()
+    x = (cos * x0 + sin * (y0 - NECK_Y)) / form.head
+    y = (cos * (y0 - NECK_Y) - sin * x0) / form.head + NECK_Y - SKULL_Y
+    build = {name: _by(values, sitters["head_shape"]) for name, values in BUILD.items()}
+    medium, shaggy = has("coat_length", 1), has("coat_length", 2)
+    fluff = 0.45 * medium + shaggy
+
+    # Light from one side, and what falls on a surface with a given normal.
+    azimuth, elevation = of("light_side") * 1.15, of("light_height")
+    lx, ly, lz = azimuth.sin() * elevation.cos(), -elevation.sin(), azimuth.cos() * elevation.cos()
+
+    def lit(nx: torch.Tensor, ny: torch.Tensor, nz: torch.Tensor) -> torch.Tensor:
+        return 0.36 + 0.80 * (nx * lx + ny * ly + nz * lz).clamp_min(0) + 0.14 * (-ny).clamp_min(0)
+
+    # Colours.
+    kind = sitters["coat_colour"]
+    base = COAT[kind][:, :, None, None]
+    coat = (base * (1 + 0.16 * of("coat_shade")) + 0.025 * of("coat_shade")).clamp(0.03, 1)
+    patterns = torch.zeros(len(MARKING), len(COAT), 3)
+    for i, (usual, instead, coats) in enumerate(MARKING):
+        patterns[i] = torch.tensor(usual)
+        patterns[i, list(coats)] = torch.tensor(instead)
+    second = patterns[sitters["markings"], kind][:, :, None, None]
+    second = (second * (1 + 0.18 * of("marking_shade")) + 0.03 * of("marking_shade")).clamp(0.03, 1)
+
+    # Measures of the head.
+    a, b = of("head_width") * build["skull_w"], of("head_length") * build["skull_h"]
+    mw, reach = build["muzzle_w"] * of("muzzle_width"), build["reach"]
+    nose_y = build["nose_y"] * (0.35 + 0.65 * of("muzzle_length")) + 0.02 * (of("muzzle_length") - 1)
+    drop = build["drop"] * (0.5 + 0.5 * of("muzzle_length"))
+    jaw = 0.085 * has("mouth", 1) + 0.075 * has("mouth", 2)
+    jowls = of("jowls")
+    xs = x - 0.02 * turn
+    xf = x - 0.05 * turn
+    xm = x - (0.05 + 0.30 * reach) * turn
+    um = xm.abs()
+
+    # Fur: strands that run away from the nose, and tufts in rows across them.
+    angle = torch.atan2(xm, nose_y - y)
+    away = (xm.square() + (y - nose_y).square()).add(1e-4).sqrt()
+    phase = angle * (44 - 8 * medium - 16 * shaggy) + of("fur_wave") * 2.2 * torch.sin(away * 21)
+    phase = phase + 1.1 * torch.sin(away * 9 + 3 * angle)
+    strand = torch.sin(phase) * (0.65 + 0.35 * torch.sin(away * 30 + 4 * torch.sin(7 * angle)))
+    tuft = torch.sin(away * 27 + 1.8 * torch.sin(phase * 0.5) ** 2 + 1.5 * torch.sin(5 * angle))
+    fur = (strand * (1 - 0.3 * shaggy) + 0.45 * shaggy * tuft) * (away / 0.3).clamp(0, 1)
+    rough = (0.05 + 0.06 * medium + 0.13 * shaggy) * fur
+
+    # Outline: a skull that narrows towards the jaw, a muzzle, and the lower jaw.
+    below = (y / b).clamp(0, 1.2)
+    width = a * (1 - build["taper"] * below.square() * (1 - 0.45 * fluff) + 0.13 * fluff * bump(y - 0.17, y * 0, 0.16, 1.0))
+    radius = (xs / width).square() + (y / (b * (1 + 0.05 * fluff))).square()
+    skull = (1 - radius.add(1e-6).sqrt()) * a
+    mid, tall = nose_y + 0.30 * drop, 0.78 * drop
+    flews = mw * (1 + 0.10 * jowls * ((y - mid) / tall).clamp(-1, 1))
+    muzzle_r = (xm / flews).square() + ((y - mid) / tall).square()
+    muzzle = (1 - muzzle_r.add(1e-6).sqrt()) * torch.minimum(flews, tall)
+    chin_y = nose_y + drop + jaw + 0.03 * shaggy
+    chin_r = (xm / (mw * 0.72)).square() + ((y - chin_y + 0.085) / (0.10 + 0.4 * jaw)).square()
+    chin = (1 - chin_r.add(1e-6).sqrt()) * 0.1
+    snout = torch.maximum(muzzle, chin)
+    outline = _smooth_max(skull, snout, 0.02) + (0.003 + 0.010 * medium + 0.024 * shaggy) * fur
+    head = soft(outline, 1 + 1.2 * 1.0)
+
+    # Height field: skull, muzzle with its bridge and cushions, brows, sockets and cheeks.
+    spread = build["eye_x"] * of("eye_distance") * (0.7 + 0.3 * form.eyes)
+    eye_y, eye = build["eye_y"], build["eye"] * of("eye_size") * form.eyes
+    uf, side = xf.abs(), torch.sign(xf)
+    brow = of("brow")
+    height = 0.42 * (1 - radius).clamp_min(0).add(2e-3).sqrt()
+    bridge = ((y - eye_y + 0.06) / (nose_y - eye_y)).clamp(0, 1)
+    bridge = bridge * bridge * (3 - 2 * bridge) * torch.sigmoid((nose_y + 0.5 * drop - y) * 30)
+    centre = x - (0.04 + (0.01 + 0.30 * reach) * bridge) * turn
+    height = height + 0.75 * reach * bridge * torch.exp(-((centre / (build["bridge_w"] * 1.15)) ** 4))
+    height = height + 0.55 * (0.06 + reach) * (1 - muzzle_r.clamp(0, 1).square()).clamp_min(0).add(1e-3).sqrt()
+    height = height + (0.035 + 0.03 * jowls) * bump(um - 0.52 * mw, y - nose_y - 0.42 * drop, 0.48 * mw, 0.42 * drop)
+    height = height + 0.05 * bump(xm, y - chin_y + 0.05, 0.5 * mw, 0.06)
+    height = height + (0.012 + 0.04 * brow) * bump(uf - spread * 0.95, y - eye_y + 0.105, 0.085, 0.05)
+    height = height - 0.055 * bump(uf - spread * 0.92, y - eye_y, 0.09, 0.07)
+    height = height - (0.015 + 0.03 * brow) * bump(xf, y - eye_y + 0.16, 0.035, 0.16)
+    height = height + 0.03 * bump(uf - spread * 1.25, y - eye_y - 0.17, 0.11, 0.10)
+    height = height + 0.022 * rough
+    zx, zy = slope(height, FRAME / form.head)
+    nz = torch.rsqrt(1 + zx.square() + zy.square())
+    shade = lit(-zx * nz, -zy * nz, nz) * (1 + 1.15 * rough)
+    # What light can't reach: the muzzle's foot, the sockets, the frown, under the cushions.
+    dark = 0.22 * torch.exp(-((muzzle / 0.05) ** 2)) * torch.sigmoid((y - nose_y + 0.1) * 20) * (reach / 0.2)
+    dark = dark + 0.20 * bump(uf - spread * 0.75, y - eye_y - 0.03, 0.09, 0.09)
+    dark = dark + 0.16 * brow * bump(uf - 0.02, y - eye_y + 0.13, 0.02, 0.09)
+    shade = shade * (1 - dark.clamp(0, 0.6))
+    half = torch.rsqrt(lx.square() + ly.square() + (lz + 1).square())
+    sheen = ((-zx * lx - zy * ly + lz + 1) * nz * half).clamp_min(0) ** 12
+
+    # Markings, on the head, the ears and the chest; fur frays their edges.
+    much = of("marking_size")
+    fray = (0.008 + 0.02 * fluff) * fur
+    stripe = (0.038 + 0.07 * ((y - eye_y) / nose_y).clamp(0, 1).square() + 0.02 * (-y / b).clamp(0, 1)) * much - centre.abs()
+    blaze = torch.maximum(stripe, snout - 0.03 + 0.04 * (much - 1) - (y < nose_y - 0.12) * 1.0)
+    mask = torch.maximum(snout + 0.045 * much - 0.01, 0.085 * much - (uf - spread).square().add((y - eye_y).square()).add(1e-6).sqrt())
+    mask = torch.maximum(mask, 0.06 * much - (centre.abs() + (y - nose_y + 0.1).abs() * 0.25))
+    patch = 1 - (((xf - spread * 1.1) / 0.155).square() + ((y - eye_y + 0.03) / 0.185).square()).add(1e-6).sqrt()
+    patch = (patch + much - 1) * 0.15
+    spots = torch.full_like(xs, -1.0)
+    for cx, cy, r in SPOTS:
+        spots = torch.maximum(spots, r * much - ((xs - cx).square() + ((y - cy) * 0.9).square()).add(1e-6).sqrt())
+    points = 0.045 * much - ((uf - spread * 0.82).square() + ((y - eye_y + 0.115) * 1.25).square()).add(1e-6).sqrt()
+    cheeks = torch.minimum(um - 0.35 * mw - 0.4 * (nose_y - y).clamp_min(0), 0.03 + 0.05 * much + snout)
+    points = torch.maximum(points, torch.minimum(cheeks, y - nose_y + 0.05))
+    saddle = -(y + 0.17 - 0.10 * (much - 1) - 0.55 * (xs.square() / a) + 0.10 * torch.exp(-((xf / 0.06) ** 2)))
+    fields = (blaze, mask, patch, spots, points, saddle)
+    marked = soft(sum(f * has("markings", i + 1) for i, f in enumerate(fields)) + fray, 3) * (1 - has("markings", 0))
+
+    canvas = _background(sitters, x0, y0, size)
+
+    # Neck and chest.
+    chest = of("chest_width")
+    neck = 0.80 * a + (chest - 0.80 * a) * torch.sigmoid((y0 - 0.56) * 7) + 0.05 * fluff
+    bx = x0 - 0.25 * tilt * (0.9 - y0)
+    fan = torch.atan2(bx, y0 + 0.75)
+    flow = torch.sin(fan * (64 - 20 * shaggy) + of("fur_wave") * 2 * torch.sin(y0 * 17))
+    rows = torch.sin(y0 * 26 + 1.5 * torch.sin(fan * 21))
+    locks = (0.05 + 0.06 * medium + 0.10 * shaggy) * (flow * (0.7 + 0.3 * rows) + 0.6 * fluff * rows)
+    body = soft(torch.minimum(neck - bx.abs() + 0.12 * locks, y0 - 0.02), 2)
+    nx = (bx / neck).clamp(-1, 1)
+    body_light = lit(0.95 * nx, 0.25 * nx.square() + 0.1, (1 - 0.9 * nx.square()).sqrt()) * (1 + locks)
+    chin0 = chin_y + SKULL_Y
+    fallen = bump(bx - 0.10 * turn + 0.12 * of("light_side"), (y0 - chin0 - 0.02).clamp_min(0), 0.30, 0.22)
+    body_light = body_light * (1 - 0.55 * fallen) * (0.80 + 0.25 * (y0 / FRAME).clamp(0, 1))
+    bib = soft((0.13 * much - (bx / 1.1).abs() + 0.15 * (y0 - 0.5) + 0.2 * locks), 4)
+    spot_body = soft(torch.maximum(0.12 * much - ((bx - 0.3).square() + (y0 - 0.62).square()).add(1e-6).sqrt(),
+                                   0.10 * much - ((bx + 0.26).square() + (y0 - 0.8).square()).add(1e-6).sqrt()), 3)
+    point_body = soft(0.12 * much - ((bx.abs() - 0.17).square() + ((y0 - 0.82) * 0.7).square()).add(1e-6).sqrt(), 4)
+    back = soft(bx.abs() - neck * (0.78 - 0.2 * (much - 1)) + 0.3 * locks, 4)
+    marked_body = (has("markings", 1) * bib + has("markings", 4) * spot_body + has("markings", 5) * point_body
+                   + has("markings", 6) * back)
+    canvas.paint(over(coat * 0.96, second, marked_body), body, body_light)
+
+    # Collar: a strap that hangs lower in the middle, with a buckle, a tag or a cloth.
+    worn = [has("collar", k) for k in range(4)]
+    hang = y0 - 0.50 - 0.05 * build["nose_y"] - 0.10 * (1 - (bx / neck).square()).clamp_min(0)
+    strap = torch.minimum(0.042 - hang.abs(), neck + 0.01 - bx.abs())
+    round_light = body_light * (0.75 + 0.4 * (1 - (hang / 0.045).square()).clamp(0, 1))
+    cloth_colour = hue(sitters["collar_hue"], 0.68, 0.78)
+    leather = colour(0.42, 0.22, 0.10) * (0.75 + 0.5 * of("collar_hue"))
+    stitch = 1 + 0.35 * torch.exp(-(((hang.abs() - 0.026) / 0.007) ** 2)) * torch.sin(bx * 90)
+    strap_colour = worn[1] * leather * stitch + (1 - worn[1]) * cloth_colour
+    canvas.paint(strap_colour, soft(strap) * (1 - worn[0]), round_light)
+    disc_r = (bx.square() + (hang - 0.105).square()).add(1e-6).sqrt()
+    canvas.paint(colour(0.92, 0.74, 0.28) * (0.8 + 0.25 * soft(0.05 - disc_r)), worn[2] * soft(0.07 - disc_r), body_light)
+    canvas.gleam = canvas.gleam + 0.5 * worn[2] * bump(bx + 0.02, hang - 0.085, 0.022, 0.018)
+    frame_d = torch.maximum((bx - 0.13).abs() - 0.005, hang.abs())
+    canvas.paint(colour(0.80, 0.78, 0.74), worn[1] * soft(0.013 - (frame_d - 0.05).abs()), body_light * 1.1)
+    drape = 0.33 - 0.85 * bx.abs() - hang
+    cloth = soft(torch.minimum(torch.minimum(drape, hang + 0.06), neck - bx.abs())) * worn[3]
+    dots = soft(0.55 * (torch.sin(bx * 36) * torch.sin(hang * 36) - 0.55).abs() * 0 + (torch.sin(bx * 34) * torch.sin(hang * 34) - 0.5) * 0.02)
+    folds = 1 + 0.14 * torch.sin(bx * 26 + hang * 9) * (1 - hang / 0.3).clamp(0, 1)
+    canvas.paint(over(cloth_colour, colour(0.96, 0.95, 0.92), 0.85 * dots), cloth, body_light * folds)
+    hem = torch.exp(-(((drape - 0.02) / 0.010) ** 2))
+    canvas.paint(cloth_colour * 0.55, cloth * hem * 0.7)
+    strapped = torch.maximum(torch.maximum(soft(strap) * (1 - worn[0]), cloth), worn[2] * soft(0.07 - disc_r))
+
+    # Ears behind the head.
+    xe = x + 0.03 * turn
+    ue, ear_side = xe.abs() * (1 + 0.08 * turn * torch.sign(xe)), torch.sign(xe)
+    ear_mark = (has("markings", 2, 6) + has("markings", 3) * (ear_side > 0)) + 0.0 * ue
+    ear_colour = over(coat * 0.90, second * 0.92, ear_mark)
+    kind_of_ear = sitters["ears"]
+
+    def ear_light(ear: _Ear) -> torch.Tensor:
+        bulge = ear.across.clamp(-1, 1) * 0.75
+        grain = torch.sin(ear.across * (7 - 2 * shaggy) + 3 * torch.sin(ear.along * 6) * of("fur_wave")) * (0.05 + 0.09 * fluff)
+        nx, ny = ear_side * bulge * ear.lean.cos(), bulge * ear.lean.sin()
+        return lit(nx, ny, (1 - bulge.square()).sqrt()) * (1 + grain * (1 + 0.5 * torch.sin(ear.along * 19)))
+
+    rag = (0.003 + 0.018 * fluff)
+    behind = _ear(EAR_BEHIND, kind_of_ear, ue, y, (a, b), of("ear_size"), of("ear_spread"), 0.2)
+    ear1 = soft(behind.distance + rag * torch.sin(behind.along * 21 + 2 * behind.across), 2)
+    light1 = ear_light(behind)
+    canvas.paint(ear_colour, ear1, light1 * 0.92)
+    inner = soft((0.62 - (behind.across + 0.12).abs()) * 0.12 - 0.04 * behind.along.clamp_min(0), 4)
+    inner = inner * soft(0.86 - behind.along, 14) * soft(behind.distance - 0.012, 2) * has("ears", 0, 1, 4)
+    skin = over(coat * 0.5, colour(0.80, 0.55, 0.50), 0.55)
+    canvas.paint(skin, inner * 0.85, light1 * (0.62 + 0.25 * behind.along.clamp(0, 1)))
+    tufts = inner * soft(0.42 - behind.along + 0.12 * torch.sin(behind.across * 9), 8)
+    canvas.paint(over(coat, colour(1.0, 0.97, 0.92), 0.25), 0.7 * tufts * (0.4 + 0.6 * fluff))
+
+    # The head.
+    flap = _ear(EAR_FLAP, kind_of_ear, ue, y, (a, b), of("ear_size"), of("ear_spread"), -0.14)
+    shadow = torch.sigmoid((flap.distance + 0.015) * 45) * 0.45
+    pale = 0.10 * soft(snout, 10) + 0.06 * bump(uf - spread, y - eye_y + 0.10, 0.05, 0.03)
+    head_colour = over(over(coat, coat * 0.9 + 0.1, pale * 4), second, marked)
+    canvas.paint(head_colour, head, shade * (1 - shadow))
+    canvas.gleam = canvas.gleam + 0.10 * sheen * head * (1 - shadow) * (1 + 4 * rough)
+
+    # Mouth: a groove below the nose that parts into two lips; open, a dark space with a tongue.
+    t = um / mw
+    seam = nose_y + 0.50 * drop + (0.02 + 0.035 * jowls) * torch.exp(-(((t - 0.55) / 0.33) ** 2)) * 1.6
+    seam = seam - 0.055 * of("smile") * t.square() * (0.5 + 1.2 * mw)
+    gape = (1 - (t / 0.74).square()).clamp_min(0).sqrt() * (jaw * 1.45)
+    hole = soft(torch.minimum(y - seam, seam + gape - y), 1.3) * soft(0.72 - t, 3) * (jaw > 0)
+    canvas.paint(colour(0.20, 0.06, 0.07), hole, (0.45 + 0.4 * shade).clamp(0, 1.1))
+    fang = soft(torch.minimum(0.016 - (t - 0.52).abs() * mw - 0.3 * (y - seam), seam + 0.045 - y)) * hole
+    canvas.paint(colour(0.95, 0.93, 0.88), fang, shade * 0 + 1)
+    out = has("mouth", 2)
+    tongue_w = mw * (0.44 + 0.06 * out)
+    tip = seam.new_zeros(1) + nose_y + 0.5 * drop + jaw * 1.45 + 0.15 * out
+    root = nose_y + 0.5 * drop + 0.35 * jaw + 0.02
+    tongue_x = xm - 0.02 * turn * out
+    long = (tip - root) * 0.5
+    tongue_d = 1 - ((tongue_x / tongue_w).abs() ** 2.6 + ((y - root - long) / long).abs() ** 2.6).add(1e-6) ** (1 / 2.6)
+    tongue = soft(tongue_d * torch.minimum(tongue_w, long)) * (jaw > 0) * torch.maximum(hole, out * soft(y - seam - 0.3 * jaw))
+    ridge = lit(0.7 * (tongue_x / tongue_w).clamp(-1, 1), 0.5 * ((y - root) / (2 * long) - 0.5).clamp(-1, 1), seam * 0 + 0.8)
+    canvas.paint(colour(0.93, 0.45, 0.47), tongue, ridge * (0.72 + 0.4 * ((y - root) / (2 * long)).clamp(0, 1)))
+    canvas.paint(colour(0.62, 0.20, 0.25), tongue * 0.7 * torch.exp(-((tongue_x / 0.011) ** 2)) * soft(tip - 0.06 - y, 6))
+    canvas.gleam = canvas.gleam + 0.22 * tongue * bump(tongue_x - 0.3 * tongue_w * of("light_side"), y - tip + 0.07, 0.03, 0.03)
+    lip = torch.exp(-(((y - seam) / 0.011) ** 2)) * soft(1.0 - t, 12)
+    lip = torch.maximum(lip, torch.exp(-((xm / 0.009) ** 2)) * soft(torch.minimum(y - nose_y, seam - y)))
+    rim = torch.exp(-(((y - seam - gape) / 0.012) ** 2)) * soft(0.70 - t, 8) * (jaw > 0) * (1 - tongue)
+    canvas.paint(colour(0.09, 0.06, 0.06), 0.9 * torch.maximum(lip, rim))
+    pores = torch.exp(-(((y - nose_y - 0.28 * drop).abs() - 0.02) / 0.010) ** 2) * (torch.sin(t * 19) ** 2) ** 2
+    canvas.paint(colour(0.10, 0.07, 0.06), 0.35 * pores * bump(t - 0.6, t * 0, 0.22, 1.0) * (1 - hole))
+
+    # Nose pad: wide above, with nostrils and a wet highlight.
+    nw = build["nose_w"] * of("nose_size")
+    nh = nw * 0.70
+    ny = (y - nose_y) / nh
+    nose_r = ((xm / (nw * (1 - 0.26 * ny.clamp(-1, 1)))).abs() ** 2.5 + ny.abs() ** 2.5).add(1e-6) ** (1 / 2.5)
+    pad = soft((1 - nose_r) * nh)
+    slant = (1 - nose_r.clamp(0, 1).square()).clamp_min(0.02).sqrt()
+    nose_light = lit((xm / nw).clamp(-1, 1) * (1 - slant), ny.clamp(-1, 1) * (1 - 0.6 * slant), slant)
+    nose_colour = NOSE[sitters["nose_colour"]][:, :, None, None]
+    canvas.paint(nose_colour, pad, nose_light)
+    nostril = bump(um - 0.50 * nw, y - nose_y - 0.12 * nh - 0.5 * (um - 0.5 * nw), 0.25 * nw, 0.26 * nh)
+    canvas.paint(nose_colour * 0.12, pad * (1.5 * nostril).clamp(0, 1))
+    canvas.paint(nose_colour * 0.4, pad * torch.exp(-((xm / 0.008) ** 2)) * soft(ny - 0.1, 20) * 0.8)
+    gloss = bump(xm - 0.30 * nw * of("light_side"), y - nose_y + 0.50 * nh, 0.40 * nw, 0.20 * nh)
+    canvas.gleam = canvas.gleam * (1 - pad) + 0.50 * gloss * pad
+
+    # Eyes: dark rims, an iris that nearly fills them, pupil, highlight, lids.
+    ew, eh = 0.070 * eye * (1 - 0.10 * turn * side), 0.054 * eye
+    ex, ey = uf - spread, y - eye_y + (uf - spread) * of("eye_slant")
+    s = (ex / ew).square()
+    heavy = 1 - 0.18 * brow
+    top, bottom = ey + eh * heavy * (1 - s), eh * 0.85 * (1 - s) - ey
+    almond = torch.minimum(top, bottom)
+    canvas.paint(colour(0.06, 0.045, 0.045), soft(almond + 0.014), 0.4 + 0.5 * shade)
+    ball = soft(almond)
+    canvas.gleam = canvas.gleam * (1 - soft(almond + 0.014))
+    canvas.paint(colour(0.86, 0.83, 0.80), ball, 0.30 + 0.5 * shade)
+    gx, gy = side * ex - (0.014 * of("gaze") + 0.006 * turn) * build["eye"] * form.eyes, ey
+    r = (gx.square() + gy.square()).add(1e-8).sqrt()
+    iris_r = 0.052 * eye
+    iris_colour = IRIS[sitters["eye_colour"]][:, :, None, None]
+    rings = 0.62 + 0.62 * (1 - ((r / iris_r - 0.62) / 0.5).square()).clamp(0, 1) + 0.25 * (gy / iris_r).clamp(-1, 1)
+    canvas.paint(iris_colour * rings, ball * soft(iris_r - r), 0.72 + 0.25 * shade)
+    canvas.paint(colour(0.05, 0.03, 0.03), ball * torch.exp(-(((r - iris_r) / (0.12 * iris_r)) ** 2)) * 0.8)
+    canvas.paint(colour(0.02, 0.02, 0.025), ball * soft(iris_r * 0.50 - r))
+    canvas.paint(colour(0.03, 0.02, 0.02), 0.55 * ball * torch.exp(-((top / (0.35 * eh)) ** 2)))
+    glint = soft(0.24 * iris_r - ((gx - 0.34 * iris_r * of("light_side")).square() + (gy + 0.42 * iris_r).square()).add(1e-8).sqrt(), 1.3)
+    canvas.gleam = canvas.gleam + 0.92 * glint * ball + 0.10 * ball * bump(gx, gy - 0.5 * iris_r, 0.5 * iris_r, 0.25 * iris_r)
+    lid = torch.exp(-(((top + 0.032) / 0.012) ** 2)) * (1.2 - s).clamp(0, 1)
+    canvas.paint(head_colour * 0.55, 0.5 * lid)
+
+    # Flaps of the ears before the head.
+    ear2 = soft(flap.distance + rag * torch.sin(flap.along * 19 + 2 * flap.across), 2)
+    canvas.paint(ear_colour * (0.92 + 0.12 * flap.along.clamp(0, 1)), ear2, ear_light(flap))
+
+    ears = torch.maximum(ear1 * (1 - head), ear2)
+    darker = ((coat.mean(1, keepdim=True) - second.mean(1, keepdim=True)) * 8).clamp(0, 1)
+    hair = torch.maximum(ears, darker * torch.maximum(marked * head, marked_body * body * (1 - head) * (1 - strapped)))
+    whole = torch.maximum(head, ears)
+    figure = torch.stack([whole, body, strapped, tongue]).amax(0)
+    albedo = canvas.albedo.clamp(0, 1)
+    rgb = (albedo * canvas.light + canvas.gleam).clamp(0, 1)
+    fine = size / 64
+    contour = edges(albedo) * fine * 1.6 + edges(figure) * fine * 0.8 + edges(height * head) * fine * 1.2
+    return Portrait(rgb, albedo, canvas.light.clamp(0, 1.5), figure, whole, hair, contour.clamp(0, 1))
