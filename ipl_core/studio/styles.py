@@ -1,412 +1,687 @@
-"""The target domains: how the same person looks as a sketch, in marble, as a werewolf, and how people call it.
+"""Style operations: a portrait's layers → a picture that looks drawn, carved, woven or printed.
 
-A style domain is an operation on the layers of a portrait; a shape domain bends the form before it is
-drawn; both may be combined. Every domain keeps the person: attributes stay what they were.
+Strokes, tiles and grain lie on fixed lattices, so that a picture is a function of the portrait and of the position
+in it; the generator passed in only adds faint grain. Lengths are in picture widths (or said to be in 1/64 of one),
+so that every resolution looks alike. Knows nothing about domains' names, forms or words.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 
-from ..errors import InputError
-from .attributes import People
-from .renderer import AS_THEY_ARE, Form, Portrait, edges, render
+from .portrait import Portrait, colour, edges, over
 
 Style = Callable[[Portrait, torch.Generator], torch.Tensor]
-_LUMA = torch.tensor([0.299, 0.587, 0.114])[None, :, None, None]
+_LUMA = colour(0.299, 0.587, 0.114)
+
+
+# --- fixed patterns: made once per picture size, the same in every picture -------------------------------------------
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _grid(size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixel centres in [0, 1]: x and y, each (1, 1, size, size)."""
+    axis = (torch.arange(size) + 0.5) / size
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    return x[None, None], y[None, None]
+
+
+def _scatter(i: torch.Tensor, j: torch.Tensor, salt: int) -> torch.Tensor:
+    """A number in [0, 1) that looks random but belongs to the lattice point (i, j)."""
+    wave = torch.sin(i.double() * 127.1 + j.double() * 311.7 + salt * 74.7) * 43758.5453
+    return (wave - wave.floor()).float()
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _noise(size: int, cells: int, salt: int = 0) -> torch.Tensor:
+    """Smooth noise in [0, 1] with `cells` cells across, (1, 1, size, size)."""
+    j, i = torch.meshgrid(torch.arange(cells), torch.arange(cells), indexing="ij")
+    coarse = _scatter(i, j, salt)[None, None]
+    return F.interpolate(coarse, (size, size), mode="bicubic", align_corners=False).clamp(0, 1)
 
 
 @dataclass(frozen=True)
-class Domain:
-    """name: the word shown first. wordings: what people type for it, the name among them.
+class _Tiling:
+    """The plane cut into tiles.
 
-    style: layers → picture, None leaves the render as it is. form: the bend. colours: whether the person's
-    own colours (hair, skin, eyes) can still be told in it.
+    centre: for every pixel the flat index of its tile's middle pixel, (size²,). chance: a fixed number in [0, 1) for
+    each tile and channel, (1, 3, size, size). near: distance from the tile's seed, gap: to the next tile, both in
+    tile widths, (1, 1, size, size); meaningless where the maker says so.
     """
 
-    name: str
-    wordings: tuple[str, ...]
-    style: Style | None = None
-    form: Form = AS_THEY_ARE
-    colours: bool = True
+    centre: torch.Tensor
+    chance: torch.Tensor
+    near: torch.Tensor
+    gap: torch.Tensor
+
+    def flat(self, picture: torch.Tensor) -> torch.Tensor:
+        """Every tile in the colour that `picture` (B, C, H, W) has in the tile's middle."""
+        return picture.flatten(2)[:, :, self.centre].view_as(picture)
+
+
+def _tiling(number: torch.Tensor, near: torch.Tensor, gap: torch.Tensor) -> _Tiling:
+    """From the number of the tile that each pixel belongs to, (size, size) int64."""
+    size = number.shape[-1]
+    _, tile = number.flatten().unique(return_inverse=True)
+    row, column = torch.arange(size * size) // size, torch.arange(size * size) % size
+    members = tile.bincount()
+    y, x = ((tile.bincount(weights=at.double()) / members).round().long() for at in (row, column))
+    chance = torch.stack([_scatter(tile, tile * 0 + k, 5) for k in range(3)]).view(1, 3, size, size)
+    return _Tiling((y * size + x)[tile], chance, near, gap)
+
+
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)
+def _voronoi(size: int, cells: int, jitter: float) -> _Tiling:
+    """Voronoi cells around the points of a lattice, each moved by up to `jitter` / 2 cell widths."""
+    x, y = (axis[0, 0] * cells for axis in _grid(size))
+    column, row = x.floor(), y.floor()
+    distances, numbers = [], []
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            i, j = column + dx, row + dy
+            sx = i + 0.5 + jitter * (_scatter(i, j, 1) - 0.5)
+            sy = j + 0.5 + jitter * (_scatter(i, j, 2) - 0.5)
+            distances.append(((sx - x).square() + (sy - y).square()).sqrt())
+            numbers.append((j + 1) * (cells + 2) + i + 1)
+    near, first = torch.stack(distances).topk(2, dim=0, largest=False)
+    number = torch.stack(numbers).gather(0, first[:1])[0].long()
+    return _tiling(number, near[None, :1], (near[1] - near[0])[None, None])
+
+
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)
+def _squares(size: int, across: int) -> _Tiling:
+    """Square tiles; near is the distance from the middle along the longer way, gap the one to the border."""
+    x, y = (axis * across for axis in _grid(size))
+    number = (y.floor() * across + x.floor())[0, 0].long()
+    near = torch.maximum((x % 1 - 0.5).abs(), (y % 1 - 0.5).abs())
+    return _tiling(number, near, 0.5 - near)
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _triangles(size: int, across: int) -> _Tiling:
+    """Irregular triangles: a lattice of halved squares whose corners are moved; near and gap mean nothing."""
+    x, y = _grid(size)
+    j, i = torch.meshgrid(torch.arange(across + 1), torch.arange(across + 1), indexing="ij")
+    moved = [
+        F.interpolate(_scatter(i, j, salt)[None, None], (size, size), mode="bilinear", align_corners=True)
+        for salt in (3, 4)
+    ]
+    u, v = (axis * across + 0.7 * (move - 0.5) for axis, move in zip((x, y), moved))
+    column, row = u.floor(), v.floor()
+    a, b = u - column, v - row
+    half = torch.where((column + row) % 2 == 0, a > b, a + b > 1)
+    number = ((row + 1) * (across + 2) + column + 1) * 2 + half
+    return _tiling(number[0, 0].long(), torch.zeros_like(x), torch.zeros_like(x))
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _strokes(size: int, along: int, across: int) -> _Tiling:
+    """Short strokes that flow in waves; near is the distance from a stroke's spine, gap the one to its border."""
+    x, y = _grid(size)
+    v = y * across + 2.4 * torch.sin(x * 7.5 + 1.5 * y) + 1.6 * torch.sin(y * 6 - x * 3)
+    row = v.floor()
+    u = x * along + 1.2 * torch.sin(y * 9) + _scatter(row, row * 0, 6) * 3
+    number = (row + 20) * 1000 + u.floor() + 20
+    near, end = (v - row - 0.5).abs(), (u % 1 - 0.5).abs()
+    return _tiling(number[0, 0].long(), near, 0.5 - torch.maximum(near, end))
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _stitches(size: int, columns: int, rows: int) -> _Tiling:
+    """Knitted stitches: a column of nested Vs, each leg a tile; near is the distance from the leg's spine."""
+    x, y = _grid(size)
+    u = x * columns
+    v = y * rows + 0.8 * (2 * (u % 1) - 1).abs()
+    leg = (2 * u).floor()
+    number = (v.floor() + 1) * (2 * columns + 2) + leg
+    near = torch.maximum((2 * u % 1 - 0.5).abs(), 0.9 * (v % 1 - 0.5).abs())
+    return _tiling(number[0, 0].long(), near, 0.5 - near)
+
+
+# --- what styles have in common --------------------------------------------------------------------------------------
+
+
+def _size(p: Portrait) -> int:
+    return p.rgb.shape[-1]
 
 
 def _luma(rgb: torch.Tensor) -> torch.Tensor:
     return (rgb * _LUMA).sum(1, keepdim=True)
 
 
+def _vivid(rgb: torch.Tensor, amount: float) -> torch.Tensor:
+    """More saturated by `amount`; below 0 paler."""
+    return rgb + amount * (rgb - rgb.mean(1, keepdim=True))
+
+
 def _blur(field: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Gaussian blur, sigma in 1/64 of the picture's width, so that every resolution looks alike."""
-    sigma = sigma * field.shape[-1] / 64
-    reach = max(1, int(3 * sigma + 0.5))
+    """Gaussian blur, sigma in 1/64 of the picture's width; wide blurs are made on a smaller picture."""
+    size = field.shape[-1]
+    if sigma * size / 64 > 4 and size % 4 == 0:
+        small = _blur(F.avg_pool2d(field, 4), sigma)
+        return F.interpolate(small, (size, size), mode="bilinear", align_corners=False)
+    sigma = sigma * size / 64
+    reach = max(1, int(2.5 * sigma + 0.5))
     taps = torch.exp(-(torch.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
     taps = taps / taps.sum()
-    channels = field.shape[1]
-    padded = F.pad(field, (reach,) * 4, mode="replicate")
-    across = F.conv2d(padded, taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
-    return F.conv2d(across, taps.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+    planes = field.flatten(0, 1)[:, None]
+    across = F.conv2d(F.pad(planes, (reach, reach, 0, 0), mode="replicate"), taps.view(1, 1, 1, -1))
+    down = F.conv2d(F.pad(across, (0, 0, reach, reach), mode="replicate"), taps.view(1, 1, -1, 1))
+    return down.view_as(field)
 
 
-def _noise(like: torch.Tensor, cells: int, generator: torch.Generator) -> torch.Tensor:
-    """Smooth noise in [0, 1] with `cells` cells across, (B, 1, H, W)."""
-    coarse = torch.rand(len(like), 1, cells, cells, generator=generator)
-    return F.interpolate(coarse, like.shape[-2:], mode="bicubic", align_corners=False).clamp(0, 1)
+def _step(field: torch.Tensor, at: float, softness: float) -> torch.Tensor:
+    """0 below `at`, 1 above, with a slope about `softness` wide."""
+    return torch.sigmoid((field - at) * (4 / softness))
 
 
-def _grid(like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pixel centres in [0, 1]: x and y, each (1, 1, H, W)."""
-    size = like.shape[-1]
-    axis = (torch.arange(size) + 0.5) / size
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    return x[None, None], y[None, None]
+def _line(p: Portrait, low: float, high: float) -> torch.Tensor:
+    return ((p.lines - low) / (high - low)).clamp(0, 1)
 
 
-def _paper(
-    like: torch.Tensor, generator: torch.Generator, colour: tuple[float, float, float], grain: float
-) -> torch.Tensor:
-    tint = torch.tensor(colour)[None, :, None, None]
-    return tint * (1 - grain + 2 * grain * _noise(like, 32, generator) * 0.5 + 0.0)
-
-
-def _line(portrait: Portrait, low: float, high: float) -> torch.Tensor:
-    return ((portrait.lines - low) / (high - low)).clamp(0, 1)
+def _bold(line: torch.Tensor, width: float) -> torch.Tensor:
+    """Lines made wider by `width` on both sides."""
+    reach = round(width * line.shape[-1])
+    return F.max_pool2d(line, 2 * reach + 1, 1, reach)
 
 
 def _stretch(grey: torch.Tensor) -> torch.Tensor:
     """Spread brightness so that dark and light skin both use most of the range."""
-    low = grey.flatten(1).quantile(0.03, dim=1)[:, None, None, None]
-    high = grey.flatten(1).quantile(0.97, dim=1)[:, None, None, None]
+    sample = F.adaptive_avg_pool2d(grey, 32).flatten(1)
+    low, high = sample.quantile(torch.tensor([0.03, 0.97]), dim=1)[..., None, None, None]
     return ((grey - low) / (high - low).clamp_min(0.15)).clamp(0, 1)
 
 
-def _pencil_sketch(p: Portrait, g: torch.Generator) -> torch.Tensor:
-    x, y = _grid(p.rgb)
+def _grain(like: torch.Tensor, generator: torch.Generator, amount: float) -> torch.Tensor:
+    """Faint random grain in [−amount, amount], (B, 1, H, W)."""
+    coarse = torch.rand(len(like), 1, 64, 64, generator=generator) * 2 - 1
+    return amount * F.interpolate(coarse, like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _dots(size: int, across: int) -> torch.Tensor:
+    """Distance from the nearest point of a lattice at 45°, in its spacings, (1, 1, size, size)."""
+    x, y = _grid(size)
+    u, v = (x + y) * across * math.sqrt(0.5), (x - y) * across * math.sqrt(0.5)
+    return ((u % 1 - 0.5).square() + (v % 1 - 0.5).square()).sqrt()
+
+
+# --- drawings --------------------------------------------------------------------------------------------------------
+
+
+def pencil_sketch(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """Thin graphite lines and two directions of hatching on white paper."""
+    size = _size(p)
+    x, y = _grid(size)
     grey = _stretch(_luma(p.rgb))
-    hatch = 0.5 + 0.5 * torch.sin((x + y) * 3.1416 * 30)
-    tone = ((0.62 - grey) * 1.3).clamp(0, 0.8) * (0.25 + 0.75 * hatch) * (0.15 + 0.85 * p.person)
-    ink = 1 - (1 - 0.9 * _line(p, 0.10, 0.42)) * (1 - 0.7 * tone)
-    return _paper(p.rgb, g, (0.96, 0.955, 0.94), 0.03) * (1 - ink) + 0.22 * ink
+    hatch = 0.5 + 0.5 * torch.sin((x + y) * math.pi * 44)
+    cross = 0.5 + 0.5 * torch.sin((x - y) * math.pi * 44)
+    inside = 0.1 + 0.9 * p.figure
+    tone = ((0.66 - grey) * 1.4).clamp(0, 0.75) * (0.2 + 0.8 * hatch) + ((0.34 - grey) * 1.6).clamp(0, 0.5) * cross
+    ink = 1 - (1 - 0.9 * _line(p, 0.10, 0.42)) * (1 - 0.8 * tone.clamp(0, 1) * inside)
+    paper = colour(0.97, 0.965, 0.95) * (0.97 + 0.03 * _noise(size, 48) + _grain(p.rgb, generator, 0.01))
+    return over(paper, colour(0.24, 0.24, 0.26), ink)
 
 
-def _charcoal(p: Portrait, g: torch.Generator) -> torch.Tensor:
-    grey = _stretch(_luma(_blur(p.rgb, 0.9)))
-    rough = _noise(p.rgb, 40, g)
-    dark = ((0.85 - grey) * 1.35).clamp(0, 1) * (0.75 + 0.4 * rough)
-    smear = _blur(p.person, 4.0)
-    dark = dark * (0.35 + 0.65 * smear) + 0.5 * _blur(_line(p, 0.1, 0.4), 0.6)
-    return (0.80 - 0.74 * dark.clamp(0, 1)) * torch.tensor([1.0, 0.985, 0.955])[None, :, None, None]
+def charcoal(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """Smudged black on grey, grainy paper."""
+    size = _size(p)
+    grey = _stretch(_luma(_blur(p.rgb, 0.8)))
+    rough = _noise(size, 56, 1) * 0.6 + _noise(size, 20, 2) * 0.4
+    dark = ((0.9 - grey) * 1.5).clamp(0, 1) * (0.62 + 0.62 * rough)
+    smear = _blur(p.figure, 4.0)
+    dark = dark * (0.3 + 0.7 * smear) + 0.6 * _blur(_line(p, 0.1, 0.4), 0.7) * (0.6 + 0.6 * rough)
+    return (0.78 - 0.74 * dark.clamp(0, 1) + _grain(p.rgb, generator, 0.015)) * colour(1.0, 0.985, 0.955)
 
 
-def _watercolour(p: Portrait, g: torch.Generator) -> torch.Tensor:
-    wash = _blur(p.rgb, 1.3)
-    bleed = _noise(p.rgb, 10, g)
-    pigment = 0.45 + 0.5 * wash.clamp(0, 1) ** 0.7
-    pigment = pigment + (pigment - pigment.mean(1, keepdim=True)) * 1.4
-    rim = (edges(_blur(p.albedo, 0.8)) * (p.rgb.shape[-1] / 64) * 1.5).clamp(0, 0.3)
-    x, y = _grid(p.rgb)
-    margin = torch.sqrt(((x - 0.5) / 0.5) ** 2 + ((y - 0.5) / 0.52) ** 2)
-    white = torch.sigmoid((margin + 0.35 * (bleed - 0.5) - 0.88) * 14) * (1 - 0.75 * p.person)
-    return (pigment * (0.9 + 0.16 * bleed) - rim) * (1 - white) + 0.98 * white
+def chalk(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """Dusty pale strokes on a green blackboard: light is drawn, shadow left blank."""
+    size = _size(p)
+    x, y = _grid(size)
+    grey = _stretch(_luma(p.rgb))
+    dust = 0.45 + 0.75 * _noise(size, 60, 3)
+    stroke = 0.5 + 0.5 * torch.sin((x * 1.2 + y) * math.pi * 36 + 2 * torch.sin(y * 9))
+    tone = ((grey - 0.35) * 1.3).clamp(0, 0.75) * (0.35 + 0.65 * stroke) * p.figure
+    line = _line(p, 0.12, 0.4)
+    board = colour(0.12, 0.21, 0.17) * (0.85 + 0.5 * _noise(size, 5, 4)) + _grain(p.rgb, generator, 0.012)
+    stick = over(colour(0.95, 0.95, 0.92), _vivid(p.albedo, 0.5).clamp(0, 1), 0.35)
+    return over(board, stick, ((0.85 * line + 0.75 * tone) * dust).clamp(0, 0.95))
 
 
-def _voronoi(
-    like: torch.Tensor, cells: int, generator: torch.Generator, jitter: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Jittered-grid Voronoi cells.
+def blueprint(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """White lines on blue paper with a measuring grid and level lines of light."""
+    size = _size(p)
+    x, y = _grid(size)
+    grid = torch.maximum(*((1 - ((axis * 12 + 0.5) % 1 - 0.5).abs() * 9).clamp_min(0) for axis in (x, y)))
+    level = _blur(_stretch(_luma(p.rgb)), 0.7) * 5
+    contour = (1 - (level % 1 - 0.5).abs() / (edges(level) * 1.3).clamp_min(0.02)).clamp(0, 1) * p.figure
+    paper = colour(0.07, 0.24, 0.62) * (0.95 + 0.08 * _noise(size, 6, 5) + _grain(p.rgb, generator, 0.01))
+    paper = over(paper, colour(0.35, 0.55, 0.92), 0.45 * grid * (1 - 0.6 * p.figure))
+    return over(paper, colour(0.93, 0.97, 1.0), (0.92 * _line(p, 0.12, 0.4) + 0.3 * contour).clamp(0, 0.95))
 
-    Gives the sample position of every pixel's seed as a grid_sample grid (B, H, W, 2), the distance to the
-    nearest seed and the gap to the second nearest, both in cell widths (B, 1, H, W).
+
+def linocut(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """Black ink on cream, tones cut as grooves that run round the head and widen with light."""
+    size = _size(p)
+    x, y = _grid(size)
+    grey = _stretch(_luma(_blur(p.rgb, 0.4)))
+    u, v = x - 0.5, y - 0.45
+    way = (1.3 * u.square() + v.square()).sqrt() + 0.012 * torch.sin(9 * torch.atan2(v, u))
+    groove = (2 * (way * 26 % 1) - 1).abs()
+    ink = _step(0.1 + 0.8 * groove - grey, 0, 0.35)
+    ink = torch.maximum(ink * (0.25 + 0.75 * _step(p.figure, 0.5, 0.2)), _bold(_line(p, 0.16, 0.4), 0.004))
+    return over(colour(0.95, 0.91, 0.81), colour(0.07, 0.06, 0.07), ink) + _grain(p.rgb, generator, 0.012)
+
+
+# --- paintings -------------------------------------------------------------------------------------------------------
+
+
+def watercolour(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """Pale, bleeding washes with darker rims, white paper around them."""
+    size = _size(p)
+    x, y = _grid(size)
+    bleed = 0.7 * _noise(size, 9, 6) + 0.3 * _noise(size, 24, 7)
+    pigment = _vivid(0.46 + 0.5 * _blur(p.rgb, 1.2).clamp(0, 1) ** 0.7, 1.5)
+    rim = (edges(_blur(p.albedo, 0.7)) * (size / 64) * 1.6).clamp(0, 0.32)
+    margin = ((x - 0.5).square() / 0.25 + (y - 0.5).square() / 0.27).sqrt()
+    white = _step(margin + 0.5 * (bleed - 0.5), 0.86, 0.25) * (1 - 0.7 * p.figure)
+    wash = pigment * (0.86 + 0.24 * bleed) - rim * colour(0.8, 0.95, 0.85)
+    return over(wash, colour(0.985, 0.98, 0.965), white) + _grain(p.rgb, generator, 0.012)
+
+
+def oil_painting(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """An old master: warm light out of brown darkness, visible impasto, a canvas below."""
+    size = _size(p)
+    x, y = _grid(size)
+    stroke = _voronoi(size, 34, 0.95).flat(_blur(p.rgb, 0.5))
+    stroke = over(stroke, p.rgb, 0.35)
+    ridge = 0.5 + 0.5 * torch.sin((x * 0.6 + y) * math.pi * 46 + 8 * _noise(size, 6, 8))
+    weave = 0.97 + 0.03 * torch.sin(x * math.pi * 84) * torch.sin(y * math.pi * 84)
+    grey = _luma(stroke)
+    figure = _vivid(stroke, 0.45) * (0.55 + 0.7 * grey) * colour(1.22, 1.0, 0.72)
+    vignette = 1.1 - 1.5 * ((x - 0.5).square() + (y - 0.45).square())
+    ground = (colour(0.20, 0.13, 0.07) + 0.20 * grey * colour(1.1, 0.85, 0.5)) * vignette
+    return over(ground, figure, p.figure) * (0.82 + 0.26 * ridge) * weave + _grain(p.rgb, generator, 0.01)
+
+
+def impressionism(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """Short curved strokes of divided, bright colour; shadows turn blue and violet."""
+    size = _size(p)
+    strokes = _strokes(size, 15, 34)
+    base = over(strokes.flat(_blur(p.rgb, 0.4)), p.rgb, 0.25)
+    shadow = 1 - _stretch(_luma(base))
+    bright = _vivid(0.2 + 0.85 * base, 0.8) + 0.26 * (strokes.chance - 0.5)
+    bright = bright + shadow * colour(-0.08, -0.02, 0.22)
+    relief = 0.82 + 0.34 * (1 - (2 * strokes.near).square()) - 0.1 * _step(0.08 - strokes.gap, 0, 0.1)
+    return bright * relief + _grain(p.rgb, generator, 0.012)
+
+
+def pointillism(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """Round dots of divided colour on a white ground."""
+    cells = _voronoi(_size(p), 30, 0.55)
+    shade = cells.flat(_blur(p.rgb, 0.5))
+    shade = (0.10 + 0.95 * _vivid(shade, 0.8) + 0.42 * (cells.chance - 0.5)).clamp(0, 1)
+    return over(colour(0.96, 0.95, 0.91), shade, _step(0.5 - cells.near, 0.03, 0.3)) + _grain(p.rgb, generator, 0.01)
+
+
+def _shards(size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The plane broken by seven straight cuts.
+
+    Gives where each pixel's shard looks, a grid_sample grid (1, size, size, 2); the shard's chance (1, 3, size, size);
+    and the distance to the nearest cut in picture widths with the sign of its side, (1, 1, size, size).
     """
-    count, size = len(like), like.shape[-1]
-    offset = torch.rand(count, cells, cells, 2, generator=generator) * jitter + (1 - jitter) / 2
-    axis = (torch.arange(size) + 0.5) / size * cells
-    py, px = torch.meshgrid(axis, axis, indexing="ij")
-    cy, cx = py.floor().long(), px.floor().long()
-    distances, seeds = [], []
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
-            iy, ix = (cy + dy).clamp(0, cells - 1), (cx + dx).clamp(0, cells - 1)
-            seed = offset[:, iy, ix] + torch.stack([ix, iy], -1)
-            distances.append((seed[..., 0] - px).square() + (seed[..., 1] - py).square())
-            seeds.append(seed)
-    near, index = torch.stack(distances).topk(2, dim=0, largest=False)
-    seed = torch.stack(seeds).gather(0, index[0][None, ..., None].expand(1, -1, -1, -1, 2))[0]
-    first, second = near[0].sqrt()[:, None], near[1].sqrt()[:, None]
-    return seed / cells * 2 - 1, first, second - first
+    x, y = _grid(size)
+    cuts = ((20, 0.02), (75, 0.09), (118, -0.05), (160, 0.2), (48, -0.19), (100, 0.26), (140, -0.27))
+    number, nearest = torch.zeros_like(x), torch.full_like(x, 9.0)
+    for k, (degrees, offset) in enumerate(cuts):
+        turn = math.radians(degrees)
+        distance = (x - 0.5) * math.cos(turn) + (y - 0.48) * math.sin(turn) - offset
+        number = number + (distance > 0) * 2**k
+        nearest = torch.where(distance.abs() < nearest.abs(), distance, nearest)
+    chance = torch.cat([_scatter(number, number * 0 + k, 9) for k in range(3)], 1)
+    zoom = 0.86 + 0.2 * chance[:, :1]
+    look = torch.cat([(2 * axis - 1) * zoom + 0.15 * (chance[:, k : k + 1] - 0.5) for k, axis in ((1, x), (2, y))], 1)
+    return look.movedim(1, -1), chance, nearest
 
 
-def _pointillism(p: Portrait, g: torch.Generator) -> torch.Tensor:
-    where, near, _ = _voronoi(p.rgb, 22, g, 0.7)
-    colour = F.grid_sample(p.rgb, where, mode="bilinear", padding_mode="border", align_corners=False)
-    # Every dot strays in hue, as divided colour does.
-    stray = F.grid_sample(
-        torch.rand(len(p.rgb), 3, 22, 22, generator=g),
-        where,
-        mode="nearest",
-        padding_mode="border",
-        align_corners=False,
-    )
-    colour = (0.12 + 0.95 * colour + (colour - colour.mean(1, keepdim=True)) * 0.7 + 0.34 * (stray - 0.5)).clamp(0, 1)
-    dot = torch.sigmoid((0.47 - near) * 14)
-    return colour * dot + 0.95 * (1 - dot)
+_shards = lru_cache(maxsize=8)(torch.inference_mode(False)(_shards))
 
 
-def _mosaic(p: Portrait, g: torch.Generator) -> torch.Tensor:
-    tiles = 16
-    small = F.interpolate(F.adaptive_avg_pool2d(p.rgb, tiles), p.rgb.shape[-2:], mode="nearest")
-    shade = F.interpolate(torch.rand(len(p.rgb), 1, tiles, tiles, generator=g), p.rgb.shape[-2:], mode="nearest")
-    x, y = _grid(p.rgb)
-    edge = torch.minimum(0.5 - (x * tiles % 1 - 0.5).abs(), 0.5 - (y * tiles % 1 - 0.5).abs())
-    grout = torch.sigmoid((0.15 - edge) * 20)
-    colour = (small + (small - small.mean(1, keepdim=True)) * 0.5) * (0.95 + 0.4 * shade) + 0.08
-    return colour.clamp(0, 1) * (1 - grout) + 0.17 * grout
+def cubism(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """The sitter broken into shards that look from other places, in ochre, grey and blue, with dark seams."""
+    look, chance, cut = _shards(_size(p))
+    source = torch.cat([p.rgb, _line(p, 0.15, 0.45)], 1)
+    source = F.grid_sample(source, look.expand(len(source), -1, -1, -1), padding_mode="border", align_corners=False)
+    rgb, line = source[:, :3], source[:, 3:]
+    earth = over(colour(0.80, 0.58, 0.30), colour(0.36, 0.46, 0.58), _step(chance[:, :1], 0.5, 0.1))
+    earth = over(earth, colour(0.62, 0.36, 0.22), 0.8 * _step(chance[:, 1:2], 0.7, 0.1))
+    flat = torch.round(_stretch(_luma(rgb)) * 5) / 5
+    plane = over(rgb, earth * (0.35 + 1.0 * flat), 0.62)
+    plane = plane * (0.86 + 0.9 * cut.clamp(-0.1, 0.14) + 0.12 * chance[:, 2:])
+    seam = torch.exp(-((cut / 0.007) ** 2))
+    plane = over(plane, colour(0.10, 0.07, 0.06), (0.85 * seam + 0.7 * line).clamp(0, 0.9))
+    return plane + _grain(rgb, generator, 0.01)
 
 
-def _ukiyo_e(p: Portrait, g: torch.Generator) -> torch.Tensor:
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _wall(size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A brick wall (1, 3, size, size); where its plaster has fallen off, and cracks, each (1, 1, size, size)."""
+    x, y = _grid(size)
+    row = (y * 14).floor()
+    u, v = x * 7 + 0.5 * (row % 2), y * 14
+    joint = torch.minimum(0.5 - (u % 1 - 0.5).abs(), (0.5 - (v % 1 - 0.5).abs()) * 0.5)
+    brick = colour(0.60, 0.27, 0.18) * (0.75 + 0.5 * _scatter(u.floor(), row, 7))
+    wall = over(brick, colour(0.66, 0.62, 0.56), _step(0.07 - joint, 0, 0.08))
+    away = ((x - 0.5).square() * 1.15 + (y - 0.42).square() * 0.9).sqrt() + 0.28 * (_noise(size, 7, 9) - 0.5)
+    fallen = _step(away, 0.52, 0.03)
+    crack = torch.exp(-((_voronoi(size, 4, 0.9).gap + 0.12 * (_noise(size, 24, 10) - 0.5)) ** 2) / 0.0012)
+    return wall, fallen, crack * (1 - fallen)
+
+
+def wall_painting(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """A fresco: chalky colours on cracked plaster that has fallen off the bricks around the head."""
+    size = _size(p)
+    wall, fallen, crack = _wall(size)
+    plaster = colour(0.86, 0.80, 0.70) * (0.82 + 0.3 * _noise(size, 16, 11) * _noise(size, 40, 12))
+    paint = _blur(p.rgb, 0.5)
+    paint = torch.round(paint * 7) / 7 * colour(1.05, 0.93, 0.80) + 0.06
+    worn = 0.30 + 0.55 * _noise(size, 22, 13)
+    fresco = over(plaster, paint * plaster * 1.25, 0.5 + 0.35 * p.figure + 0.15 * (1 - worn))
+    fresco = over(fresco, colour(0.36, 0.22, 0.14), 0.55 * _line(p, 0.14, 0.45) * worn.clamp(0.5, 1))
+    fresco = over(fresco, colour(0.30, 0.24, 0.20), 0.75 * crack)
+    return over(fresco, wall, fallen * (1 - 0.85 * p.head)) + _grain(p.rgb, generator, 0.01)
+
+
+def ukiyo_e(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """A woodblock print: flat cream, indigo and sand, patterned cloth, ink lines."""
+    size = _size(p)
+    x, y = _grid(size)
     grey = _stretch(_luma(p.rgb))
-    sand, blue, cream = (
-        torch.tensor(c)[None, :, None, None] for c in ((0.80, 0.55, 0.36), (0.17, 0.31, 0.50), (0.94, 0.85, 0.68))
-    )
-    x, y = _grid(p.rgb)
-    sky = sand * (1 - 0.25 * (y > 0.72).float()) + 0.06 * _noise(p.rgb, 24, g)
-    skin = cream * (1 - 0.22 * torch.sigmoid((0.33 - grey) * 25))
-    cloth = _over_colour(blue, cream, torch.sigmoid(torch.sin((x * 9 + y * 9) * 3.1416) * 6) * 0.35)
-    picture = sky * (1 - p.person) + cloth * p.person
-    picture = picture * (1 - p.head) + skin * p.head
-    hair = torch.tensor([0.13, 0.14, 0.20])[None, :, None, None] + 0.25 * (_luma(p.albedo) > 0.42).float()
-    picture = picture * (1 - p.hair) + hair * p.hair
-    ink = _line(p, 0.16, 0.40)
-    return picture * (1 - ink) + 0.10 * ink
+    sand, blue, cream = colour(0.82, 0.60, 0.40), colour(0.17, 0.31, 0.50), colour(0.95, 0.87, 0.70)
+    sky = over(sand, colour(0.45, 0.52, 0.55), _step(0.2 - y, 0, 0.3)) + 0.05 * (_noise(size, 32, 14) - 0.5)
+    skin = cream * (1 - 0.24 * _step(0.36 - grey, 0, 0.16))
+    scales = (((x * 10 + 0.5 * ((y * 14).floor() % 2)) % 1 - 0.5).square() + (y * 14 % 1).square() * 0.6).sqrt()
+    cloth = over(blue, cream, 0.55 * torch.exp(-(((scales - 0.42) / 0.08) ** 2)))
+    picture = over(over(sky, cloth, p.figure), skin, p.head)
+    strand = over(colour(0.11, 0.12, 0.18), colour(0.55, 0.42, 0.30), _step(_luma(p.albedo), 0.42, 0.08))
+    picture = over(picture, strand, p.hair * (1 - 0.25 * _step(grey, 0.6, 0.2)))
+    return over(picture, colour(0.09, 0.08, 0.12), _line(p, 0.16, 0.40)) + _grain(p.rgb, generator, 0.01)
 
 
-def _over_colour(below: torch.Tensor, above: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-    return below * (1 - alpha) + above * alpha
+# --- animated films and comics ---------------------------------------------------------------------------------------
 
 
-def _marble(p: Portrait, g: torch.Generator) -> torch.Tensor:
-    relief = _luma(p.rgb) * 0.25 + p.light * 0.5 + 0.12
-    relief = 0.30 + 0.66 * _stretch(relief) - 0.25 * _line(p, 0.2, 0.7)
-    vein = torch.exp(-(((_noise(p.rgb, 5, g) + 0.35 * _noise(p.rgb, 12, g) - 0.68) / 0.035) ** 2))
-    stone = relief - 0.16 * vein
-    stone = stone * p.person + (0.42 + 0.06 * _noise(p.rgb, 8, g)) * (1 - p.person)
-    return stone * torch.tensor([0.985, 1.0, 1.01])[None, :, None, None]
+def anime_painting(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """Cel shading in a light palette, thin soft outlines, a summer sky with clouds behind."""
+    size = _size(p)
+    _, y = _grid(size)
+    base = _vivid(0.24 + 0.82 * _blur(p.albedo, 0.25).clamp(0, 1) ** 0.75, 0.45).clamp(0, 1)
+    lit = _step(_blur(p.light, 0.6), 0.74, 0.07)
+    cel = base * over(colour(0.80, 0.70, 0.86), colour(1.05, 1.03, 1.0), lit)
+    shine = _step(_luma(p.rgb) - _luma(p.albedo) * 0.95, 0.10, 0.08) * p.hair
+    cel = over(cel, colour(1.0, 0.98, 1.0), 0.4 * shine)
+    cloud = _step(0.65 * _noise(size, 6, 15) + 0.35 * _noise(size, 13, 16) + 0.35 * (y - 0.5), 0.55, 0.12)
+    sky = over(over(colour(0.42, 0.68, 0.97), colour(0.84, 0.93, 1.0), y), colour(1.0, 1.0, 1.0), 0.85 * cloud)
+    sky = over(sky, 0.4 + 0.6 * p.rgb, 0.18)
+    picture = over(sky, cel, p.figure)
+    return over(picture, picture * colour(0.30, 0.20, 0.30), 0.8 * _line(p, 0.2, 0.5)) + _grain(p.rgb, generator, 0.006)
 
 
-def _neon(p: Portrait, g: torch.Generator) -> torch.Tensor:
-    line = _line(p, 0.12, 0.5)
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _sparkle(size: int, cells: int, radius: float, salt: int) -> torch.Tensor:
+    """Soft discs at scattered places, in [0, 1], (1, 1, size, size); radius in cell widths."""
+    x, y = (axis * cells for axis in _grid(size))
+    i, j = x.floor(), y.floor()
+    cx, cy = (0.3 + 0.4 * _scatter(i, j, salt + k) for k in (0, 1))
+    distance = ((x - i - cx).square() + (y - j - cy).square()).sqrt()
+    reach = radius * (0.4 + 0.6 * _scatter(i, j, salt + 2))
+    return _step(reach - distance, 0, radius * 0.5) * _step(_scatter(i, j, salt + 3), 0.45, 0.05)
+
+
+def disney(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """A princess film: smooth painted skin, rich soft colours, coloured outlines, an enchanted evening behind."""
+    size = _size(p)
+    _, y = _grid(size)
+    base = _vivid(0.08 + 1.02 * _blur(p.albedo, 0.35), 0.55).clamp(0, 1)
+    tone = over(colour(0.66, 0.52, 0.68), colour(1.10, 1.04, 0.98), _step(_blur(p.light, 0.9), 0.72, 0.45))
+    painted = base * tone
+    evening = over(colour(0.24, 0.16, 0.50), colour(0.95, 0.50, 0.62), y**1.2) * (0.75 + 0.5 * _luma(p.rgb))
+    evening = evening + 0.5 * _sparkle(size, 9, 0.30, 20) * colour(1.0, 0.85, 0.55)
+    halo = _blur(p.figure, 2.5) * (1 - p.figure)
+    picture = over(evening + 0.55 * halo * colour(1.0, 0.75, 0.45), painted, p.figure)
+    picture = over(picture, picture * colour(0.42, 0.24, 0.26), 0.65 * _line(p, 0.18, 0.5))
+    bloom = _blur(picture.clamp(0, 1), 2.2)
+    return 1 - (1 - picture.clamp(0, 1)) * (1 - 0.22 * bloom) + _grain(p.rgb, generator, 0.006)
+
+
+def pixar(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """A rendered film: rich colour, light that bleeds through skin, a warm rim, a soft backdrop."""
+    soft = _blur(p.rgb, 0.35)
+    picture = _vivid(over(p.rgb, soft, 0.5), 0.45) * colour(1.08, 1.0, 0.94)
+    rim = (p.figure - _blur(p.figure, 1.2)).clamp(0, 1)
+    picture = picture + 0.7 * rim * colour(1.0, 0.82, 0.6)
+    backdrop = _vivid(_blur(p.rgb, 3.0), 0.9) * colour(1.05, 0.95, 0.85)
+    return over(backdrop, picture, p.figure) * 1.06 + _grain(p.rgb, generator, 0.004)
+
+
+def cartoon(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """Flat, loud colours in bold black outlines."""
+    bright = _vivid(p.albedo * 1.12 + 0.10, 1.1).clamp(0, 1)
+    tone = 0.78 + 0.26 * _step(_blur(p.light, 0.5), 0.70, 0.08)
+    wall = _vivid(p.albedo.mean((2, 3), keepdim=True) * 0.3 + p.albedo[:, :, :2].mean((2, 3), keepdim=True) * 0.7, 1.6)
+    picture = over(wall.clamp(0, 1) * 0.9 + 0.1, bright * tone, p.figure)
+    return over(picture, colour(0.03, 0.02, 0.04), _bold(_line(p, 0.2, 0.45), 0.005)) + _grain(p.rgb, generator, 0.004)
+
+
+def pop_art(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """A screen print: pink skin in printing dots, blue and yellow blocks, black shadows, a yellow wall."""
+    size = _size(p)
+    grey = _stretch(_luma(p.rgb))
+    dots = _dots(size, 26)
+    wall = over(colour(0.99, 0.86, 0.10), colour(0.96, 0.25, 0.18), 0.9 * _step(0.27 - dots, 0, 0.15))
+    tone = ((0.78 - grey) * 1.2).clamp(0, 0.62)
+    skin = over(colour(1.0, 0.93, 0.82), colour(0.96, 0.22, 0.52), _step(tone - dots, 0, 0.2))
+    strand = over(colour(0.10, 0.28, 0.85), colour(0.15, 0.88, 0.92), _step(grey, 0.45, 0.1))
+    cloth = over(colour(0.80, 0.06, 0.30), colour(0.20, 0.85, 0.45), _step(grey, 0.5, 0.1))
+    picture = over(over(over(wall, cloth, p.figure), skin, p.head), strand, p.hair)
+    ink = torch.maximum(_step(0.16 - grey, 0, 0.12) * p.figure, _bold(_line(p, 0.25, 0.5), 0.003))
+    return over(picture, colour(0.06, 0.04, 0.10), ink) + _grain(p.rgb, generator, 0.006)
+
+
+def pixel_art(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """A console game: 32 large pixels a side, few colours, dark outlines."""
+    squares = _squares(_size(p), 32)
+    base = _vivid(0.75 * p.rgb + 0.3 * p.albedo, 0.7)
+    base = over(base, colour(0.08, 0.06, 0.14), 0.75 * _line(p, 0.25, 0.6))
+    blocks = squares.flat(_blur(base, 0.45)).clamp(0, 1)
+    return torch.round(blocks * 5) / 5 + _grain(p.rgb, generator, 0.004)
+
+
+# --- things made of pieces -------------------------------------------------------------------------------------------
+
+
+def mosaic(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """Roman tesserae: stone squares of uneven colour, dark grout between them."""
+    tiles = _squares(_size(p), 24)
+    stone = _vivid(tiles.flat(_blur(over(p.rgb, colour(0.1, 0.08, 0.06), 0.5 * _line(p, 0.2, 0.6)), 0.7)), 0.5)
+    stone = (stone * 0.95 + 0.06) * (0.80 + 0.42 * tiles.chance[:, :1]) * colour(1.06, 1.0, 0.90)
+    bevel = 1.1 - 0.5 * tiles.near
+    grout = _step(0.12 - tiles.gap, 0, 0.14)
+    return over(stone * bevel, colour(0.20, 0.18, 0.16), grout) + _grain(p.rgb, generator, 0.01)
+
+
+def stained_glass(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """Glowing panes of pure colour in black lead, which also follows the sitter's contours."""
+    size = _size(p)
+    x, y = _grid(size)
+    panes = _voronoi(size, 12, 0.8)
+    glass = over(panes.flat(_blur(p.rgb, 1.2)), _blur(p.rgb, 0.8), 0.35 + 0.25 * p.head)
+    glass = _vivid(0.12 + 1.0 * glass, 1.9) + 0.18 * (panes.chance - 0.5)
+    glow = 1.25 - 0.9 * ((x - 0.5).square() + (y - 0.4).square()) + 0.12 * (_noise(size, 30, 17) - 0.5)
+    lead = torch.maximum(_step(0.13 - panes.gap, 0, 0.12) * (1 - 0.35 * p.head), _bold(_line(p, 0.2, 0.45), 0.004))
+    return over(glass.clamp(0, 1) * glow, colour(0.03, 0.03, 0.04), lead) + _grain(p.rgb, generator, 0.008)
+
+
+def low_poly(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """Flat triangles, each in one colour and lit as a facet."""
+    facets = _triangles(_size(p), 17)
+    flat = facets.flat(_blur(p.rgb, 0.5))
+    return _vivid(flat, 0.35) * (0.88 + 0.26 * facets.chance[:, :1]) + 0.03 + _grain(p.rgb, generator, 0.004)
+
+
+def knitted(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """A jumper: columns of V stitches in soft wool."""
+    stitches = _stitches(_size(p), 24, 26)
+    base = over(p.rgb, colour(0.12, 0.09, 0.09), 0.45 * _line(p, 0.2, 0.6))
+    wool = 0.08 + 0.9 * _vivid(stitches.flat(_blur(base, 0.5)), 0.35)
+    round_yarn = 1.12 - 1.9 * stitches.near.square() * (1 + 1.2 * _step(stitches.near, 0.36, 0.1))
+    return wool * round_yarn.clamp_min(0.25) + _grain(p.rgb, generator, 0.015)
+
+
+# --- statues ---------------------------------------------------------------------------------------------------------
+
+
+def _relief(p: Portrait) -> torch.Tensor:
+    """The sitter's form without its colours, spread over the range, (B, 1, H, W) in about [0, 1]."""
+    return _stretch(_luma(p.rgb) * 0.3 + p.light * 0.5) - 0.22 * _line(p, 0.2, 0.7)
+
+
+def marble_statue(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """White, veined stone before a grey wall."""
+    size = _size(p)
+    field = _noise(size, 5, 18) + 0.35 * _noise(size, 12, 19)
+    vein = torch.exp(-(((field - 0.68) / 0.035) ** 2)) + 0.6 * torch.exp(-(((field - 0.9) / 0.02) ** 2))
+    stone = 0.34 + 0.64 * _relief(p) - 0.15 * vein
+    wall = (0.36 + 0.10 * _noise(size, 4, 20)).expand_as(stone) + 0.12 * (_luma(p.rgb) - 0.5)
+    return over(wall, stone, p.figure) * colour(0.985, 1.0, 1.015) + _grain(p.rgb, generator, 0.008)
+
+
+def bronze_statue(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """Dark, gleaming metal with green patina in its hollows before a dusky wall."""
+    size = _size(p)
+    relief = _relief(p).clamp(0, 1)
+    metal = colour(0.16, 0.09, 0.05) + colour(0.66, 0.40, 0.16) * relief**1.3
+    metal = metal + colour(0.9, 0.75, 0.45) * _step(relief, 0.86, 0.2) * 0.55
+    patina = ((0.50 - relief) * 1.6).clamp(0, 0.6) * (0.3 + 0.9 * _noise(size, 11, 21))
+    metal = over(metal, colour(0.20, 0.44, 0.36), patina)
+    wall = colour(0.20, 0.22, 0.26) * (0.7 + 0.5 * _luma(p.rgb))
+    return over(wall, metal, p.figure) + _grain(p.rgb, generator, 0.008)
+
+
+# --- light and photographs -------------------------------------------------------------------------------------------
+
+
+def neon(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """Glowing tubes along the contours in the dark, from magenta on the left to cyan on the right."""
+    x, _ = _grid(_size(p))
+    line = _line(p, 0.14, 0.5)
     glow = _blur(line, 1.8)
     tint = p.albedo / p.albedo.amax(1, keepdim=True).clamp_min(0.05)
-    tint = _blur((tint - tint.amin(1, keepdim=True) * 0.7).clamp(0, 1), 1.5)
-    magenta, cyan = (torch.tensor(c)[None, :, None, None] for c in ((1.0, 0.15, 0.75), (0.1, 0.85, 1.0)))
-    x, _ = _grid(p.rgb)
-    tube = 0.45 * tint + 0.75 * (magenta * (1 - x) + cyan * x)
-    return (0.035 + 0.05 * p.rgb * p.person + tube * (0.75 * line + 1.0 * glow)).clamp(0, 1)
+    tint = (tint - tint.amin(1, keepdim=True) * 0.7).clamp(0, 1)
+    tube = 0.4 * tint + 0.8 * over(colour(1.0, 0.12, 0.75), colour(0.1, 0.85, 1.0), x)
+    dark = colour(0.03, 0.02, 0.06) + 0.05 * p.rgb * p.figure
+    return dark + tube * (0.8 * line + 1.0 * glow) + 0.25 * line + _grain(p.rgb, generator, 0.006)
 
 
-def _vintage(p: Portrait, g: torch.Generator) -> torch.Tensor:
-    grey = _luma(_blur(p.rgb, 0.4)).clamp(0, 1) ** 0.85 * 0.72 + 0.16
-    x, y = _grid(p.rgb)
-    vignette = 1 - 0.75 * ((x - 0.5) ** 2 + (y - 0.5) ** 2)
-    grain = 0.09 * (_noise(p.rgb, 64, g) - 0.5)
-    sepia = torch.tensor([1.06, 0.86, 0.62])[None, :, None, None]
-    return (grey * vignette + grain) * sepia + 0.04
+def vintage_photo(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """A faded sepia print with a pale border, a vignette and scratches."""
+    size = _size(p)
+    x, y = _grid(size)
+    grey = _luma(_blur(p.rgb, 0.45)).clamp(0, 1) ** 0.85 * 0.74 + 0.14
+    vignette = 1 - 0.9 * ((x - 0.5).square() + (y - 0.5).square())
+    scratch = torch.exp(-(((x + 0.03 * torch.sin(y * 5) - 0.23) / 0.004) ** 2)) * _noise(size, 6, 22)
+    stain = _step(_noise(size, 4, 23), 0.75, 0.2) * 0.08
+    print_ = grey * vignette + 0.25 * scratch + 0.06 * (_noise(size, 64, 24) - 0.5) - stain
+    border = _step(torch.maximum((x - 0.5).abs(), (y - 0.5).abs()) + 0.006 * _noise(size, 30, 25), 0.462, 0.012)
+    picture = over(print_ * colour(1.08, 0.86, 0.60) + 0.03, colour(0.93, 0.87, 0.75), border)
+    return picture + _grain(p.rgb, generator, 0.02)
 
 
-def _cartoon(p: Portrait, g: torch.Generator) -> torch.Tensor:
-    bright = p.albedo * 1.15 + 0.08
-    bright = bright + (bright - bright.mean(1, keepdim=True)) * 0.9
-    tone = 0.72 + 0.34 * torch.sigmoid((p.light - 0.72) * 22)
-    ink = _line(p, 0.18, 0.42)
-    return (bright.clamp(0, 1) * tone) * (1 - ink) + 0.03 * ink
-
-
-def _pop_art(p: Portrait, g: torch.Generator) -> torch.Tensor:
-    grey = _stretch(_luma(p.rgb))
-    pairs = torch.tensor(
-        [
-            [[0.98, 0.86, 0.10], [0.90, 0.10, 0.45]],
-            [[0.15, 0.85, 0.90], [0.95, 0.25, 0.15]],
-            [[0.98, 0.45, 0.75], [0.10, 0.30, 0.85]],
-        ]
-    )[torch.randint(3, (len(p.rgb),), generator=g)][..., None, None]
-    x, y = _grid(p.rgb)
-    dots = torch.sigmoid((0.30 - torch.sqrt(((x * 20 % 1) - 0.5) ** 2 + ((y * 20 % 1) - 0.5) ** 2)) * 14)
-    wall = _over_colour(pairs[:, 0], torch.ones(1, 3, 1, 1), dots * 0.55)
-    dark, middle = torch.sigmoid((0.30 - grey) * 25), torch.sigmoid((0.60 - grey) * 25)
-    figure = _over_colour(
-        _over_colour(torch.tensor([1.0, 0.93, 0.80])[None, :, None, None], pairs[:, 1], middle),
-        torch.tensor([0.08, 0.05, 0.15])[None, :, None, None],
-        dark,
-    )
-    return _over_colour(wall, figure, p.person)
-
-
-def _oil(p: Portrait, g: torch.Generator) -> torch.Tensor:
-    where, _, _ = _voronoi(p.rgb, 26, g, 0.9)
-    stroke = F.grid_sample(_blur(p.rgb, 0.6), where, mode="bilinear", padding_mode="border", align_corners=False)
-    warm = torch.tensor([1.08, 0.92, 0.70])[None, :, None, None]
-    x, y = _grid(p.rgb)
-    ridge = 0.5 + 0.5 * torch.sin((x * 0.6 + y) * 3.1416 * 42 + 9 * _noise(p.rgb, 6, g))
-    umber = torch.tensor([0.20, 0.13, 0.07])[None, :, None, None]
-    figure = (stroke + (stroke - stroke.mean(1, keepdim=True)) * 0.5) * warm
-    ground = umber + 0.16 * _luma(stroke) * warm
-    return (_over_colour(ground, figure, 0.25 + 0.75 * p.person) * (0.84 + 0.24 * ridge)).clamp(0, 1)
-
-
-PHOTO = Domain(
-    "photo",
-    ("photo", "photograph", "portrait photo", "photograph of a face", "studio photo", "picture", "human", "person"),
+_HEAT = torch.tensor(
+    [[0.02, 0.0, 0.18], [0.22, 0.0, 0.52], [0.70, 0.05, 0.52], [0.96, 0.38, 0.12], [1.0, 0.80, 0.15], [1.0, 1.0, 0.85]]
 )
-TARGETS = (
-    Domain(
-        "pencil sketch",
-        ("pencil sketch", "sketch", "pencil drawing", "graphite drawing", "line drawing", "hand drawn sketch"),
-        _pencil_sketch,
-        colours=False,
-    ),
-    Domain(
-        "charcoal",
-        (
-            "charcoal",
-            "charcoal drawing",
-            "charcoal sketch",
-            "drawing in charcoal",
-            "smudged charcoal",
-            "charcoal portrait",
-        ),
-        _charcoal,
-        colours=False,
-    ),
-    Domain(
-        "watercolor",
-        ("watercolor", "watercolour", "watercolor painting", "watercolour painting", "aquarelle", "wash painting"),
-        _watercolour,
-    ),
-    Domain(
-        "oil painting",
-        (
-            "oil painting",
-            "oil portrait",
-            "painting in oil",
-            "old master painting",
-            "oil on canvas",
-            "classical painting",
-        ),
-        _oil,
-    ),
-    Domain(
-        "pointillism",
-        (
-            "pointillism",
-            "pointillist painting",
-            "painting made of dots",
-            "dotted painting",
-            "seurat painting",
-            "divisionism",
-        ),
-        _pointillism,
-    ),
-    Domain(
-        "mosaic", ("mosaic", "tile mosaic", "roman mosaic", "mosaic of tiles", "tesserae", "byzantine mosaic"), _mosaic
-    ),
-    Domain(
-        "ukiyo-e",
-        ("ukiyo-e", "ukiyo e", "japanese woodblock print", "woodblock print", "japanese print", "edo print"),
-        _ukiyo_e,
-        colours=False,
-    ),
-    Domain(
-        "marble statue",
-        ("marble statue", "marble sculpture", "marble bust", "stone statue", "statue", "greek statue"),
-        _marble,
-        colours=False,
-    ),
-    Domain(
-        "neon",
-        ("neon", "neon light", "neon sign", "neon art", "glowing neon lines", "neon lights"),
-        _neon,
-        colours=False,
-    ),
-    Domain(
-        "vintage photo",
-        ("vintage photo", "sepia photo", "old photograph", "antique photograph", "sepia", "faded old photo"),
-        _vintage,
-        colours=False,
-    ),
-    Domain(
-        "cartoon",
-        ("cartoon", "cartoon drawing", "comic", "cartoon character", "comic book drawing", "animated cartoon"),
-        _cartoon,
-        Form(eyes=1.12),
-    ),
-    Domain(
-        "pop art",
-        ("pop art", "pop art print", "warhol print", "screen print", "halftone pop art", "andy warhol"),
-        _pop_art,
-        colours=False,
-    ),
-    Domain(
-        "Pixar character",
-        (
-            "Pixar character",
-            "pixar",
-            "3d animated character",
-            "pixar movie character",
-            "animated movie character",
-            "3d cartoon",
-        ),
-        None,
-        Form(eyes=1.8, iris=1.1, head=1.1, nose=0.7),
-    ),
-    Domain(
-        "Tolkien elf",
-        ("Tolkien elf", "elf", "elven person", "elf with pointed ears", "fantasy elf", "high elf"),
-        None,
-        Form(ears=0.26, eyes=1.08, iris=1.0, skin=(0.92, 0.98, 0.86), skin_share=0.45, nose=0.85),
-    ),
-    Domain(
-        "werewolf",
-        ("werewolf", "wolf man", "wolfman", "lycanthrope", "furry werewolf", "werewolf creature"),
-        None,
-        Form(ears=0.10, muzzle=1.0, fur=0.95, nose=1.2, eye_white=(0.98, 0.80, 0.22), glow=0.55),
-        colours=False,
-    ),
-    Domain(
-        "zombie",
-        ("zombie", "undead", "walking dead", "rotten zombie", "living dead", "undead creature"),
-        None,
-        Form(hollow=1.0, skin=(0.62, 0.86, 0.50), skin_share=0.85, eye_white=(0.93, 0.93, 0.80), glow=0.85),
-        colours=False,
-    ),
-)
-DOMAINS = (PHOTO, *TARGETS)
-NAMES = tuple(d.name for d in DOMAINS)
 
 
-def render_domain(
-    domain: Domain, people: People, generator: torch.Generator, resolution: int = 64, supersample: int = 1
-) -> torch.Tensor:
-    """People in a domain: pictures (B, 3, H, W) in [−1, 1]. The generator draws paper, grain and strokes."""
-    portrait = render(people, resolution, domain.form, supersample)
-    return stylise(domain, portrait, generator)
+def thermal_image(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """A heat camera: cold blue surroundings, warm skin from purple to white."""
+    grey = _stretch(_luma(_blur(p.rgb, 0.5)))
+    warm = 0.30 * p.figure + 0.30 * p.head * (1 - 0.7 * p.hair)
+    heat = (0.04 + 0.12 * grey + warm + 0.32 * (grey - 0.3) * p.figure - 0.2 * _line(p, 0.2, 0.7)).clamp(0, 1)
+    position = (_blur(heat, 0.35) + _grain(p.rgb, generator, 0.01)).clamp(0, 1)[:, 0] * (len(_HEAT) - 1)
+    low = position.long().clamp(max=len(_HEAT) - 2)
+    part = (position - low)[..., None]
+    return over(_HEAT[low], _HEAT[low + 1], part).movedim(-1, 1)
 
 
-def stylise(domain: Domain, portrait: Portrait, generator: torch.Generator) -> torch.Tensor:
-    """A portrait's layers → the domain's picture, (B, 3, H, W) in [−1, 1]; form is not touched."""
-    picture = portrait.rgb if domain.style is None else domain.style(portrait, generator)
-    return picture.expand_as(portrait.rgb).clamp(0, 1) * 2 - 1
+# --- places where beings of tales live -------------------------------------------------------------------------------
 
 
-def domain_number(words: str) -> int:
-    """The domain that a wording stands for, as an index into DOMAINS; InputError for words of no domain."""
-    wanted = " ".join(words.lower().split())
-    for number, domain in enumerate(DOMAINS):
-        if wanted in (w.lower() for w in (domain.name, *domain.wordings)):
-            return number
-    raise InputError(
-        f"The portrait studio has no domain “{words}”, so nothing can be measured of it; it has: {', '.join(NAMES)}."
-    )
+def _behind(p: Portrait, scene: torch.Tensor) -> torch.Tensor:
+    """A scene (1 or B, 3, H, W) that takes the backdrop's lightness, (B, 3, H, W)."""
+    return scene * (0.55 + 0.75 * _luma(_blur(p.rgb, 1.0)))
+
+
+def elven_wood(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """Golden light between leaves, and a shine around the sitter."""
+    size = _size(p)
+    _, y = _grid(size)
+    wood = over(colour(0.72, 0.80, 0.42), colour(0.12, 0.30, 0.16), y**0.8) + 0.25 * _sparkle(size, 8, 0.45, 40)
+    halo = _blur(p.figure, 3.0) * (1 - p.figure)
+    picture = over(_behind(p, wood) + 0.5 * halo * colour(1.0, 0.95, 0.65), p.rgb * colour(1.03, 1.05, 0.95), p.figure)
+    return picture + 0.14 * _blur(picture.clamp(0, 1), 2.5) + _grain(p.rgb, generator, 0.004)
+
+
+def full_moon(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """A blue night with the full moon over the sitter's shoulder."""
+    size = _size(p)
+    x, y = _grid(size)
+    away = ((x - 0.84).square() + (y - 0.15).square()).sqrt()
+    moon = _step(0.1 - away, 0, 0.02) * (0.8 + 0.25 * _noise(size, 14, 26))
+    night = colour(0.07, 0.10, 0.24) * (1.5 - 0.8 * y) + colour(0.30, 0.36, 0.50) * torch.exp(-((away / 0.22) ** 2))
+    picture = over(_behind(p, over(night, colour(0.95, 0.94, 0.82), moon)), p.rgb * colour(0.92, 0.96, 1.05), p.figure)
+    return picture + _grain(p.rgb, generator, 0.006)
+
+
+def grave_mist(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """Sickly, blotched skin before green-grey mist."""
+    size = _size(p)
+    _, y = _grid(size)
+    mist = over(colour(0.22, 0.27, 0.22), colour(0.55, 0.60, 0.45), (y - 0.2 + 0.5 * _noise(size, 5, 27)).clamp(0, 1))
+    rot = _step(0.6 * _noise(size, 11, 28) + 0.4 * _noise(size, 26, 29), 0.60, 0.12) * p.head * (1 - p.hair)
+    skin = over(_vivid(p.rgb, -0.2), p.rgb * colour(0.55, 0.42, 0.32), 0.6 * rot)
+    return over(_behind(p, mist), skin, p.figure) + _grain(p.rgb, generator, 0.008)
+
+
+def crypt(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """Cold light on pale skin before a deep red dark."""
+    x, y = _grid(_size(p))
+    dark = colour(0.42, 0.02, 0.05) * (1.15 - 2.4 * ((x - 0.5).square() + (y - 0.4).square())).clamp_min(0.1)
+    grey = _luma(p.rgb)
+    lit = 0.5 + (p.rgb - 0.5) * 1.3
+    sitter = over(lit, (grey * 1.3 - 0.12) * colour(0.98, 0.98, 1.06), 0.35 * p.head * (1 - p.hair))
+    return over(_behind(p, dark), sitter, p.figure) + _grain(p.rgb, generator, 0.006)
+
+
+def far_moon(p: Portrait, generator: torch.Generator) -> torch.Tensor:
+    """A glowing jungle at night, and rows of points of light on the skin."""
+    size = _size(p)
+    x, y = _grid(size)
+    jungle = over(colour(0.05, 0.22, 0.30), colour(0.26, 0.08, 0.38), (x + y) / 2)
+    jungle = jungle + 0.55 * _sparkle(size, 10, 0.25, 50) * colour(0.2, 1.0, 0.85)
+    freckle = _step(0.16 - _dots(size, 17), 0, 0.14) * _step(_noise(size, 9, 30), 0.5, 0.2)
+    skin = p.rgb + 0.55 * freckle * p.head * (1 - p.hair) * colour(0.6, 0.95, 1.0)
+    return over(_behind(p, jungle), skin, p.figure) + _grain(p.rgb, generator, 0.006)
