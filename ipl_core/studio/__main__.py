@@ -20,10 +20,10 @@ from ..devices import usable_device
 from ..errors import InputError
 
 _SMOKE = {
-    "photos": 48, "people": 40, "held_out": 8, "regression_steps": 3, "adversarial_steps": 2, "warm_steps": 1,
-    "robust_steps": 1, "fooling_steps": 2, "people_a_step": 4, "adaptation_batch": 2, "steps": 3, "batch": 8,
-    "save_every": 2, "supervised_people": 6, "supervised_steps": 1, "keep_after": 0,
-    "drawn": 4, "fooled": 2, "adaptation_steps": 6,
+    "photos": 48, "sitters": 40, "held_out": 8, "mapping_steps": 3, "mapping_batch": 16, "steps_at_32": 2,
+    "steps_at_64": 1, "steps_at_128": 1, "adversarial_steps": 2, "warm_steps": 1, "robust_steps": 1,
+    "fooling_steps": 2, "sitters_a_step": (3, 2), "adaptation_batch": 2, "steps": 3, "batch": 8, "save_every": 2,
+    "supervised_sitters": 6, "supervised_steps": 1, "keep_after": 0, "drawn": 4, "fooled": 2, "adaptation_steps": 6,
 }  # fmt: skip
 
 
@@ -35,33 +35,35 @@ def _recipe(kind: type, options: argparse.Namespace) -> object:
     return kind(**{name: value for name, value in _SMOKE.items() if name in names})
 
 
+def _file(options: argparse.Namespace, subject: str, model: str) -> Path:
+    """Where a subject's generator, judge or encoder goes."""
+    return options.out / f"studio-{subject}-{model}" / "model.safetensors"
+
+
 def _generator(options: argparse.Namespace) -> None:
+    from .subject import subject_named
     from .train_generator import GeneratorRecipe, train_generator
 
-    train_generator(
-        _recipe(GeneratorRecipe, options),
-        options.work,
-        options.out / "studio-generator" / "model.safetensors",
-        options.device,
-    )
+    recipe, out = _recipe(GeneratorRecipe, options), _file(options, options.subject, "generator")
+    train_generator(subject_named(options.subject), recipe, options.work, out, options.device)
 
 
 def _clip(options: argparse.Namespace) -> None:
+    from .subject import SUBJECTS
     from .train_clip import ClipRecipe, train_clip
 
-    generator = options.out / "studio-generator" / "model.safetensors"
-    train_clip(_recipe(ClipRecipe, options), options.work, generator, options.out / "studio-clip", options.device)
+    generators = {subject.name: _file(options, subject.name, "generator") for subject in SUBJECTS}
+    train_clip(_recipe(ClipRecipe, options), options.work, generators, options.out / "studio-clip", options.device)
 
 
 def _judge(options: argparse.Namespace) -> None:
+    from .subject import subject_named
     from .train_judge import JudgeRecipe, train_judge, write_report
 
-    generator = options.out / "studio-generator" / "model.safetensors"
-    folder = options.out / "studio-judge"
-    figures = train_judge(
-        _recipe(JudgeRecipe, options), options.work, generator, folder / "model.safetensors", options.device
-    )
-    write_report(figures, folder / "report.json")
+    generator, out = (_file(options, options.subject, model) for model in ("generator", "judge"))
+    recipe = _recipe(JudgeRecipe, options)
+    figures = train_judge(subject_named(options.subject), recipe, options.work, generator, out, options.device)
+    write_report(figures, out.parent / "report.json")
     sys.stdout.write(json.dumps(figures, indent=1) + "\n")
 
 
@@ -88,9 +90,9 @@ def _example_portraits(options: argparse.Namespace) -> None:
 
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
-    "train-generator": ("train the StyleGAN2: studio-generator/", _generator),
-    "train-clip": ("train the critic, after the generator: studio-clip/", _clip),
-    "train-judge": ("train the judge, after the generator: studio-judge/", _judge),
+    "train-generator": ("train a subject's StyleGAN2: studio-SUBJECT-generator/", _generator),
+    "train-clip": ("train the critic, after the generators: studio-clip/", _clip),
+    "train-judge": ("train a subject's judge, after its generator: studio-SUBJECT-judge/", _judge),
     "critic-report": ("true renders and adapted generators in the critic's and the judge's eyes", _critic_report),
     "example-portraits": ("draw people that no training saw, to be inverted: portrait-1.png …", _example_portraits),
     "domain-sheet": ("draw one row of people in every domain: domains.png", _sheet),
@@ -107,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "--work", type=Path, default=Path("studio-work"), help="renders, checkpoints and logs (%(default)s)"
         )
         word.add_argument("--out", type=Path, default=pretrained_folder(), help="where the models go (%(default)s)")
+        word.add_argument("--subject", default="people", help="people or dogs, where it matters (%(default)s)")
         word.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (%(default)s)")
         word.add_argument("--device", default="cpu", help="where training computes, such as cuda (%(default)s)")
         word.add_argument("--smoke", action="store_true", help="a few steps only, to see that it runs")

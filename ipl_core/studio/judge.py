@@ -15,12 +15,10 @@ from torch import nn
 
 from ..checkpoints import load_tensors, save_tensors
 from ..errors import InputError
-from .captions import TRAITS
-from .domains import NAMES
+from .subject import PEOPLE, Subject, subject_named
 
 KIND = "judge"
 GRID = 4  # cells a side
-_LABELS = tuple(len(t.edges) + 1 if t.edges else len(t.after) for t in TRAITS)
 
 
 class _Block(nn.Module):
@@ -45,7 +43,7 @@ class _Block(nn.Module):
 class Verdict:
     """What the judge reads from B pictures.
 
-    domain: probabilities (B, domains) in the order of `Judge.domains`. traits: per trait of captions.TRAITS,
+    domain: probabilities (B, domains) in the order of `Subject.domains`. traits: per trait of `Subject.traits`,
     probabilities (B, labels). identity: unit vectors (B, D), alike for the same person. features: (B, F), the
     pooled layer that Fréchet distances use.
     """
@@ -57,22 +55,22 @@ class Verdict:
 
 
 class Judge(nn.Module):
-    """Residual network of about a million weights for pictures (B, 3, 64, 64) in [−1, 1]; other sizes are resized."""
+    """Residual network for one subject's pictures (B, 3, 128, 128) in [−1, 1]; other sizes are resized."""
 
-    resolution = 64
+    resolution = 128
 
-    def __init__(self, domains: tuple[str, ...] = NAMES, widths: tuple[int, ...] = (32, 64, 96, 160)) -> None:
+    def __init__(self, subject: Subject = PEOPLE, widths: tuple[int, ...] = (32, 64, 96, 160)) -> None:
         super().__init__()
-        self.domains = domains
-        self.stem = nn.Conv2d(3, widths[0], 3, 1, 1, bias=False)
+        self.subject = subject
+        self.stem = nn.Conv2d(3, widths[0], 5, 2, 2, bias=False)
         blocks = [_Block(widths[0], widths[0])]
         for a, b in zip(widths[:-1], widths[1:]):
             blocks += [_Block(a, b), _Block(b, b)]
         self.blocks, self.norm = nn.Sequential(*blocks), nn.BatchNorm2d(widths[-1])
         # Traits sit in places (eyes, chin, hair), so their heads see a grid and not only the mean.
         self.local = nn.Linear(widths[-1] * GRID**2, 256)
-        self.domain_head = nn.Linear(widths[-1], len(domains))
-        self.trait_heads = nn.ModuleList(nn.Linear(256, n) for n in _LABELS)
+        self.domain_head = nn.Linear(widths[-1], len(subject.domains))
+        self.trait_heads = nn.ModuleList(nn.Linear(256, len(trait.after)) for trait in subject.traits)
         self.identity_head = nn.Linear(256, 64)
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor, torch.Tensor]:
@@ -110,15 +108,24 @@ class Judge(nn.Module):
 def save_judge(judge: Judge, path: Path, metadata: dict[str, str]) -> None:
     """Write the judge in half precision to a safetensors file, whole or not at all."""
     tensors = {k: v for k, v in judge.state_dict().items() if "num_batches_tracked" not in k}
-    save_tensors(tensors, path, {**metadata, "kind": KIND, "domains": list(judge.domains)}, torch.float16)
+    save_tensors(tensors, path, {**metadata, "kind": KIND, **_knowledge(judge.subject)}, torch.float16)
+
+
+def _knowledge(subject: Subject) -> dict[str, object]:
+    """What the heads of a judge stand for."""
+    traits = {trait.attribute: len(trait.after) for trait in subject.traits}
+    return {"subject": subject.name, "domains": [domain.name for domain in subject.domains], "traits": traits}
 
 
 def load_judge(path: Path) -> Judge:
-    """Read a judge; InputError when the file is missing, damaged or something else."""
+    """Read a judge; InputError when the file is missing, damaged, something else, or of another version's studio."""
     tensors, description = load_tensors(path)
     if description.get("kind") != KIND:
         raise InputError(f"{path} holds no judge (its description says {description.get('kind', 'nothing')!r}).")
-    judge = Judge(tuple(description["domains"]))
+    subject = subject_named(description.get("subject", PEOPLE.name))
+    if any(description.get(name) != known for name, known in _knowledge(subject).items()):
+        raise InputError(f"The judge in {path} knows other domains or traits than this version: fetch it again.")
+    judge = Judge(subject)
     missing = judge.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
     lacking = [k for k in missing.missing_keys if "num_batches_tracked" not in k] + missing.unexpected_keys
     if lacking:

@@ -12,16 +12,19 @@ import torch
 
 from ..errors import InputError
 from .attributes import Attribute, Sitters, sitters_from_unit
-from .domains import DOMAINS, Domain
 from .dogs.attributes import ATTRIBUTES as DOG_ATTRIBUTES
 from .dogs.attributes import TRAITS as DOG_TRAITS
 from .dogs.renderer import draw_dogs
+from .domains import DOMAINS, Domain
 from .form import Form
 from .people.attributes import ATTRIBUTES as PEOPLE_ATTRIBUTES
 from .people.attributes import TRAITS as PEOPLE_TRAITS
 from .people.renderer import draw_people
 from .portrait import Portrait
 from .traits import Trait
+
+#: Width of z of the embedded generators: room for every attribute of every subject.
+LATENT_WIDTH = 64
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,11 @@ class Subject:
     draw: Callable[[Sitters, int, Form], Portrait]
 
     @property
+    def numbers(self) -> tuple[int, ...]:
+        """The places of `domains` in domains.DOMAINS."""
+        return tuple(i for i, domain in enumerate(DOMAINS) if self.name in domain.subjects)
+
+    @property
     def domains(self) -> tuple[Domain, ...]:
         """The domains in which this subject is portrayed, in the order of domains.DOMAINS."""
         return tuple(domain for domain in DOMAINS if self.name in domain.subjects)
@@ -54,14 +62,14 @@ class Subject:
             )
         return sitters_from_unit(self.attributes, u)
 
-    def unit_from_latents(self, z: torch.Tensor) -> torch.Tensor:
-        """Latents z (B, z_dim ≥ attributes) → the points that the embedded generator was taught to draw for them.
+    def sitters_from_latents(self, z: torch.Tensor) -> Sitters:
+        """Latents z (B, z_dim ≥ attributes) → the sitters that the embedded generator was taught to draw for them.
 
         z is first scaled to unit mean square, as the generator's own PixelNorm does, so that its length carries
         nothing; the normal CDF then makes each of the first coordinates uniform.
         """
         z = z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
-        return torch.special.ndtr(z[:, : len(self.attributes)])
+        return self.sitters_from_unit(torch.special.ndtr(z[:, : len(self.attributes)]))
 
     def random(self, count: int, generator: torch.Generator) -> Sitters:
         """`count` sitters, every attribute drawn independently."""
@@ -70,7 +78,9 @@ class Subject:
     def labels(self, sitters: Sitters) -> torch.Tensor:
         """Label of every trait for every sitter, (B, traits) int64."""
         columns = [
-            torch.bucketize(sitters[t.attribute].contiguous(), torch.tensor(t.edges)) if t.edges else sitters[t.attribute]
+            torch.bucketize(sitters[t.attribute].contiguous(), torch.tensor(t.edges))
+            if t.edges
+            else sitters[t.attribute]
             for t in self.traits
         ]
         return torch.stack(columns, 1)
@@ -92,10 +102,8 @@ class Subject:
         return domain.stylise(self.portrait(sitters, domain.form, resolution, supersample), generator)
 
 
-PEOPLE = Subject(
-    "people", "person", ("face", "head", "man or woman"), PEOPLE_ATTRIBUTES, PEOPLE_TRAITS, draw_people
-)
-DOGS = Subject("dogs", "dog", ("hound", "puppy"), DOG_ATTRIBUTES, DOG_TRAITS, draw_dogs)
+PEOPLE = Subject("people", "person", ("human", "face", "human face"), PEOPLE_ATTRIBUTES, PEOPLE_TRAITS, draw_people)
+DOGS = Subject("dogs", "dog", ("hound", "puppy", "dog's face"), DOG_ATTRIBUTES, DOG_TRAITS, draw_dogs)
 SUBJECTS = (PEOPLE, DOGS)
 
 

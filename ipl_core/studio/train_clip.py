@@ -37,11 +37,12 @@ from ..checkpoints import load_generator
 from ..clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE
 from ..directions import image_direction, text_direction
 from ..stylegan2 import Generator
-from .attributes import people_from_unit
 from .augment import nuisance
-from .captions import BROKEN_INDEX, adjectives, caption, known_words, labels, truth
-from .data import latents_of_people, people_in_domains, to_float
+from .captions import BROKEN_INDEX, adjectives, caption, facts, known_words, truth
+from .data import halved, portrayed, to_bytes, to_float
 from .domains import DOMAINS, TARGETS
+from .muon import Together
+from .subject import SUBJECTS, Subject
 from .supervised import supervised_pictures
 from .training import Checkpoint, FigureLog
 
@@ -65,21 +66,23 @@ BROKEN_FROM = 0.4
 class ClipRecipe:
     """Steps, sizes and weights; the defaults made the committed weights."""
 
-    people: int = 1_500
+    sitters: int = 1_000  # of each subject, in every domain
     held_out: int = 100
-    warm_steps: int = 200
-    robust_steps: int = 1_300
-    fooling_steps: int = 2_200
-    people_a_step: int = 12
-    domains_a_person: int = 4
-    learning_rate: float = 1e-3
+    warm_steps: int = 100
+    robust_steps: int = 400
+    fooling_steps: int = 1_000
+    sitters_a_step: tuple[int, ...] = (9, 4)  # of each subject
+    domains_a_sitter: int = 4
+    learning_rate: float = 0.02  # of Muon, relative to the weights
+    adam_rate: float = 1e-3
+    weight_decay: float = 0.05
     radius: float = 3.0
     pair_weight: float = 0.7
     blended: float = 0.35  # share of the pictures in a domain that are blends with their photo
     fooled: int = 20
     drawn: int = 12
-    supervised_people: int = 384
-    supervised_steps: int = 70
+    supervised_sitters: int = 256
+    supervised_steps: int = 40
     keep_after: int = 12
     adaptations_a_step: int = 3
     adaptation_batch: int = 6
@@ -90,10 +93,11 @@ class ClipRecipe:
 
 
 class Rows:
-    """Pictures as they are gathered for a batch: each with its domain and labels, and what it is blended with."""
+    """Pictures as they are gathered for a batch: each with what is true of it, and what it is blended with."""
 
     def __init__(self) -> None:
         self.pictures: list[torch.Tensor] = []
+        self.subjects: list[Subject] = []
         self.domains: list[int] = []
         self.traits: list[torch.Tensor] = []
         self.share: list[float] = []  # how much of the domain is in it
@@ -101,9 +105,18 @@ class Rows:
         self.pairs: list[tuple[int, int, float]] = []
         self.true_pairs = 0  # how many of the first pairs are right, the others being a generator's attempts
 
-    def add(self, picture: torch.Tensor, domain: int, traits: torch.Tensor, share: float = 1.0, rest: int = 0) -> int:
+    def add(
+        self,
+        picture: torch.Tensor,
+        subject: Subject,
+        domain: int,
+        traits: torch.Tensor,
+        share: float = 1.0,
+        rest: int = 0,
+    ) -> int:
         """Append one picture (3, R, R); gives its row."""
         self.pictures.append(picture)
+        self.subjects.append(subject)
         self.domains.append(domain)
         self.traits.append(traits)
         self.share.append(share)
@@ -111,29 +124,33 @@ class Rows:
         return len(self.pictures) - 1
 
     def pair(self, photo: int, other: int, progress: float) -> None:
-        """Rows of one person as photo and on the way to a domain, `progress` of the way done."""
+        """Rows of one sitter as photo and on the way to a domain, `progress` of the way done."""
         self.pairs.append((photo, other, progress))
+
+    def facts(self, domains: list[int]) -> torch.Tensor:
+        """What would be true of each picture if it were in these domains."""
+        return torch.cat([facts(s, torch.tensor([d]), t[None]) for s, d, t in zip(self.subjects, domains, self.traits)])
 
 
 class Batch:
     """Pictures with how far each caption is true of them, 0–1, and a caption each.
 
-    pairs (P, 2): rows of one person as photo and on the way to a domain. wanted (P,): the cosine that the image
+    pairs (P, 2): rows of one sitter as photo and on the way to a domain. wanted (P,): the cosine that the image
     direction of each pair should have with the text direction. true_pairs: how many of the first pairs are right.
     """
 
     def __init__(self, rows: Rows, pictures: torch.Tensor, rng: random.Random) -> None:
         captions = [
-            caption(d if rng.random() < share else rest, traits, rng)
-            for d, rest, share, traits in zip(rows.domains, rows.rest, rows.share, rows.traits)
+            caption(subject, d if rng.random() < share else rest, traits, rng)
+            for subject, d, rest, share, traits in zip(rows.subjects, rows.domains, rows.rest, rows.share, rows.traits)
         ]
         self.texts = [c.text for c in captions]
-        self.pictures, self.domains, traits = pictures, torch.tensor(rows.domains), torch.stack(rows.traits)
+        self.pictures, self.domains = pictures, torch.tensor(rows.domains)
         self.pairs, self.true_pairs = torch.tensor([pair[:2] for pair in rows.pairs]), rows.true_pairs
         self.wanted = wanted_agreement(torch.tensor([pair[2] for pair in rows.pairs])).to(pictures.device)
         claims, share = torch.stack([c.claims for c in captions]), torch.tensor(rows.share)[:, None]
-        rest = truth(torch.tensor(rows.rest), traits, claims)
-        self.truth = (share * truth(self.domains, traits, claims) + (1 - share) * rest).to(pictures.device)
+        whole, rest = truth(rows.facts(rows.domains), claims), truth(rows.facts(rows.rest), claims)
+        self.truth = (share * whole + (1 - share) * rest).to(pictures.device)
 
 
 def contrast(image: torch.Tensor, text: torch.Tensor, true: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
@@ -232,20 +249,52 @@ def wanted_agreement(done: torch.Tensor) -> torch.Tensor:
     return FIRST_AGREEMENT + torch.where(done > 0, (1 - FIRST_AGREEMENT) * done, done).clamp(min=-0.6)
 
 
+class Cast:
+    """One subject as the critic's training knows it: pictures in every domain at the critic's size, and their truth.
+
+    pictures (domains, P, 3, R, R) uint8 in the order of `subject.numbers`; traits (P, T); w and drawn come with the
+    generator, see `meet`.
+    """
+
+    def __init__(self, subject: Subject, recipe: ClipRecipe, work: Path) -> None:
+        size = MODEL["vision_cfg"]["image_size"]
+        z, large = portrayed(subject, recipe.sitters, 2 * size, recipe.data_seed, work)
+        self.subject, self.z = subject, z
+        self.pictures = torch.stack([halved(rows) for rows in large])
+        self.traits = subject.labels(subject.sitters_from_latents(z))
+        self.places = {number: place for place, number in enumerate(subject.numbers)}
+        self.source: Generator | None = None
+
+    def meet(self, source: Generator, recipe: ClipRecipe, work: Path) -> None:
+        """Let the subject's generator draw the last sitters in every domain, and be there to be adapted."""
+        device = source.synthesis.input.device
+        self.source, kept = source, recipe.supervised_sitters
+        self.drawn = supervised_pictures(
+            self.subject, source, self.z[-kept:].to(device), self.pictures[:, -kept:], work, recipe.supervised_steps
+        )
+        with torch.no_grad():
+            self.w = source.mapping(self.z[-kept:].to(device))
+        self.drawn_traits = self.traits[-kept:]
+
+    def target(self, rng: random.Random) -> int:
+        """A domain of the subject that is not the photo, as its number in domains.DOMAINS."""
+        return rng.choice(self.subject.numbers[1:])
+
+
 class Memory:
-    """What generators drew on their way so far: pictures, their domains and the people.
+    """What generators drew on their way so far: pictures, subjects, domains and sitters.
 
     Bounded, and forgetting at random, so that old tricks are remembered. Part of the checkpoint.
     """
 
     def __init__(self, size: int = 2048) -> None:
         self.size = size
-        self.kept: list[tuple[torch.Tensor, int, int]] = []
+        self.kept: list[tuple[torch.Tensor, int, int, int]] = []
 
-    def add(self, pictures: torch.Tensor, domain: int, people: torch.Tensor, rng: random.Random) -> None:
-        """Keep pictures (B, 3, R, R) in [−1, 1] of people (B,), numbered among the supervised ones."""
-        pictures = ((pictures.detach().clamp(-1, 1) + 1) * 127.5).round().byte().cpu()
-        self.kept.extend((picture, domain, int(person)) for picture, person in zip(pictures, people))
+    def add(self, pictures: torch.Tensor, subject: int, domain: int, owners: torch.Tensor, rng: random.Random) -> None:
+        """Keep pictures (B, 3, R, R) in [−1, 1] of sitters (B,), numbered among the drawn ones."""
+        pictures = to_bytes(pictures.detach()).cpu()
+        self.kept.extend((picture, subject, domain, int(owner)) for picture, owner in zip(pictures, owners))
         if len(self.kept) > self.size:
             rng.shuffle(self.kept)
             del self.kept[self.size :]
@@ -254,60 +303,61 @@ class Memory:
         """Tensors only; empty while nothing is kept."""
         if not self.kept:
             return {}
-        pictures, domains, people = zip(*self.kept)
-        return {"pictures": torch.stack(pictures), "domains": torch.tensor(domains), "people": torch.tensor(people)}
+        pictures, *numbers = zip(*self.kept)
+        return {"pictures": torch.stack(pictures), "numbers": torch.tensor(numbers)}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Take back what state_dict gave."""
-        self.kept = list(zip(state["pictures"], state["domains"].tolist(), state["people"].tolist())) if state else []
+        self.kept = list(zip(state["pictures"], *state["numbers"].tolist())) if state else []
 
 
 class FoolingPictures:
     """Generators in the middle of being adapted against the critic that is being trained.
 
-    One generator a target domain takes turns; each is taken back to the source after a number of steps drawn for
-    it, so that early and late attempts are both in the memory. An interrupted training begins the attempts anew.
+    One generator a subject and target domain takes turns, at the critic's size; each is taken back to the source
+    after a number of steps drawn for it, so that early and late attempts are both in the memory. An interrupted
+    training begins the attempts anew.
     """
 
-    def __init__(
-        self, source: Generator, w: torch.Tensor, traits: torch.Tensor, recipe: ClipRecipe, memory: Memory
-    ) -> None:
-        self.source, self.w, self.traits, self.recipe, self.memory = source, w, traits, recipe, memory
-        self.attempts: dict[int, tuple[Generator, torch.optim.Adam, int, int]] = {}
+    def __init__(self, casts: list[Cast], recipe: ClipRecipe, memory: Memory) -> None:
+        self.casts, self.recipe, self.memory = casts, recipe, memory
+        self.attempts: dict[tuple[int, int], tuple[Generator, torch.optim.Adam, int, int]] = {}
 
     def adapt_one(self, towers: Towers, random_: torch.Generator, rng: random.Random) -> float:
-        """One adaptation step towards one domain; gives its directional loss."""
-        d = rng.randrange(1, len(DOMAINS))
-        generator, optimiser, done, life = self.attempts.get(d) or self._fresh(rng)
-        index = torch.randint(len(self.w), (self.recipe.adaptation_batch,), generator=random_)
+        """One adaptation step of one subject towards one domain; gives its directional loss."""
+        number = rng.choices(range(len(self.casts)), self.recipe.sitters_a_step)[0]
+        cast, size = self.casts[number], MODEL["vision_cfg"]["image_size"]
+        d = cast.target(rng)
+        generator, optimiser, done, life = self.attempts.get((number, d)) or self._fresh(cast, rng)
+        index = torch.randint(len(cast.w), (self.recipe.adaptation_batch,), generator=random_)
         with torch.no_grad():
-            before = self.source.synthesis(self.w[index])
-            said = self._directions(d, index, towers, rng)
-        after = generator.synthesis(self.w[index])
-        with torch.no_grad():
-            anchor = towers.images(before)
+            anchor = towers.images(cast.source.synthesis(cast.w[index], resolution=size))
+            said = self._directions(cast, d, index, towers, rng)
+        after = generator.synthesis(cast.w[index], resolution=size)
         loss = (1 - (image_direction(anchor, towers.images(after)) * said).sum(-1)).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         towers.model.zero_grad(set_to_none=True)
         if done > self.recipe.keep_after:
-            self.memory.add(after, d, index, rng)
-        self.attempts[d] = (generator, optimiser, done + 1, life)
+            self.memory.add(after, number, d, index, rng)
+        self.attempts[number, d] = (generator, optimiser, done + 1, life)
         if done + 1 >= life:
-            del self.attempts[d]
+            del self.attempts[number, d]
         return float(loss.detach())
 
-    def _directions(self, d: int, index: torch.Tensor, towers: Towers, rng: random.Random) -> torch.Tensor:
+    def _directions(self, cast: Cast, d: int, index: torch.Tensor, towers: Towers, rng: random.Random) -> torch.Tensor:
         """Text directions as the methods make them, (1, D) for all or (B, D) with words of each image's own."""
         wording = rng.choice(DOMAINS[d].wordings)
         frame = rng.choice(("{}", "a {}", "a photo of a {}", "a picture of a {}"))
-        own = [""] if rng.random() < 0.5 else [adjectives(t, DOMAINS[d], rng) for t in self.traits[index]]
+        own = [""]
+        if rng.random() < 0.5:
+            own = [adjectives(cast.subject, traits, DOMAINS[d], rng) for traits in cast.drawn_traits[index]]
         texts = [frame.format(f"{words} {noun}".strip()) for noun in ("photo", wording) for words in own]
         return text_direction(*towers.texts(texts).chunk(2))
 
-    def _fresh(self, rng: random.Random) -> tuple[Generator, torch.optim.Adam, int, int]:
-        generator = copy.deepcopy(self.source)
+    def _fresh(self, cast: Cast, rng: random.Random) -> tuple[Generator, torch.optim.Adam, int, int]:
+        generator = copy.deepcopy(cast.source)
         generator.requires_grad_(False)
         generator.synthesis.requires_grad_(True)
         rate = rng.choice((1e-3, 2e-3, 4e-3))
@@ -318,56 +368,43 @@ class FoolingPictures:
 class Trainer:
     """Everything a step needs, in one place."""
 
-    def __init__(self, recipe: ClipRecipe, work: Path, generator_file: Path, device: str) -> None:
-        self.recipe, self.work, self.generator_file, self.device = recipe, work, generator_file, device
+    def __init__(self, recipe: ClipRecipe, work: Path, generators: dict[str, Path], device: str) -> None:
+        self.recipe, self.work, self.generators, self.device = recipe, work, generators, device
         self.random, self.rng = torch.Generator().manual_seed(recipe.seed), random.Random(recipe.seed)
-        size = MODEL["vision_cfg"]["image_size"]
-        u, self.pictures = people_in_domains(recipe.people, size, recipe.data_seed, work)
-        self.u, self.traits = u, labels(people_from_unit(u))
+        self.casts = [Cast(subject, recipe, work) for subject in SUBJECTS]
         self.towers = build_model(recipe.seed)
-        self.towers.model.to(device)
-        embedding, plain, decayed = [], [], []
-        for name, parameter in self.towers.model.named_parameters():
-            (embedding if "token_embedding" in name else decayed if parameter.ndim > 1 else plain).append(parameter)
-        self.optimiser = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": 0.05}, {"params": plain + embedding, "weight_decay": 0.0}],
-            lr=recipe.learning_rate,
-            betas=(0.9, 0.98),
-            fused=True,
-        )
+        model = self.towers.model.to(device)
+        tables = [p for name, p in model.named_parameters() if name.endswith("embedding") or "token_embedding" in name]
+        self.optimiser = Together(model, recipe.learning_rate, recipe.adam_rate, tables, recipe.weight_decay)
         self.memory = Memory()
         self.fooling: FoolingPictures | None = None
-        self.drawn: torch.Tensor | None = None
 
     def start_fooling(self) -> None:
-        """Bring in the generator: from now on its pictures are part of every batch."""
-        source = load_generator(self.generator_file, self.device).requires_grad_(False)
-        z = latents_of_people(self.u, source.config.z_dim, self.recipe.data_seed).to(self.device)
-        with torch.no_grad():
-            w = source.mapping(z)
-        self.drawn = supervised_pictures(
-            source, z, self.pictures, self.work, self.recipe.supervised_people, self.recipe.supervised_steps
-        )
-        kept = self.drawn.shape[1]
-        self.fooling = FoolingPictures(source, w[-kept:], self.traits[-kept:], self.recipe, self.memory)
+        """Bring in the generators: from now on their pictures are part of every batch."""
+        for cast in self.casts:
+            source = load_generator(self.generators[cast.subject.name], self.device).requires_grad_(False)
+            cast.meet(source, self.recipe, self.work)
+        self.fooling = FoolingPictures(self.casts, self.recipe, self.memory)
 
     def batch(self) -> Batch:
         """The pictures of one step, nuisances included."""
         r, rows = self.recipe, Rows()
-        for person in torch.randint(r.held_out, r.people, (r.people_a_step,), generator=self.random).tolist():
-            traits, photo = self.traits[person], to_float(self.pictures[0, person])
-            first = rows.add(photo, 0, traits)
-            for d in self.rng.sample(range(1, len(DOMAINS)), r.domains_a_person - 1):
-                share = self.rng.uniform(0.1, 1) if self.rng.random() < r.blended else 1.0
-                picture = share * to_float(self.pictures[d, person]) + (1 - share) * photo
-                rows.pair(first, rows.add(picture, d, traits, share), share)
+        for cast, count in zip(self.casts, r.sitters_a_step):
+            for sitter in torch.randint(r.held_out, r.sitters, (count,), generator=self.random).tolist():
+                traits, photo = cast.traits[sitter], to_float(cast.pictures[0, sitter])
+                first = rows.add(photo, cast.subject, 0, traits)
+                for d in self.rng.sample(cast.subject.numbers[1:], r.domains_a_sitter - 1):
+                    share = self.rng.uniform(0.1, 1) if self.rng.random() < r.blended else 1.0
+                    picture = share * to_float(cast.pictures[cast.places[d], sitter]) + (1 - share) * photo
+                    rows.pair(first, rows.add(picture, cast.subject, d, traits, share), share)
         rendered, rows.true_pairs = len(rows.pictures), len(rows.pairs)
-        if self.drawn is not None:
-            kept = self.drawn.shape[1]
-            for owner in torch.randint(kept, (r.drawn // 2,), generator=self.random).tolist():
-                traits, d = self.traits[len(self.traits) - kept + owner], self.rng.randrange(1, len(DOMAINS))
-                first = rows.add(to_float(self.drawn[0, owner]), 0, traits)
-                rows.pair(first, rows.add(to_float(self.drawn[d, owner]), d, traits), 1.0)
+        if self.fooling is not None:
+            for cast in self.rng.choices(self.casts, r.sitters_a_step, k=r.drawn // 2):
+                owner, d = self.rng.randrange(cast.drawn.shape[1]), cast.target(self.rng)
+                traits = cast.drawn_traits[owner]
+                first = rows.add(to_float(cast.drawn[0, owner]), cast.subject, 0, traits)
+                drawn = to_float(cast.drawn[cast.places[d], owner])
+                rows.pair(first, rows.add(drawn, cast.subject, d, traits), 1.0)
             rows.true_pairs = len(rows.pairs)
             self._add_fooling(rows)
         stack = torch.stack(rows.pictures)
@@ -378,18 +415,16 @@ class Trainer:
 
     def _add_fooling(self, rows: Rows) -> None:
         """Pictures from the memory beside the photos that they began as."""
-        chosen = self.rng.sample(self.memory.kept, min(self.recipe.fooled, len(self.memory.kept)))
-        if not chosen:
-            return
-        pictures, domains, owners = zip(*chosen)
-        before, after = to_float(self.drawn[0, list(owners)]), to_float(torch.stack(pictures))
-        done, moved = way_done(before, after, to_float(self.drawn[list(domains), list(owners)]))
-        for i, (d, owner) in enumerate(zip(domains, owners)):
-            traits = self.traits[len(self.traits) - self.drawn.shape[1] + owner]
-            share = min(1.0, max(0.0, float(done[i])))
-            first = rows.add(before[i], 0, traits)
-            rest = BROKEN_INDEX if moved[i] > BROKEN_FROM else 0
-            rows.pair(first, rows.add(after[i], d, traits, share, rest), float(done[i]))
+        for picture, number, d, owner in self.rng.sample(
+            self.memory.kept, min(self.recipe.fooled, len(self.memory.kept))
+        ):
+            cast, after = self.casts[number], to_float(picture)
+            before, true = to_float(cast.drawn[0, owner]), to_float(cast.drawn[cast.places[d], owner])
+            done, moved = (float(share) for share in way_done(before[None], after[None], true[None]))
+            traits = cast.drawn_traits[owner]
+            first = rows.add(before, cast.subject, 0, traits)
+            rest = BROKEN_INDEX if moved > BROKEN_FROM else 0
+            rows.pair(first, rows.add(after, cast.subject, d, traits, min(1.0, max(0.0, done)), rest), done)
 
     def step(self, robust: bool) -> dict[str, float]:
         """One optimiser step; gives its losses."""
@@ -411,9 +446,8 @@ class Trainer:
             fooled = slice(batch.true_pairs, None)
             loss = loss + self.recipe.pair_weight * off[fooled].mean()
             figures |= {"fooled": off[fooled].mean(), "wanted": batch.wanted[fooled].mean()}
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.towers.model.parameters(), 1.0)
         self.optimiser.step()
         return {name: float(value.detach()) for name, value in figures.items()}
 
@@ -422,19 +456,21 @@ class Trainer:
         """Share of held-out renders whose domain is told right from "a photo of a {domain}"."""
         texts = self.towers.texts([f"a photo of a {d.name}" for d in DOMAINS])
         right = []
-        for d in range(len(DOMAINS)):
-            image = self.towers.images(to_float(self.pictures[d, : self.recipe.held_out]).to(self.device))
-            right.append((image @ texts.T).argmax(1) == d)
+        for cast in self.casts:
+            for number, place in cast.places.items():
+                for part in cast.pictures[place, : self.recipe.held_out].split(50):
+                    image = self.towers.images(to_float(part).to(self.device))
+                    right.append((image @ texts.T).argmax(1) == number)
         return float(torch.cat(right).float().mean())
 
 
-def train_clip(recipe: ClipRecipe, work: Path, generator_file: Path, out: Path, device: str = "cpu") -> None:
+def train_clip(recipe: ClipRecipe, work: Path, generators: dict[str, Path], out: Path, device: str = "cpu") -> None:
     """Run the recipe, resuming from `work`, and write an open_clip model directory to `out`.
 
-    Reads `generator_file` (safetensors) when the fooling pictures begin. Writes work/clip.pt (checkpoint) and
-    work/clip.csv (figures).
+    generators: subject → its generator's file (safetensors), read when the fooling pictures begin. Writes
+    work/clip.pt (checkpoint) and work/clip.csv (figures).
     """
-    trainer = Trainer(recipe, work, generator_file, device)
+    trainer = Trainer(recipe, work, generators, device)
     checkpoint = Checkpoint(
         work / "clip.pt",
         {
@@ -449,10 +485,7 @@ def train_clip(recipe: ClipRecipe, work: Path, generator_file: Path, out: Path, 
     begun, done = time.monotonic(), checkpoint.resume()
     trainer.rng.seed(recipe.seed + done)
     for step in range(done + 1, total + 1):
-        progress = step / total
-        rate = recipe.learning_rate * min(1.0, step / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-        for group in trainer.optimiser.param_groups:
-            group["lr"] = rate
+        trainer.optimiser.set_rate(min(1.0, step / 50) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * step / total))))
         fooled: list[float] = []
         if step > recipe.warm_steps + recipe.robust_steps:
             if trainer.fooling is None:

@@ -1,53 +1,73 @@
-"""Trains the studio's StyleGAN2: first by regression onto the renders that its latents stand for, then adversarially.
+"""Trains the studio's StyleGAN2s, one a subject: first onto the renders that latents stand for, then adversarially.
 
-Every latent's true picture is known (attributes.people_from_latents), so the first phase is supervised and
-gives a generator whose latents mean something; the second sharpens it with a discriminator under R1
-(Mescheder et al. 2018) while the regression term keeps the meaning.
+Every latent's true picture is known (Subject.sitters_from_latents), so most of it is supervised, from the small to
+the large: the mapping network learns to lay the attributes out in w, then the synthesis network learns to draw them
+at 32, 64 and 128 pixels. A discriminator under R1 (Mescheder et al. 2018), which sees pieces of pictures, sharpens
+the result while regression keeps its meaning.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from ..checkpoints import save_generator
-from ..stylegan2 import Discriminator, Generator, GeneratorConfig
-from .data import latents_of_people, photos, to_float
+from ..stylegan2 import Discriminator, Generator, GeneratorConfig, MappingNetwork
+from .attributes import Categorical, Sitters
+from .data import photos, to_float
+from .muon import Together
+from .subject import LATENT_WIDTH, Subject
 from .training import Checkpoint, Ema, FigureLog
 
 log = logging.getLogger(__name__)
 
-CHANNELS = ((4, 128), (8, 128), (16, 128), (32, 64), (64, 32))
-GENERATOR = GeneratorConfig(resolution=64, z_dim=64, w_dim=128, mapping_layers=4, channels=CHANNELS)
-
-
-#: How much faster the mapping network learns during regression. Its weights are some eight hundred times larger
-#: than their effect (lr multiplier 0.01); in the adversarial game that is its brake, here it would stand still.
-MAPPING_BOOST = 100
+CHANNELS = ((4, 128), (8, 128), (16, 128), (32, 128), (64, 64), (128, 32))
+GENERATOR = GeneratorConfig(resolution=128, z_dim=LATENT_WIDTH, w_dim=160, mapping_layers=4, channels=CHANNELS)
+#: What the discriminator sees: pieces of this many pixels a side, and how wide it is.
+PIECE = 64
+_PIECES = GeneratorConfig(resolution=PIECE, channels=((4, 96), (8, 96), (16, 96), (32, 64), (64, 32)))
 
 
 @dataclass(frozen=True)
 class GeneratorRecipe:
     """Steps, sizes and rates; the defaults made the committed weights."""
 
-    photos: int = 24_000  # renders to learn from
-    coarse_steps: int = 9_000  # of the regression steps, at half the resolution and twice the speed
-    regression_steps: int = 13_000
-    adversarial_steps: int = 3_000
+    photos: int = 12_000  # renders to learn from
+    mapping_steps: int = 8_000
+    mapping_batch: int = 256
+    mapping_rate: float = 0.02
+    steps_at_32: int = 5_000
+    steps_at_64: int = 3_000
+    steps_at_128: int = 2_000
+    adversarial_steps: int = 1_000
     batch: int = 16
-    learning_rate: float = 2.5e-3
+    learning_rate: float = 0.015  # of Muon, relative to the weights
+    adam_rate: float = 2e-3  # of biases and the like
+    mapping_share: float = 0.1  # of the rate, for the mapping network once it knows the attributes
     adversarial_rate: float = 1e-3
-    adversarial_weight: float = 0.3  # its gradient is then some three times as long as the regression term's
+    adversarial_weight: float = 0.1
     r1_gamma: float = 1.0
     r1_interval: int = 8
     ema: float = 0.998
+    bfloat16: bool = True  # for the regression, where it costs nothing and saves a third of the time
     seed: int = 0
     save_every: int = 250
+
+    def resolution(self, step: int) -> int:
+        """At which resolution regression step `step`, from 1, is made."""
+        return 32 if step <= self.steps_at_32 else 64 if step <= self.steps_at_32 + self.steps_at_64 else 128
+
+    @property
+    def regression_steps(self) -> int:
+        """Steps of regression in all."""
+        return self.steps_at_32 + self.steps_at_64 + self.steps_at_128
 
 
 def regression_loss(drawn: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
@@ -58,16 +78,32 @@ def regression_loss(drawn: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
     return F.l1_loss(drawn, true) + coarse + across + down
 
 
-@torch.no_grad()
-def open_mapping(generator: Generator) -> None:
-    """Let the mapping network begin as w = (positive part of z, positive part of −z), the rest of w empty.
+def attribute_code(subject: Subject, sitters: Sitters) -> torch.Tensor:
+    """All attributes as columns of mean 0 and variance 1: numbers as they are, labels one-hot → (B, columns)."""
+    columns = []
+    for attribute in subject.attributes:
+        values = sitters[attribute.name]
+        if isinstance(attribute, Categorical):
+            shares = torch.tensor(attribute.shares)
+            one_hot = F.one_hot(values, len(shares)).float()
+            columns.append((one_hot - shares) / (shares * (1 - shares)).sqrt())
+        else:
+            middle, half = (attribute.low + attribute.high) / 2, (attribute.high - attribute.low) / 2
+            columns.append(((values - middle) / half * math.sqrt(3))[:, None])
+    return torch.cat(columns, 1)
 
-    Every attribute then has coordinates of its own in w from the first step; from StyleGAN2's random start,
-    which scrambles them, regression takes several times as long.
+
+@torch.no_grad()
+def open_mapping(mapping: MappingNetwork) -> None:
+    """Let the mapping network begin as w = (positive part of z, positive part of −z), the rest of w random.
+
+    Every attribute then has coordinates of its own in w from the first step; StyleGAN2's random start scrambles them.
     """
-    for k, layer in enumerate(generator.mapping):
+    for k, layer in enumerate(mapping):
         out, into = layer.weight.shape
-        start = torch.eye(out, into)
+        own = 2 * mapping[0].weight.shape[1]
+        start = layer.weight * layer.scale * 0.3
+        start[:own] = torch.eye(out, into)[:own]
         if k == 0:
             start[into : 2 * into] = -torch.eye(into)[: max(0, out - into)]
         # The activation's gain of √2 is taken back, so that four layers keep the scale.
@@ -75,140 +111,177 @@ def open_mapping(generator: Generator) -> None:
         layer.bias.zero_()
 
 
-def _optimiser(generator: Generator, rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
-    return torch.optim.Adam(
-        [
-            {"params": list(generator.mapping.parameters()), "lr": rate * MAPPING_BOOST},
-            {"params": list(generator.synthesis.parameters()), "lr": rate},
-        ],
-        betas=betas,
-    )
+def train_mapping(subject: Subject, mapping: MappingNetwork, recipe: GeneratorRecipe, figures: FigureLog) -> float:
+    """Teach the mapping network the attributes, so that a linear map reads them from w; gives the variance it missed.
+
+    What w lacks can't be drawn: left to regression onto pictures, rare labels such as a hat never arrive there.
+    """
+    random = torch.Generator().manual_seed(recipe.seed)
+    device = mapping[0].weight.device
+    columns = attribute_code(subject, subject.sitters_from_latents(torch.randn(2, LATENT_WIDTH, generator=random)))
+    readout = nn.Linear(mapping[-1].weight.shape[0], columns.shape[1]).to(device)
+    nn.init.zeros_(readout.bias)
+    with torch.no_grad():
+        readout.weight.copy_(torch.randn(readout.weight.shape, generator=random) * 0.1)
+    taught = nn.ModuleList([mapping, readout])
+    optimiser = Together(taught, recipe.mapping_rate, recipe.adam_rate)
+    missed = 1.0
+    for step in range(1, recipe.mapping_steps + 1):
+        optimiser.set_rate(min(1.0, step / 50, 1.5 * (1 - step / recipe.mapping_steps) + 0.01))
+        z = torch.randn(recipe.mapping_batch, LATENT_WIDTH, generator=random)
+        wanted = attribute_code(subject, subject.sitters_from_latents(z)).to(device)
+        loss = F.mse_loss(readout(mapping(z.to(device))), wanted)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        missed = 0.98 * missed + 0.02 * loss.item()
+        if step % 500 == 0:
+            figures.write(phase="mapping", resolution=0, step=step, loss=missed, discriminator=0.0)
+            log.info("%s, mapping %d of %d: variance missed %.3f", subject.name, step, recipe.mapping_steps, missed)
+    return missed
+
+
+class Run:
+    """What the phases share: the generator with its average, its optimiser, its figures and where they are kept."""
+
+    def __init__(self, subject: Subject, recipe: GeneratorRecipe, work: Path, out: Path, generator: Generator) -> None:
+        self.subject, self.recipe, self.work, self.out, self.generator = subject, recipe, work, out, generator
+        self.average = Ema(generator, Generator(generator.config).to(generator.synthesis.input.device), recipe.ema)
+        self.random = torch.Generator().manual_seed(recipe.seed)
+        self.figures = FigureLog(work / f"generator-{subject.name}.csv")
+        self.begun = time.monotonic()
+
+    def checkpoint(self, name: str, **parts: object) -> Checkpoint:
+        """A checkpoint of this run with further parts."""
+        return Checkpoint(
+            self.work / f"{name}-{self.subject.name}.pt",
+            {"generator": self.generator, "average": self.average.average, "random": self.random, **parts},
+        )
+
+    def report(self, phase: str, resolution: int, step: int, total: int, loss: float, discriminator: float) -> None:
+        """A row of figures and a line of the log."""
+        self.figures.write(phase=phase, resolution=resolution, step=step, loss=loss, discriminator=discriminator)
+        log.info(
+            "%s, %s at %d, %d of %d: loss %.4f, discriminator %.3f, %.0f s",
+            *(self.subject.name, phase, resolution, step, total, loss, discriminator, time.monotonic() - self.begun),
+        )
+
+    def write(self) -> None:
+        """The averaged generator, in half precision, with its mean latent."""
+        self.average.average.estimate_w_avg(torch.Generator().manual_seed(self.recipe.seed + 2))
+        save_generator(self.average.average, self.out, {"seed": str(self.recipe.seed)}, torch.float16)
 
 
 def train_generator(
-    recipe: GeneratorRecipe, work: Path, out: Path, device: str = "cpu", config: GeneratorConfig = GENERATOR
-) -> None:
-    """Run both phases, resuming from `work`, and write the averaged generator to `out` (safetensors).
-
-    Writes work/generator.pt (checkpoint), work/generator.csv (figures) and `out`.
-    """
-    u, pictures = photos(recipe.photos, config.resolution, recipe.seed, work)
-    z = latents_of_people(u, config.z_dim, recipe.seed).to(device)
-    random = torch.Generator().manual_seed(recipe.seed)
-    generator = Generator(config, random)
-    open_mapping(generator)
-    generator.to(device)
-    average = Ema(generator, Generator(config).to(device), recipe.ema)
-    optimiser = _optimiser(generator, recipe.learning_rate, (0.9, 0.99))
-    checkpoint = Checkpoint(
-        work / "generator.pt",
-        {"generator": generator, "average": average.average, "optimiser": optimiser, "random": random},
-    )
-    figures = FigureLog(work / "generator.csv")
-    begun, done = time.monotonic(), checkpoint.resume()
-    for step in range(done + 1, recipe.regression_steps + 1):
-        progress = step / recipe.regression_steps
-        rate = recipe.learning_rate * min(1.0, 2.0 * (1 - progress) + 0.02, step / 100)
-        for group, boost in zip(optimiser.param_groups, (MAPPING_BOOST, 1)):
-            group["lr"] = rate * boost
-        index = torch.randint(len(z), (recipe.batch,), generator=random)
-        true, w = to_float(pictures[index]).to(device), generator.mapping(z[index])
-        if step <= recipe.coarse_steps:
-            true = F.avg_pool2d(true, 2)
-        loss = regression_loss(generator.synthesis(w, resolution=true.shape[-1]), true)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        average.update()
-        if step % 50 == 0:
-            figures.write(phase="regression", step=step, loss=loss.item(), discriminator=0.0)
-            log.info(
-                "regression %d of %d: loss %.4f, %.0f s",
-                step,
-                recipe.regression_steps,
-                loss.item(),
-                time.monotonic() - begun,
-            )
-        if step % recipe.save_every == 0 or step == recipe.regression_steps:
-            checkpoint.save(step)
-            _write(average.average, out, recipe)
-    if recipe.adversarial_steps:
-        _adversarial(recipe, work, out, config, average.average, z, pictures, figures)
-
-
-def _adversarial(
+    subject: Subject,
     recipe: GeneratorRecipe,
     work: Path,
     out: Path,
-    config: GeneratorConfig,
-    start: Generator,
-    z: torch.Tensor,
-    pictures: torch.Tensor,
-    figures: FigureLog,
+    device: str = "cpu",
+    config: GeneratorConfig = GENERATOR,
 ) -> None:
-    """The second phase: non-saturating logistic loss with lazy R1, plus the regression term."""
-    random = torch.Generator().manual_seed(recipe.seed + 1)
-    generator = Generator(config).to(z.device)
-    generator.load_state_dict(start.state_dict())
-    critic = Discriminator(config, random).to(z.device)
-    average = Ema(generator, Generator(config).to(z.device), recipe.ema)
-    draw = torch.optim.Adam(generator.synthesis.parameters(), lr=recipe.adversarial_rate, betas=(0.0, 0.99))
-    blame = torch.optim.Adam(critic.parameters(), lr=2e-3, betas=(0.0, 0.99))
-    checkpoint = Checkpoint(
-        work / "generator-adversarial.pt",
-        {
-            "generator": generator,
-            "critic": critic,
-            "average": average.average,
-            "draw": draw,
-            "blame": blame,
-            "random": random,
-        },
+    """Run all phases, resuming from `work`, and write the averaged generator to `out` (safetensors).
+
+    Writes work/generator-SUBJECT.pt and work/adversarial-SUBJECT.pt (checkpoints), work/generator-SUBJECT.csv
+    (figures) and `out`.
+    """
+    z, pictures = photos(subject, recipe.photos, config.resolution, recipe.seed, work)
+    generator = Generator(config, torch.Generator().manual_seed(recipe.seed)).to(device)
+    run = Run(subject, recipe, work, out, generator)
+    _regression(run, z.to(device), pictures)
+    if recipe.adversarial_steps:
+        _adversarial(run, z.to(device), pictures)
+
+
+def _optimiser(generator: Generator, recipe: GeneratorRecipe) -> tuple[Together, Together]:
+    """Of the synthesis network and of the mapping network. Colours and the constant are no maps, so Adam has them."""
+    colours = [parameter for layer in generator.synthesis.torgb for parameter in layer.parameters()]
+    return (
+        Together(generator.synthesis, recipe.learning_rate, recipe.adam_rate, [*colours, generator.synthesis.input]),
+        Together(generator.mapping, recipe.learning_rate * recipe.mapping_share, recipe.adam_rate),
     )
-    begun, done = time.monotonic(), checkpoint.resume()
-    draw.param_groups[0]["lr"] = recipe.adversarial_rate
-    for step in range(done + 1, recipe.adversarial_steps + 1):
-        index = torch.randint(len(z), (recipe.batch,), generator=random)
+
+
+def _regression(run: Run, z: torch.Tensor, pictures: torch.Tensor) -> None:
+    recipe, generator = run.recipe, run.generator
+    drawing, laying_out = _optimiser(generator, recipe)
+    checkpoint = run.checkpoint("generator", drawing=drawing, laying_out=laying_out)
+    done, total = checkpoint.resume(), recipe.regression_steps
+    if not done:
+        open_mapping(generator.mapping)
+        missed = train_mapping(run.subject, generator.mapping, recipe, run.figures)
+        log.info("%s: the mapping network misses %.1f %% of the attributes", run.subject.name, 100 * missed)
+        run.average.average.load_state_dict(generator.state_dict())
+    mean, resolution = 0.0, 0
+    for step in range(done + 1, total + 1):
+        share = min(1.0, step / 100, 1.6 * (1 - step / total) + 0.02)
+        drawing.set_rate(share)
+        laying_out.set_rate(share)
+        if recipe.resolution(step) != resolution:
+            resolution, mean = recipe.resolution(step), 0.0
+        index = torch.randint(len(z), (recipe.batch,), generator=run.random)
+        true = F.avg_pool2d(to_float(pictures[index]).to(z.device), pictures.shape[-1] // resolution)
+        w = generator.mapping(z[index])
+        with torch.autocast(z.device.type, torch.bfloat16, enabled=recipe.bfloat16):
+            drawn = generator.synthesis(w, resolution=resolution)
+        loss = regression_loss(drawn.float(), true)
+        drawing.zero_grad()
+        laying_out.zero_grad()
+        loss.backward()
+        drawing.step()
+        laying_out.step()
+        run.average.update()
+        mean = loss.item() if not mean else 0.95 * mean + 0.05 * loss.item()
+        if step % 50 == 0:
+            run.report("regression", resolution, step, total, mean, 0.0)
+        if step % recipe.save_every == 0 or step == total:
+            checkpoint.save(step)
+            run.write()
+
+
+def _piece(pictures: torch.Tensor, top: int, left: int) -> torch.Tensor:
+    return pictures[..., top : top + PIECE, left : left + PIECE]
+
+
+def _adversarial(run: Run, z: torch.Tensor, pictures: torch.Tensor) -> None:
+    """The last phase: non-saturating logistic loss with lazy R1 on pieces of pictures, plus the regression term."""
+    recipe, generator = run.recipe, run.generator
+    generator.load_state_dict(run.average.average.state_dict())
+    discriminator = Discriminator(_PIECES, torch.Generator().manual_seed(recipe.seed + 1)).to(z.device)
+    draw = torch.optim.Adam(generator.synthesis.parameters(), lr=recipe.adversarial_rate, betas=(0.0, 0.99))
+    blame = torch.optim.Adam(discriminator.parameters(), lr=2e-3, betas=(0.0, 0.99))
+    checkpoint = run.checkpoint("adversarial", discriminator=discriminator, draw=draw, blame=blame)
+    done, total = checkpoint.resume(), recipe.adversarial_steps
+    free = pictures.shape[-1] - PIECE + 1
+    for step in range(done + 1, total + 1):
+        index = torch.randint(len(z), (recipe.batch,), generator=run.random)
+        top, left = (int(t) for t in torch.randint(free, (2,), generator=run.random))
         true = to_float(pictures[index]).to(z.device)
         drawn = generator(z[index])
 
-        critic.requires_grad_(True)
-        real = true.requires_grad_(step % recipe.r1_interval == 0)
-        score = critic(real)
-        loss_critic = F.softplus(critic(drawn.detach())).mean() + F.softplus(-score).mean()
+        discriminator.requires_grad_(True)
+        real = _piece(true, top, left).clone().requires_grad_(step % recipe.r1_interval == 0)
+        score = discriminator(real)
+        blamed = F.softplus(discriminator(_piece(drawn.detach(), top, left))).mean() + F.softplus(-score).mean()
         if real.requires_grad:
             (slope,) = torch.autograd.grad(score.sum(), real, create_graph=True)
-            loss_critic = loss_critic + recipe.r1_gamma / 2 * recipe.r1_interval * slope.square().sum((1, 2, 3)).mean()
+            blamed = blamed + recipe.r1_gamma / 2 * recipe.r1_interval * slope.square().sum((1, 2, 3)).mean()
         blame.zero_grad(set_to_none=True)
-        loss_critic.backward()
+        blamed.backward()
         blame.step()
 
-        # The critic learns alone for a while: a blind critic would only push the generator about.
-        critic.requires_grad_(False)
-        fooled = F.softplus(-critic(drawn)).mean() if step > 150 else drawn.new_zeros(())
+        # The discriminator learns alone for a while: a blind one would only push the generator about.
+        discriminator.requires_grad_(False)
+        fooled = F.softplus(-discriminator(_piece(drawn, top, left))).mean() if step > 100 else drawn.new_zeros(())
         # Meaning is kept at half resolution only: at full, L1 would hold on to its blur where details can't be known.
-        kept = regression_loss(F.avg_pool2d(drawn, 2), F.avg_pool2d(true.detach(), 2))
+        kept = regression_loss(F.avg_pool2d(drawn, 2), F.avg_pool2d(true, 2))
         loss = recipe.adversarial_weight * fooled + kept
         draw.zero_grad(set_to_none=True)
         loss.backward()
         draw.step()
-        average.update()
-        if step % 50 == 0:
-            figures.write(phase="adversarial", step=step, loss=loss.item(), discriminator=loss_critic.item())
-            log.info(
-                "adversarial %d of %d: loss %.4f, critic %.3f, %.0f s",
-                step,
-                recipe.adversarial_steps,
-                loss.item(),
-                loss_critic.item(),
-                time.monotonic() - begun,
-            )
-        if step % recipe.save_every == 0 or step == recipe.adversarial_steps:
+        run.average.update()
+        if step % 25 == 0:
+            run.report("adversarial", generator.config.resolution, step, total, kept.item(), blamed.item())
+        if step % recipe.save_every == 0 or step == total:
             checkpoint.save(step)
-            _write(average.average, out, recipe)
-
-
-def _write(generator: Generator, out: Path, recipe: GeneratorRecipe) -> None:
-    fixed = torch.Generator().manual_seed(recipe.seed + 2)
-    generator.estimate_w_avg(fixed)
-    save_generator(generator, out, {"seed": str(recipe.seed)}, torch.float16)
+            run.write()

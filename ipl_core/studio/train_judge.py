@@ -12,12 +12,11 @@ import torch
 import torch.nn.functional as F
 
 from ..checkpoints import load_generator
-from .attributes import people_from_unit
+from ..stylegan2 import Generator
 from .augment import roughen
-from .captions import TRAITS, labels
-from .data import latents_of_people, people_in_domains, to_float
-from .domains import DOMAINS
+from .data import halved, portrayed, to_bytes, to_float
 from .judge import Judge, save_judge
+from .subject import Subject
 from .supervised import supervised_pictures
 from .training import Checkpoint, FigureLog
 
@@ -28,13 +27,13 @@ log = logging.getLogger(__name__)
 class JudgeRecipe:
     """Steps, sizes and rates; the defaults made the committed weights."""
 
-    people: int = 1_500
+    sitters: int = 1_000
     held_out: int = 100
-    steps: int = 3_000
+    steps: int = 2_000
     batch: int = 64
-    drawn: int = 12
-    supervised_people: int = 384
-    supervised_steps: int = 70
+    drawn: int = 16
+    supervised_sitters: int = 256
+    supervised_steps: int = 40
     learning_rate: float = 2e-3
     seed: int = 7
     data_seed: int = 11
@@ -54,42 +53,63 @@ def identity_loss(identity: torch.Tensor, person: torch.Tensor) -> torch.Tensor:
     return -((log_share * same).sum(1)[counted] / same.sum(1)[counted]).mean()
 
 
-def train_judge(
-    recipe: JudgeRecipe, work: Path, generator_file: Path, out: Path, device: str = "cpu"
-) -> dict[str, object]:
-    """Run the recipe, resuming from `work`; writes `out` (safetensors) and gives the held-out report.
+class Drawn:
+    """What the subject's generator draws of the last sitters: its own photos, and every domain after being shown it.
 
-    Its photo examples contain the generator's own samples and every domain what the generator draws of it after
-    supervised training, so that softness alone is no sign of a domain.
+    The domains are drawn at half the judge's size, see `supervised_pictures`; they are enlarged, and the judge's
+    augmentations take resolution from everything else, so that softness alone is no sign of a domain.
     """
-    u, pictures = people_in_domains(recipe.people, Judge.resolution, recipe.data_seed, work)
-    traits = labels(people_from_unit(u))
-    source = load_generator(generator_file, device)
-    z = latents_of_people(u, source.config.z_dim, recipe.data_seed).to(device)
-    drawn = supervised_pictures(source, z, pictures, work, recipe.supervised_people, recipe.supervised_steps)
+
+    def __init__(self, source: Generator, z: torch.Tensor, domains: torch.Tensor) -> None:
+        with torch.no_grad():
+            self.photos = to_bytes(torch.cat([source(part) for part in z.split(32)])).cpu()
+        self.domains = domains
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def pictures(self, domain: torch.Tensor, sitter: torch.Tensor) -> torch.Tensor:
+        """uint8 (B, 3, R, R) of sitters (B,) in domains (B,), numbered as the subject does."""
+        large = F.interpolate(to_float(self.domains[domain, sitter]), scale_factor=2, mode="bilinear")
+        return torch.where((domain == 0)[:, None, None, None], self.photos[sitter], to_bytes(large))
+
+
+def train_judge(
+    subject: Subject, recipe: JudgeRecipe, work: Path, generator_file: Path, out: Path, device: str = "cpu"
+) -> dict[str, object]:
+    """Run the recipe, resuming from `work`; writes `out` (safetensors) and gives the held-out report."""
+    z, pictures = portrayed(subject, recipe.sitters, Judge.resolution, recipe.data_seed, work)
+    traits = subject.labels(subject.sitters_from_latents(z))
+    source, kept = load_generator(generator_file, device), recipe.supervised_sitters
+    last = z[-kept:].to(device)
+    small = torch.stack([halved(rows[-kept:]) for rows in pictures])
+    drawn = Drawn(source, last, supervised_pictures(subject, source, last, small, work, recipe.supervised_steps))
     torch_state = torch.random.get_rng_state()
     torch.manual_seed(recipe.seed)  # torch.nn draws its first weights from the global seed
-    judge = Judge().to(device)
+    judge = Judge(subject).to(device)
     torch.random.set_rng_state(torch_state)
     random = torch.Generator().manual_seed(recipe.seed)
     optimiser = torch.optim.AdamW(judge.parameters(), lr=recipe.learning_rate, weight_decay=0.02)
-    checkpoint = Checkpoint(work / "judge.pt", {"judge": judge, "optimiser": optimiser, "random": random})
-    figures = FigureLog(work / "judge.csv")
+    checkpoint = Checkpoint(
+        work / f"judge-{subject.name}.pt", {"judge": judge, "optimiser": optimiser, "random": random}
+    )
+    figures = FigureLog(work / f"judge-{subject.name}.csv")
     begun, done = time.monotonic(), checkpoint.resume()
     for step in range(done + 1, recipe.steps + 1):
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * min(1.0, step / 100, 1.25 * (1 - step / recipe.steps) + 0.01)
-        people = torch.randint(recipe.held_out, recipe.people, (recipe.batch // 2,), generator=random).repeat(2)
-        domain = torch.randint(len(DOMAINS), (len(people),), generator=random)
-        own = torch.randint(drawn.shape[1], (recipe.drawn,), generator=random)
-        own_domain = torch.randint(len(DOMAINS), (recipe.drawn,), generator=random)
-        stack = torch.cat([pictures[domain, people], drawn[own_domain, own]])
-        domain, person = torch.cat([domain, own_domain]), torch.cat([people, recipe.people - drawn.shape[1] + own])
+        sitter = torch.randint(recipe.held_out, recipe.sitters, (recipe.batch // 2,), generator=random).repeat(2)
+        domain = torch.randint(len(subject.domains), (len(sitter),), generator=random)
+        own = torch.randint(len(drawn), (recipe.drawn,), generator=random)
+        own_domain = torch.randint(len(subject.domains), (recipe.drawn,), generator=random)
+        own_domain[: recipe.drawn // 4] = 0  # the source's own pictures, as they are
+        stack = torch.cat([pictures[domain, sitter], drawn.pictures(own_domain, own)])
+        domain, sitter = torch.cat([domain, own_domain]), torch.cat([sitter, recipe.sitters - len(drawn) + own])
         domain_logits, trait_logits, identity, _ = judge(roughen(to_float(stack).to(device), random))
-        truth, domain, person = traits[person].to(device), domain.to(device), person.to(device)
+        truth, domain, sitter = traits[sitter].to(device), domain.to(device), sitter.to(device)
         loss_domain = F.cross_entropy(domain_logits, domain, label_smoothing=0.02)
         loss_traits = torch.stack([F.cross_entropy(t, truth[:, i]) for i, t in enumerate(trait_logits)]).mean()
-        loss_identity = identity_loss(identity, person)
+        loss_identity = identity_loss(identity, sitter)
         loss = loss_domain + 2 * loss_traits + 0.3 * loss_identity
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -102,10 +122,8 @@ def train_judge(
             }
             figures.write(step=step, **row)
             log.info(
-                "judge %d of %d: %s, %.0f s",
-                step,
-                recipe.steps,
-                ", ".join(f"{k} {v:.3f}" for k, v in row.items()),
+                "judge of %s %d of %d: %s, %.0f s",
+                *(subject.name, step, recipe.steps, ", ".join(f"{k} {v:.3f}" for k, v in row.items())),
                 time.monotonic() - begun,
             )
         if step % recipe.save_every == 0 or step == recipe.steps:
@@ -116,14 +134,16 @@ def train_judge(
 
 
 def report(judge: Judge, pictures: torch.Tensor, traits: torch.Tensor) -> dict[str, object]:
-    """Accuracy on held-out renders (domains, P, 3, R, R) of people with known traits (P, T).
+    """Accuracy on held-out renders (domains, P, 3, R, R) of sitters with known traits (P, T).
 
     Gives domain accuracy overall and per domain, per trait on photos and on all domains, and the share of
-    people who are recognised among P when their photo is compared with their pictures in the other domains.
+    sitters who are recognised among P when their photo is compared with their pictures in the other domains.
     """
     verdicts = [judge.read(to_float(rows)) for rows in pictures]
+    subject = judge.subject
     per_domain = {
-        d.name: float((v.domain.argmax(1) == i).float().mean()) for i, (d, v) in enumerate(zip(DOMAINS, verdicts))
+        d.name: float((v.domain.argmax(1) == i).float().mean())
+        for i, (d, v) in enumerate(zip(subject.domains, verdicts))
     }
     right = torch.stack(
         [torch.stack([(t.argmax(1) == traits[:, i]).float().mean() for i, t in enumerate(v.traits)]) for v in verdicts]
@@ -133,9 +153,9 @@ def report(judge: Judge, pictures: torch.Tensor, traits: torch.Tensor) -> dict[s
     return {
         "domain accuracy": sum(per_domain.values()) / len(per_domain),
         "domain accuracy by domain": per_domain,
-        "trait accuracy on photos": {t.attribute: float(right[0, i]) for i, t in enumerate(TRAITS)},
-        "trait accuracy in all domains": {t.attribute: float(right[:, i].mean()) for i, t in enumerate(TRAITS)},
-        "people recognised from their photo": sum(found) / len(found),
+        "trait accuracy on photos": {t.attribute: float(right[0, i]) for i, t in enumerate(subject.traits)},
+        "trait accuracy in all domains": {t.attribute: float(right[:, i].mean()) for i, t in enumerate(subject.traits)},
+        "sitters recognised from their photo": sum(found) / len(found),
     }
 
 
