@@ -20,12 +20,9 @@ from ..losses import directional_loss
 from ..prompts import ManualPrompts, templates
 from ..runs import finished_run
 from ..sampling import draw
-from ..studio.attributes import random_people
-from ..studio.domains import DOMAINS, TARGETS, render_domain
+from ..studio.domains import PHOTO
 from .judge_score import judge_score
 from .table import FIRST_SAMPLE_SEED
-
-_MODEL = "studio"
 
 
 @dataclass(frozen=True)
@@ -37,32 +34,32 @@ class Movement:
     judge: float
 
 
-def critic_report(samples: int = 100, smoke: bool = False) -> Iterator[str]:
+def critic_report(model: str = "studio", samples: int = 100, smoke: bool = False) -> Iterator[str]:
     """A header, then a line per domain as it is done, then how many domains come near true renders.
 
     Adapted generators are runs of IPL's defaults with seed 0, from the library where they exist.
     """
     samples = 4 if smoke else samples
-    critic, judge = load_critic(critic_of(_MODEL)), load_judge(judge_of(_MODEL))
-    source = load_generator(_MODEL)
-    random = torch.Generator().manual_seed(2_024)
-    people = random_people(samples, random)
-    photos = render_domain(DOMAINS[0], people, random, judge.resolution)
+    critic, judge = load_critic(critic_of(model)), load_judge(judge_of(model))
+    source = load_generator(model)
+    subject, random = judge.subject, torch.Generator().manual_seed(2_024)
+    sitters = subject.random(samples, random)
+    photos = subject.render(PHOTO, sitters, random, judge.resolution)
     seeds = range(FIRST_SAMPLE_SEED, FIRST_SAMPLE_SEED + samples)
     drawn = draw(source, seeds)
     heads = "loss length judge"
     yield f"{'':18}{'true renders':^25}{'adapted generator':^25}"
     yield f"{'domain':18}" + 2 * "".join(f"{head:>8}" for head in heads.split())
     near = 0
-    for number, domain in enumerate(TARGETS[:1] if smoke else TARGETS, start=1):
-        direction = ManualPrompts(critic, DOMAINS[0].name, domain.name, templates("studio")).direction
-        true = render_domain(domain, people, random, judge.resolution)
-        config = AdaptConfig(domain.name)
+    for domain in subject.domains[1:2] if smoke else subject.domains[1:]:
+        direction = ManualPrompts(critic, PHOTO.name, domain.name, templates("studio")).direction
+        true = subject.render(domain, sitters, random, judge.resolution)
+        config = AdaptConfig(domain.name, model=model)
         if smoke:
             config = replace(config, steps=2, mapper_steps=1)
         adapted = draw(load_adapted(finished_run(config).path), seeds)
-        a = _movement(critic, photos, true, direction, judge_score(judge.read(true), number))
-        b = _movement(critic, drawn, adapted, direction, judge_score(judge.read(adapted), number))
+        a = _movement(critic, photos, true, direction, judge_score(judge.read(true), domain))
+        b = _movement(critic, drawn, adapted, direction, judge_score(judge.read(adapted), domain))
         near += abs(a.loss - b.loss) <= 0.1 and abs(a.length - b.length) <= 0.1
         yield f"{domain.name:18}" + "".join(f"{m.loss:8.3f}{m.length:8.3f}{m.judge:8.1%}" for m in (a, b))
     yield f"within 0.1 of true renders in loss and length: {near} domains"

@@ -20,10 +20,10 @@ from ..errors import InputError
 from ..invert import invert
 from ..media import to_float, to_uint8
 from ..sampling import draw
-from ..studio.attributes import People, random_people
-from ..studio.captions import labels
-from ..studio.domains import DOMAINS, render_domain
+from ..studio.attributes import Sitters
+from ..studio.domains import PHOTO
 from ..studio.judge import Judge
+from ..studio.subject import Subject
 from .kept_attributes import kept_attributes, kept_identity
 from .ssim import ssim
 from .table import FIRST_SAMPLE_SEED
@@ -68,15 +68,15 @@ def identity_similarity(model: str, one: Tensor, other: Tensor) -> float | None:
     return kept_identity(judge.read(to_float(one)), judge.read(to_float(other)))
 
 
-def held_out_portraits(count: int, resolution: int) -> tuple[People, Tensor]:
-    """The people and their portraits, uint8 (count, R, R, 3); the first ones are the same whatever the count."""
+def held_out_portraits(subject: Subject, count: int, resolution: int) -> tuple[Sitters, Tensor]:
+    """Sitters that no training saw and their portraits, uint8 (count, R, R, 3); the first ones are the same whatever the count."""
     parts, pictures = [], []
     for number in range(count):
         random = torch.Generator().manual_seed(_PEOPLE_SEED + number)
-        parts.append(random_people(1, random))
-        pictures.append(render_domain(DOMAINS[0], parts[-1], random, resolution, supersample=_SUPERSAMPLE))
-    people = People({name: torch.cat([part[name] for part in parts]) for name in parts[0].values})
-    return people, to_uint8(torch.cat(pictures))
+        parts.append(subject.random(1, random))
+        pictures.append(subject.render(PHOTO, parts[-1], random, resolution, supersample=_SUPERSAMPLE))
+    sitters = Sitters({name: torch.cat([part[name] for part in parts]) for name in parts[0].values})
+    return sitters, to_uint8(torch.cat(pictures))
 
 
 def evaluate_inversion(
@@ -91,8 +91,8 @@ def evaluate_inversion(
     resolution = generator.config.resolution
     for config in configs:
         if count:
-            people, portraits = held_out_portraits(count, resolution)
-            truth = labels(people)
+            sitters, portraits = held_out_portraits(judge.subject, count, resolution)
+            truth = judge.subject.labels(sitters)
             for number in range(count):
                 yield _score(config, "portraits", number, portraits[number : number + 1], judge, truth[number])
         for number in range(samples):
@@ -107,7 +107,7 @@ def _score(
     target, found = to_float(picture), to_float(last.after)
     before, after = judge.read(target), judge.read(found)
     if truth is None:
-        attributes, readable = kept_attributes(before, after, DOMAINS[0]), 1.0
+        attributes, readable = kept_attributes(before, after, PHOTO), 1.0
     else:
         attributes, readable = (
             statistics.fmean(float(int(trait.argmax(1)) == int(label)) for trait, label in zip(seen.traits, truth))

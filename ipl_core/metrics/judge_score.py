@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ..studio.domains import Domain
 from ..studio.judge import Verdict
 
 
-def judge_score(verdict: Verdict, domain: int) -> float:
-    """Share of pictures whose most probable domain is number `domain` of the judge's, 0–1."""
-    return float((verdict.domain.argmax(1) == domain).float().mean())
+def judge_score(verdict: Verdict, domain: Domain) -> float:
+    """Share of pictures whose most probable domain is `domain`, one of the judge's subject, 0–1."""
+    return float((verdict.domain.argmax(1) == verdict.subject.domains.index(domain)).float().mean())

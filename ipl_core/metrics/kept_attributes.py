@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..studio.captions import TRAITS
 from ..studio.domains import Domain
 from ..studio.judge import Verdict
 
@@ -15,7 +14,7 @@ def kept_attributes(before: Verdict, after: Verdict, domain: Domain) -> float:
     """
     same = [
         float((a.argmax(1) == b.argmax(1)).float().mean())
-        for trait, a, b in zip(TRAITS, before.traits, after.traits)
+        for trait, a, b in zip(before.subject.traits, before.traits, after.traits)
         if domain.colours or not trait.colour
     ]
     return sum(same) / len(same)

@@ -15,7 +15,6 @@ from ..clip import Critic
 from ..errors import InputError
 from ..losses import diversity
 from ..sampling import draw
-from ..studio.domains import DOMAINS, domain_number
 from ..stylegan2 import Generator
 from .clip_distance import clip_distance
 from .judge_score import judge_score
@@ -50,12 +49,12 @@ class SideBySide:
     ) -> None:
         self._seeds = range(FIRST_SAMPLE_SEED, FIRST_SAMPLE_SEED + samples)
         self._psi, self._source, self._critic = psi, source, critic
-        self._judge, self._domain, self.no_judge = None, 0, ""
+        self._judge, self._domain, self.no_judge = None, None, ""
         try:
-            self._domain = domain_number(target)
-            self._judge = load_judge(judge_of(model))
+            judge = load_judge(judge_of(model))
+            self._judge, self._domain = judge, judge.subject.domain(target)
         except InputError as error:
-            self._judge, self.no_judge = None, str(error)
+            self.no_judge = str(error)
         with torch.no_grad():
             self._text = critic.encode_texts([target])
         self._before, self._embeddings = self._draw(source)
@@ -72,7 +71,7 @@ class SideBySide:
         return Figures(
             judge_score(after, self._domain),
             identity_spread(self._verdict, after),
-            kept_attributes(self._verdict, after, DOMAINS[self._domain]),
+            kept_attributes(self._verdict, after, self._domain),
             kept_identity(self._verdict, after),
             distance,
         )

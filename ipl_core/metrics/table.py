@@ -15,7 +15,6 @@ from ..config import AdaptConfig
 from ..library import Entry, load_adapted
 from ..runs import finished_run
 from ..sampling import draw
-from ..studio.domains import DOMAINS, domain_number
 from .judge_score import judge_score
 from .kept_attributes import kept_attributes, kept_identity
 from .spread import identity_spread
@@ -47,7 +46,7 @@ def score(entry: Entry, samples: int = 200, psi: float = 0.7) -> Score:
     config = entry.config
     judge = load_judge(judge_of(config.model))
     seeds = range(FIRST_SAMPLE_SEED, FIRST_SAMPLE_SEED + samples)
-    number = domain_number(config.target)
+    domain = judge.subject.domain(config.target)
     before = judge.read(draw(load_generator(config.model), seeds, psi))
     after = judge.read(draw(load_adapted(entry.path), seeds, psi))
     losses = [float(row["adaptation"]) for row in entry.history() if row["stage"] == "generator"][-20:]
@@ -55,9 +54,9 @@ def score(entry: Entry, samples: int = 200, psi: float = 0.7) -> Score:
         target=config.target,
         method=config.method,
         seed=config.seed,
-        judge=judge_score(after, number),
+        judge=judge_score(after, domain),
         diversity=identity_spread(before, after),
-        attributes=kept_attributes(before, after, DOMAINS[number]),
+        attributes=kept_attributes(before, after, domain),
         identity=kept_identity(before, after),
         loss=statistics.fmean(losses),
         seconds=float(entry.settings["seconds"]),
@@ -67,8 +66,7 @@ def score(entry: Entry, samples: int = 200, psi: float = 0.7) -> Score:
 def compare(configs: Sequence[AdaptConfig], samples: int = 200, psi: float = 0.7) -> Iterator[Score]:
     """A Score for every configuration, as each is done. InputError, before any run, for what can't be judged."""
     for config in configs:
-        judge_of(config.model)
-        domain_number(config.target)
+        load_judge(judge_of(config.model)).subject.domain(config.target)
     for config in configs:
         yield score(finished_run(config), samples, psi)
 

@@ -77,9 +77,11 @@ def _critic_report(options: argparse.Namespace) -> None:
 
 def _sheet(options: argparse.Namespace) -> None:
     from .sheets import domain_sheet
+    from .subject import subject_named
 
-    domain_sheet(options.out / "domains.png")
-    sys.stdout.write(f"{options.out / 'domains.png'}\n")
+    file = options.out / f"{options.subject}.png"
+    domain_sheet(file, subject_named(options.subject))
+    sys.stdout.write(f"{file}\n")
 
 
 def _example_portraits(options: argparse.Namespace) -> None:
@@ -95,7 +97,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "train-judge": ("train a subject's judge, after its generator: studio-SUBJECT-judge/", _judge),
     "critic-report": ("true renders and adapted generators in the critic's and the judge's eyes", _critic_report),
     "example-portraits": ("draw people that no training saw, to be inverted: portrait-1.png …", _example_portraits),
-    "domain-sheet": ("draw one row of people in every domain: domains.png", _sheet),
+    "domain-sheet": ("draw a subject in every domain: SUBJECT.png", _sheet),
 }
 
 

@@ -41,13 +41,14 @@ class _Block(nn.Module):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge reads from B pictures.
+    """What the judge reads from B pictures of a subject.
 
     domain: probabilities (B, domains) in the order of `Subject.domains`. traits: per trait of `Subject.traits`,
     probabilities (B, labels). identity: unit vectors (B, D), alike for the same person. features: (B, F), the
     pooled layer that Fréchet distances use.
     """
 
+    subject: Subject
     domain: torch.Tensor
     traits: tuple[torch.Tensor, ...]
     identity: torch.Tensor
@@ -98,6 +99,7 @@ class Judge(nn.Module):
         parts = [self(part.clamp(-1, 1)) for part in pictures.split(batch)]
         domain, traits, identity, features = zip(*parts)
         return Verdict(
+            self.subject,
             torch.cat(domain).softmax(1),
             tuple(torch.cat(t).softmax(1) for t in zip(*traits)),
             torch.cat(identity),

@@ -15,7 +15,7 @@ from .attributes import Attribute, Sitters, sitters_from_unit
 from .dogs.attributes import ATTRIBUTES as DOG_ATTRIBUTES
 from .dogs.attributes import TRAITS as DOG_TRAITS
 from .dogs.renderer import draw_dogs
-from .domains import DOMAINS, Domain
+from .domains import DOMAINS, Domain, domain_number
 from .form import Form
 from .people.attributes import ATTRIBUTES as PEOPLE_ATTRIBUTES
 from .people.attributes import TRAITS as PEOPLE_TRAITS
@@ -52,6 +52,16 @@ class Subject:
     def domains(self) -> tuple[Domain, ...]:
         """The domains in which this subject is portrayed, in the order of domains.DOMAINS."""
         return tuple(domain for domain in DOMAINS if self.name in domain.subjects)
+
+    def domain(self, words: str) -> Domain:
+        """The domain that a wording stands for; InputError for words of no domain of this subject."""
+        domain = DOMAINS[domain_number(words)]
+        if domain not in self.domains:
+            raise InputError(
+                f"The portrait studio doesn't portray {self.name} as “{domain.name}”, so nothing can be measured of "
+                f"it; of {self.name} it has: {', '.join(d.name for d in self.domains)}."
+            )
+        return domain
 
     def sitters_from_unit(self, u: torch.Tensor) -> Sitters:
         """Points of the unit cube, (B, attributes) in [0, 1] → sitters."""
