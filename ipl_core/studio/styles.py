@@ -334,11 +334,12 @@ def impressionism(p: Portrait, generator: torch.Generator) -> torch.Tensor:
 
 
 def pointillism(p: Portrait, generator: torch.Generator) -> torch.Tensor:
-    """Round dots of divided colour on a white ground."""
-    cells = _voronoi(_size(p), 31, 0.75)
+    """Round dots of divided colour on a pale ground."""
+    cells = _voronoi(_size(p), 31, 0.6)
     shade = cells.flat(_blur(p.rgb, 0.5))
     shade = (0.10 + 0.95 * _vivid(shade, 0.8) + 0.38 * (cells.chance - 0.5)).clamp(0, 1)
-    return over(colour(0.96, 0.95, 0.91), shade, _step(0.52 - cells.near, 0, 0.3)) + _grain(p.rgb, generator, 0.01)
+    ground = over(colour(0.96, 0.95, 0.91), shade, 0.35)
+    return over(ground, shade, _step(0.52 - cells.near, 0, 0.3)) + _grain(p.rgb, generator, 0.01)
 
 
 def _shards(size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -522,10 +523,10 @@ def pixel_art(p: Portrait, generator: torch.Generator) -> torch.Tensor:
 def mosaic(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """Roman tesserae: stone squares of uneven colour, dark grout between them."""
     tiles = _squares(_size(p), 26)
-    stone = _vivid(tiles.flat(_blur(over(p.rgb, colour(0.1, 0.08, 0.06), 0.5 * _ink(p, 0.9)), 0.7)), 0.5)
+    stone = _vivid(tiles.flat(_blur(over(p.rgb, colour(0.1, 0.08, 0.06), 0.5 * _ink(p, 0.9)), 0.5)), 0.8)
     stone = (stone + 0.10) * (0.86 + 0.36 * tiles.chance[:, :1]) * colour(1.06, 1.0, 0.90)
     bevel = 1.1 - 0.5 * tiles.near
-    grout = _step(0.12 - tiles.gap, 0, 0.14)
+    grout = 0.9 * _step(0.09 - tiles.gap, 0, 0.1)
     return over(stone * bevel, colour(0.60, 0.57, 0.51), grout) + _grain(p.rgb, generator, 0.01)
 
 
@@ -610,9 +611,9 @@ def vintage_photo(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     vignette = 1 - 0.9 * ((x - 0.5).square() + (y - 0.5).square())
     scratch = torch.exp(-(((x + 0.03 * torch.sin(y * 5) - 0.23) / 0.004) ** 2)) * _noise(size, 6, 22)
     stain = _step(_noise(size, 4, 23), 0.75, 0.2) * 0.08
-    print_ = grey * vignette + 0.25 * scratch + 0.06 * (_noise(size, 64, 24) - 0.5) - stain
+    faded = grey * vignette + 0.25 * scratch + 0.06 * (_noise(size, 64, 24) - 0.5) - stain
     border = _step(torch.maximum((x - 0.5).abs(), (y - 0.5).abs()) + 0.006 * _noise(size, 30, 25), 0.462, 0.012)
-    picture = over(print_ * colour(1.08, 0.86, 0.60) + 0.03, colour(0.93, 0.87, 0.75), border)
+    picture = over(faded * colour(1.08, 0.86, 0.60) + 0.03, colour(0.93, 0.87, 0.75), border)
     return picture + _grain(p.rgb, generator, 0.02)
 
 
