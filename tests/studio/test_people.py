@@ -73,9 +73,9 @@ def test_layers_have_their_shapes_and_ranges_and_repeat():
 
 
 def test_a_picture_does_not_depend_on_who_else_is_drawn():
-    people = _people()
-    together, alone = draw_people(people, 48, AS_THEY_ARE), draw_people(people.select(slice(2, 3)), 48, AS_THEY_ARE)
-    assert torch.allclose(together.rgb[2:3], alone.rgb, atol=1e-4)
+    people = _people(12)
+    together, alone = draw_people(people, 48, AS_THEY_ARE), draw_people(people.select(slice(7, 8)), 48, AS_THEY_ARE)
+    assert torch.allclose(together.rgb[7:8], alone.rgb, atol=1e-4)
 
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES, ids=NAMES)

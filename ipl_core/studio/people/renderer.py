@@ -151,7 +151,7 @@ class _Painter:
         self.open = 0.075 * ((of("mouth_open") - 0.4) / 0.6).clamp_min(0) * (1 - 0.6 * form.muzzle)
 
         # The lamp, and what leans towards it.
-        azimuth, elevation = of("light_side") * 0.95, of("light_height") * 0.9
+        azimuth, elevation = of("light_side") * 0.95, of("light_height") * 0.8
         self.lamp = (azimuth.sin() * elevation.cos(), -elevation.sin(), azimuth.cos() * elevation.cos())
 
         x0, y0 = plane(size, FRAME)
@@ -198,6 +198,7 @@ class _Painter:
         radius = _norm(x / narrow, (y + 0.01) / (b * (1 - 0.05 * (y < -0.01))))
         self.angle = torch.atan2(x, -(y + 0.1))
         distance = (1 - radius) * a
+        self.overhang = ((0.02 - distance) / 0.06).clamp(0, 1)  # 1 where fur or beard stands over the border
         if form.fur:
             tuft = (torch.sin(self.angle * 21) + 0.6 * torch.sin(self.angle * 37 + 1)).abs()
             distance = distance + 0.045 * form.fur * (0.75 - tuft) * _smooth(y, -0.3, 0.1)
@@ -455,7 +456,7 @@ class _Painter:
         shirt, tube = has("clothes", 1), has("clothes", 3)
         opening = round_ * (0.055 - 1.1 * near.square()) + vee * (0.175 - 0.95 * near)
         opening = opening + shirt * (0.19 - 1.5 * near) + tube * -0.2
-        opening = opening.clamp_min(-0.01)
+        opening = opening.clamp_min(-0.03)
         body = w.soft(y - yoke - opening.clamp_min(0), 1.3)
         turned = (0.9 * (near - 0.05).clamp_min(0)).clamp_max(0.9)
         fold = 1 + 0.10 * torch.sin(x * 13 + 7 * y * x.sign()) * _smooth(near, 0.25, 0.5)
@@ -487,12 +488,12 @@ class _Painter:
         # A turtleneck, ribbed and folded over.
         wide = wide + 0.028
         roll = tube * w.soft(
-            torch.minimum(wide - (x - 0.04 * self.turn).abs(), y - b - 0.015 + 0.35 * (x / a).square() * 0.3), 1.3
+            torch.minimum(wide - (x - 0.04 * self.turn).abs(), y - b - 0.015 + 0.105 * (x / a).square()), 1.3
         )
-        ribs = 1 + 0.12 * torch.sin(x * 62) * _smooth(y, b.min().item(), 0.7)
+        ribs = 1 + 0.12 * torch.sin(x * 62) * _smooth(y, 0.48, 0.7)
         lit = ((x / wide) * lx + 0.8 * lz).clamp_min(0) * ribs
         w.paint(self.cloth, roll, 0.66 * lit * (0.45 + 0.55 * chin), 0.34 * ribs * (0.6 + 0.4 * chin))
-        w.dim(0.45 * roll * bump(y - 0.655 + 0.35 * (x / a).square() * 0.2, y, 0.014, 9.0))
+        w.dim(0.45 * roll * bump(y - 0.655 + 0.07 * (x / a).square(), y, 0.014, 9.0))
         self.body = torch.zeros_like(c.key)
         replace(c, gleam=self.body).window(-0.78, 0.78, 0.25, 0.78).gleam.copy_(
             torch.maximum(torch.maximum(body, neck), roll)
@@ -509,9 +510,9 @@ class _Painter:
             edges_x = (-0.72 - reach, -0.26) if side < 0 else (0.26, 0.72 + reach)
             w = c.window(*edges_x, -0.30 - 1.2 * reach, 0.22)
             # The ear turns out of sight on the far side.
-            out = side * w.x - a + 0.02 - 0.03 * side * -self.turn
-            y = w.y - 0.0
-            r = _norm((out - 0.012 + 0.10 * (y - 0.0)) / 0.062, (y + 0.01) / 0.115)
+            out = side * w.x - a + 0.02 + 0.03 * side * self.turn
+            y = w.y
+            r = _norm((out - 0.012 + 0.10 * y) / 0.062, (y + 0.01) / 0.115)
             shape = (1 - r) * 0.062
             inner = (0.62 - r) * 0.062
             if reach:
@@ -538,7 +539,7 @@ class _Painter:
         c, form, of = self.canvas, self.form, self.of
         skin, blood = self.skin, self.blood
         face = c.face
-        flush = (0.30 + 0.75 * of("blush")) * blood * (1 - 0.35 * of("skin_tone"))
+        flush = (0.25 + 0.95 * of("blush")) * blood * (1 - 0.35 * of("skin_tone"))
         red = bump(face.abs() - 0.21, c.y - 0.11, 0.10, 0.075) + 0.55 * bump(c.nose, c.y - self.tip, 0.07, 0.05)
         red = red + 0.25 * bump(c.y - 0.5, face, 0.08, 0.12)
         dusk = (1 - self.face_key - self.face_sky).clamp(0, 0.6)
@@ -550,7 +551,7 @@ class _Painter:
         c.paint((skin * tone).clamp(0, 1), self.head, self.face_key, self.face_sky, shine)
         if form.fur:
             wave = torch.sin(self.angle * 24 + 3 * torch.sin(c.y * 14)) * torch.sin(c.y * 30 + 14 * face.abs())
-            fur = 1 + 0.18 * wave
+            fur = (1 + 0.18 * wave) * (1 - 0.55 * self.overhang)
             bare = 0.6 * bump(face, c.y - EYES_AT, 0.22, 0.05)
             coat = over(
                 self._coat(), self._coat() * 0.5 + 0.42, 0.6 * form.muzzle * bump(c.nose, c.y - self.mouth, 0.16, 0.13)
@@ -566,8 +567,10 @@ class _Painter:
         c, has = self.canvas, self.has
         w = c.window(-0.5, 0.5, -0.05, 0.72)
         x, y = w.face, w.y
-        skin = replace(c, key=self.face_key, sky=self.face_sky, gleam=self.distance).window(-0.5, 0.5, -0.05, 0.72)
-        face_key, face_sky, distance = skin.key, skin.sky, skin.gleam
+        skin = replace(c, key=self.face_key, sky=self.face_sky, albedo=self.overhang, gleam=self.distance).window(
+            -0.5, 0.5, -0.05, 0.72
+        )
+        face_key, face_sky, distance, overhang = skin.key, skin.sky, skin.gleam, skin.albedo
         near = y - self.mouth
         full, stubble, goatee, moustache = has("beard", 4), has("beard", 1), has("beard", 3), has("beard", 2, 3, 4)
         # Cheeks: below a line from the ear to the mouth's corner.
@@ -585,8 +588,7 @@ class _Painter:
         grown = torch.maximum(full * jaw, torch.maximum(goatee * w.soft(chin, 3), moustache * lip))
         free = 1 - w.soft(0.085 - _norm(x * 0.62, near - 0.4 * self.open), 4) * has("beard", 4)
         grown = torch.maximum(grown * free, moustache * lip)
-        outside = (-distance / 0.05).clamp(0, 1)
-        w.paint(beard_colour, 0.93 * grown, over(face_key, face_key * 0 + 0.3, outside) * light, face_sky * light)
+        w.paint(beard_colour, 0.93 * grown, over(face_key, 0.3, overhang) * light, face_sky * light)
         self.beard = torch.zeros_like(c.key)
         replace(c, gleam=self.beard).window(-0.5, 0.5, -0.05, 0.72).gleam.copy_(grown)
 
@@ -698,7 +700,7 @@ class _Painter:
         )
         w.paint(hueful.clamp(0, 1), w.soft(iris_r - r, 1.2) * eye * kept, 0.62 * shade + 0.14, 0.42 * shade + 0.1)
         w.paint(colour(0.02, 0.02, 0.025), w.soft(0.43 * iris_r - r, 1.2) * eye * (1 - 0.75 * form.glow))
-        spot_x, spot_y = 0.36 * iris_r * side * lx.sign() * (0.4 + 0.6 * lx.abs()), -0.40 * iris_r
+        spot_x, spot_y = 0.36 * iris_r * side * (1.6 * lx).clamp(-1, 1), -0.40 * iris_r
         spot = w.soft(0.30 * iris_r - _norm(gx - spot_x, gy - spot_y), 1.3)
         w.gleam.add_(0.85 * spot * eye * (1 - 0.8 * form.glow))
         w.gleam.add_(0.10 * kept * eye * bump(gx + spot_x, gy - 0.45 * iris_r, 0.35 * iris_r, 0.25 * iris_r))
@@ -751,8 +753,9 @@ class _Painter:
         d = (1 - (round_ * circle + square * box + dark * fourth + (1 - worn) * circle)) * ry
         thick = max(0.0125, 0.62 * w.pixel) * (1 + 0.25 * square)
         lens = w.soft(d) * worn
-        frame = over(over(colour(0.68, 0.55, 0.32), colour(0.05, 0.05, 0.06), square), colour(0.04, 0.04, 0.05), dark)
+        frame = over(over(colour(0.74, 0.76, 0.80), colour(0.05, 0.05, 0.06), square), colour(0.04, 0.04, 0.05), dark)
         w.dim(0.22 * worn * torch.exp(-(((d + 0.028) / 0.02) ** 2)) * w.soft(w.y - EYES_AT, 4))
+        w.dim(0.55 * round_ * torch.exp(-((d / (2.2 * thick)) ** 2)))
         w.paint(colour(0.05, 0.055, 0.075), dark * lens * 0.93, 0.4, 0.5)
         sheen = dark * 0.22 * _smooth(-y, -0.2, 1.0) + (round_ + square) * 0.05
         streak = bump(w.face - self.spread * w.face.sign() + 0.8 * (w.y - EYES_AT) + 0.03 * self.lamp[0], y, 0.022, 9.0)
@@ -784,7 +787,7 @@ class _Painter:
         steep = across.square()
         # A felt crown is nearly a box; knitted and baseball caps are domes.
         r = over(_norm(across, up), (steep * steep + up.square().square()).add(1e-8).sqrt().sqrt(), brimmed)
-        dome = torch.minimum((1 - r) * a + 0.0, rim - y)
+        dome = torch.minimum((1 - r) * a, rim - y)
         mask = worn * w.soft(dome, 1.2)
         # Hair that the hat holds down doesn't stand out above it.
         shell = replace(c, gleam=self.hat)
