@@ -228,7 +228,7 @@ def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
         patterns[i] = torch.tensor(usual)
         patterns[i, list(coats)] = torch.tensor(instead)
     second = patterns[sitters["markings"], kind][:, :, None, None]
-    second = (second * (1 + 0.18 * of("marking_shade")) + 0.03 * of("marking_shade")).clamp(0.03, 1)
+    second = (second * (1 + 0.2 * of("marking_shade")) + 0.06 * of("marking_shade")).clamp(0.03, 1)
 
     # Measures of the head.
     a, b = of("head_width") * build["skull_w"], of("head_length") * build["skull_h"]
@@ -250,6 +250,7 @@ def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
     strand = torch.sin(phase) * (0.65 + 0.35 * torch.sin(away * 30 + 4 * torch.sin(7 * angle)))
     tuft = torch.sin(away * 27 + 1.8 * torch.sin(phase * 0.5) ** 2 + 1.5 * torch.sin(5 * angle))
     fur = (strand * (1 - 0.3 * shaggy) + 0.45 * shaggy * tuft) * ((away - 0.10) / 0.25).clamp(0, 1)
+    fur = fur * min(1.0, size / 128)  # fewer samples than that can't hold the strands
     rough = (0.06 + 0.06 * medium + 0.12 * shaggy) * fur
 
     # Outline: a skull that narrows towards the jaw, a muzzle, and the lower jaw.
@@ -267,7 +268,8 @@ def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
     chin_r = (xm / (mw * 0.72)).square() + ((y - chin_y + 0.085) / (0.10 + 0.4 * jaw)).square()
     chin = (1 - chin_r.add(1e-6).sqrt()) * 0.1
     snout = torch.maximum(muzzle, chin)
-    outline = _smooth_max(skull, snout, 0.02) + (0.003 + 0.010 * medium + 0.024 * shaggy) * fur
+    shorn = 1 - 0.75 * bump(xm, y - chin_y, 1.2 * mw, 0.13)  # a beard keeps together
+    outline = _smooth_max(skull, snout, 0.02) + (0.003 + 0.010 * medium + 0.024 * shaggy) * fur * shorn
     head = soft(outline, 2.2)
 
     # Height field: skull, muzzle with its bridge and cushions, brows, sockets and cheeks.
@@ -295,6 +297,7 @@ def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
     dark = 0.26 * torch.exp(-(((muzzle + 0.02) / 0.045) ** 2)) * torch.sigmoid((y - nose_y + 0.1) * 20) * (reach / 0.2)
     dark = dark + 0.20 * bump(uf - spread * 0.75, y - eye_y - 0.03, 0.09, 0.09)
     dark = dark + 0.34 * brow * bump(uf - 0.02, y - eye_y + 0.13, 0.02, 0.09)
+    dark = dark + 0.30 * torch.sigmoid((y - chin_y + 0.025) * 45)
     shade = shade * (1 - dark.clamp(0, 0.6))
     half = torch.rsqrt(lx.square() + ly.square() + (lz + 1).square())
     sheen = ((-zx * lx - zy * ly + lz + 1) * nz * half).clamp_min(0) ** 12
@@ -419,7 +422,7 @@ def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
 
     # Mouth: a groove below the nose that parts into two lips; open, a dark space with a tongue.
     t = um / mw
-    seam = nose_y + 0.50 * drop + (0.012 + 0.06 * jowls) * torch.exp(-(((t - 0.55) / 0.33) ** 2)) * 1.6
+    seam = nose_y + 0.50 * drop + mw * (0.06 + 0.28 * jowls) * torch.exp(-(((t - 0.55) / 0.33) ** 2)) * 1.6
     seam = seam - (0.02 + 0.085 * of("smile")) * t.square() * (0.5 + 1.2 * mw)
     gape = (1 - (t / 0.74).square()).clamp_min(0).sqrt() * (jaw * 1.45)
     hole = soft(torch.minimum(y - seam, seam + gape - y), 1.3) * soft(0.72 - t, 3) * (jaw > 0)
