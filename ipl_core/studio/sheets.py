@@ -8,6 +8,7 @@ import torch
 
 from ..catalog import load_generator
 from ..media import grid, save_png, to_pictures
+from ..sampling import draw
 from .subject import PEOPLE, Subject
 
 
@@ -17,6 +18,11 @@ def domain_sheet(path: Path, subject: Subject, sitters: int = 8, resolution: int
     cast = subject.random(sitters, random)
     rows = torch.cat([subject.render(domain, cast, random, resolution, supersample=2) for domain in subject.domains])
     save_png(grid(rows, sitters), path, {"domains": [domain.name for domain in subject.domains], "seed": seed})
+
+
+def sample_sheet(path: Path, model: str, count: int = 64) -> None:
+    """Write a JPEG of what a generator draws of the first `count` seeds, none chosen, without truncation."""
+    grid(draw(load_generator(model), range(count), psi=1.0), round(count**0.5)).save(path, quality=88)
 
 
 def example_portraits(folder: Path, count: int = 4, model: str = "studio") -> list[Path]:
