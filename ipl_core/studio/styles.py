@@ -283,7 +283,7 @@ def linocut(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     grey = _stretch(p, _luma(_blur(p.rgb, 0.4)))
     grey = over(torch.full_like(grey, 0.84), grey, _step(p.figure, 0.5, 0.2))
     u, v = x - 0.5, y - 0.45
-    way = (1.3 * u.square() + v.square()).sqrt() + 0.012 * torch.sin(9 * torch.atan2(v, u))
+    way = (1.3 * u.square() + v.square()).sqrt() * (1 + 0.05 * torch.sin(9 * torch.atan2(v, u)))
     groove = (2 * (way * 26 % 1) - 1).abs()
     ink = _step(0.1 + 0.8 * groove - grey, 0, 0.35)
     ink = torch.maximum(ink, _ink(p, 0.65))
