@@ -544,9 +544,9 @@ def stained_glass(p: Portrait, generator: torch.Generator) -> torch.Tensor:
 
 def low_poly(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """Flat triangles, each in one colour and lit as a facet."""
-    facets = _triangles(_size(p), 20)
+    facets = _triangles(_size(p), 18)
     flat = facets.flat(_blur(p.rgb, 0.5))
-    return _vivid(flat, 0.35) * (0.88 + 0.26 * facets.chance[:, :1]) + 0.03 + _grain(p.rgb, generator, 0.004)
+    return _vivid(flat, 0.6) * (0.84 + 0.38 * facets.chance[:, :1]) + 0.05 + _grain(p.rgb, generator, 0.004)
 
 
 def knitted(p: Portrait, generator: torch.Generator) -> torch.Tensor:
