@@ -193,12 +193,12 @@ class _Painter:
         c, form, of = self.canvas, self.form, self.of
         x, y, a, b, hollow = c.x, c.y, self.a, self.b, form.hollow
         jaw, cheeks = of("jaw"), of("cheeks")
-        taper = (0.31 - 0.22 * jaw) * _smooth(y, 0.0, 0.52) - 0.035 * cheeks * bump(y - 0.1, y, 0.12, 9.0)
+        taper = (0.33 - 0.27 * jaw) * _smooth(y, 0.0, 0.52) - 0.05 * cheeks * bump(y - 0.1, y, 0.12, 9.0)
         narrow = a * (1 - taper - 0.05 * hollow * bump(y - 0.2, y, 0.1, 9.0) - 0.03 * _smooth(-y, 0.15, 0.5))
         radius = _norm(x / narrow, (y + 0.01) / (b * (1 - 0.05 * (y < -0.01))))
         self.angle = torch.atan2(x, -(y + 0.1))
         distance = (1 - radius) * a
-        self.overhang = ((0.02 - distance) / 0.06).clamp(0, 1)  # 1 where fur or beard stands over the border
+        self.overhang = ((0.05 - distance) / 0.05).clamp(0, 1)  # 1 where fur or beard stands over the border
         if form.fur:
             tuft = (torch.sin(self.angle * 21) + 0.6 * torch.sin(self.angle * 37 + 1)).abs()
             distance = distance + 0.045 * form.fur * (0.75 - tuft) * _smooth(y, -0.3, 0.1)
@@ -248,7 +248,7 @@ class _Painter:
         w.gleam.add_(0.042 * bump(side, y, 0.062 * self.eye_size, 0.045 * self.eye_size))
         w.gleam.sub_(0.016 * age * bump(side, y - 0.085, 0.07, 0.02))
         w = relief(-0.5, 0.5, -0.1, 0.45)
-        cheek = 0.012 + 0.03 * self.of("cheeks") + 0.022 * smile.clamp_min(0)
+        cheek = 0.006 + 0.045 * self.of("cheeks") + 0.022 * smile.clamp_min(0)
         w.gleam.add_(cheek * bump(w.face.abs() - 0.2, w.y - 0.075, 0.1, 0.075))
         if hollow:
             w.gleam.sub_(0.14 * hollow * bump(w.face.abs() - 0.23, w.y - 0.20, 0.08, 0.11))
@@ -551,12 +551,13 @@ class _Painter:
         c.paint((skin * tone).clamp(0, 1), self.head, self.face_key, self.face_sky, shine)
         if form.fur:
             wave = torch.sin(self.angle * 24 + 3 * torch.sin(c.y * 14)) * torch.sin(c.y * 30 + 14 * face.abs())
-            fur = (1 + 0.18 * wave) * (1 - 0.55 * self.overhang)
+            fur = 1 + 0.18 * wave
+            key, sky = over(self.face_key, 0.3, self.overhang), over(self.face_sky, 0.32, self.overhang)
             bare = 0.6 * bump(face, c.y - EYES_AT, 0.22, 0.05)
             coat = over(
                 self._coat(), self._coat() * 0.5 + 0.42, 0.6 * form.muzzle * bump(c.nose, c.y - self.mouth, 0.16, 0.13)
             )
-            c.paint(coat, self.head * form.fur * (1 - bare), self.face_key * fur, self.face_sky * fur)
+            c.paint(coat, self.head * form.fur * (1 - bare), key * fur, sky * fur)
         # Nostrils.
         w = c.window(-0.2, 0.2, 0.02, 0.28)
         wing = w.nose.abs() - 0.034 * self.nose_w
@@ -588,7 +589,9 @@ class _Painter:
         grown = torch.maximum(full * jaw, torch.maximum(goatee * w.soft(chin, 3), moustache * lip))
         free = 1 - w.soft(0.085 - _norm(x * 0.62, near - 0.4 * self.open), 4) * has("beard", 4)
         grown = torch.maximum(grown * free, moustache * lip)
-        w.paint(beard_colour, 0.93 * grown, over(face_key, 0.3, overhang) * light, face_sky * light)
+        w.paint(
+            beard_colour, 0.93 * grown, over(face_key, 0.3, overhang) * light, over(face_sky, 0.32, overhang) * light
+        )
         self.beard = torch.zeros_like(c.key)
         replace(c, gleam=self.beard).window(-0.5, 0.5, -0.05, 0.72).gleam.copy_(grown)
 
@@ -657,7 +660,7 @@ class _Painter:
         left, right = (-0.36 - 0.1 * grown, 0.04) if side < 0 else (-0.04, 0.36 + 0.1 * grown)
         w = c.window(left, right, -0.28 - 0.10 * grown, 0.02 + 0.06 * grown)
         out = side * w.face - self.spread  # outwards from the eye's middle
-        y = w.y - EYES_AT + of("eye_slant") * out * 0.55
+        y = w.y - EYES_AT + of("eye_slant") * out * 0.7
         wide = 0.080 * self.eye_size
         tall = 0.044 * self.eye_size * (1 + 0.12 * of("brow_raise"))
         floor = 0.031 * self.eye_size * (1 - 0.22 * self.smile.clamp_min(0))
@@ -685,7 +688,7 @@ class _Painter:
         white = colour(*form.eye_white)
         ball = over(white, white * colour(0.93, 0.62, 0.58), 0.5 * bump(s + 0.95, y, 0.22, 9.0) * self.blood)
         w.paint(ball, eye, 0.62 * shade * shine, 0.40 * shade)
-        gx = out - side * (0.20 * wide * of("gaze") + 0.12 * wide * self.turn)
+        gx = out - side * (0.25 * wide * of("gaze") + 0.12 * wide * self.turn)
         gy = y + 0.10 * tall
         r = _norm(gx, gy)
         iris_r = 0.0405 * self.eye_size * form.iris
@@ -848,7 +851,9 @@ class _Painter:
         uncovered = 1 - self.hat
         hair = torch.maximum(torch.maximum(self.front, self.back * (1 - self.head) * (1 - self.ears)), self.bun)
         hair = hair * uncovered
-        figure = torch.stack([self.head, self.ears, self.body, hair, self.hat, self.beard]).amax(0)
+        figure = torch.stack(
+            [self.head, self.ears, self.back * (1 - self.hat), self.body, hair, self.hat, self.beard]
+        ).amax(0)
         scale = size / 64
         lines = edges(c.albedo) * 1.6 + edges(figure) * 0.8 + edges(self.height * self.head) * 1.2
         return Portrait(
