@@ -102,8 +102,23 @@ def _sheet(options: argparse.Namespace) -> None:
     from .sheets import domain_sheet
     from .subject import subject_named
 
-    file = options.out / f"{options.subject}.png"
+    file = options.out / f"{options.subject}-domains.jpg"
     domain_sheet(file, subject_named(options.subject))
+    sys.stdout.write(f"{file}\n")
+
+
+#: What the picture of methods shows: domains of the paper's table and others, of styles and of shape.
+SHOWN = {
+    "people": ("pencil sketch", "ukiyo-e", "werewolf", "Disney", "cubism", "Tolkien elf", "neon", "pop art"),
+    "dogs": ("cartoon", "pointillism", "cubism", "watercolor"),
+}
+
+
+def _method_sheet(options: argparse.Namespace) -> None:
+    from .sheets import method_sheet
+
+    file = options.out / f"{options.subject}-methods.jpg"
+    method_sheet(file, _model(options), SHOWN[options.subject])
     sys.stdout.write(f"{file}\n")
 
 
@@ -121,7 +136,8 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "generator-report": ("Fréchet distance of a subject's generator, and a sheet of its samples", _generator_report),
     "critic-report": ("true renders and adapted generators in the critic's and the judge's eyes", _critic_report),
     "example-portraits": ("draw people that no training saw, to be inverted: portrait-1.png …", _example_portraits),
-    "domain-sheet": ("draw a subject in every domain: SUBJECT.png", _sheet),
+    "method-sheet": ("draw the same seeds as NADA and IPL adapt them: SUBJECT-methods.jpg", _method_sheet),
+    "domain-sheet": ("draw a subject in every domain: SUBJECT-domains.jpg", _sheet),
 }
 
 
