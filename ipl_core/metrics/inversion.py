@@ -92,12 +92,12 @@ def evaluate_inversion(
     configs = [InvertConfig(model=model, preset=preset, seed=seed) for preset in presets]
     judge, generator = load_judge(judge_of(model)), load_generator(model)
     resolution = generator.config.resolution
+    if count:
+        sitters, portraits = held_out_portraits(judge.subject, count, resolution)
+        truth = judge.subject.labels(sitters)
     for config in configs:
-        if count:
-            sitters, portraits = held_out_portraits(judge.subject, count, resolution)
-            truth = judge.subject.labels(sitters)
-            for number in range(count):
-                yield _score(config, "portraits", number, portraits[number : number + 1], judge, truth[number])
+        for number in range(count):
+            yield _score(config, "portraits", number, portraits[number : number + 1], judge, truth[number])
         for number in range(samples):
             drawn = to_uint8(draw(generator, [FIRST_SAMPLE_SEED + number], psi=1.0))
             yield _score(config, "samples", number, drawn, judge, None)
