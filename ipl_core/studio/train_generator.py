@@ -46,7 +46,7 @@ class GeneratorRecipe:
     steps_at_32: int = 5_000
     steps_at_64: int = 3_000
     steps_at_128: int = 2_000
-    adversarial_steps: int = 1_000
+    adversarial_steps: int = 0
     batch: int = 16
     learning_rate: float = 0.015  # of Muon, relative to the weights
     adam_rate: float = 2e-3  # of biases and the like
