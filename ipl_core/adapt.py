@@ -67,8 +67,8 @@ def adapt(
 
     stop: set it, from any thread, to end after the step under way; the last Snapshot then says stopped="asked" and
         carries what has been reached.
-    preview_interval: seconds between two renewals of the pictures; the first step and the last Snapshot always
-        carry them. Never changes the weights.
+    preview_interval: seconds between two renewals of the pictures, more where drawing them takes long (see
+        `stepping.seconds_between`); the first step and the last Snapshot always carry them. Never changes the weights.
     start: where an earlier run with the same settings but `steps` ended; this one goes on there, without stage 1. With
         the state of its training it gives, on the same machine's CPU, bit by bit what a run in one go would.
 
