@@ -164,8 +164,8 @@ def _list(options: argparse.Namespace) -> int:
                 facts.append(f"adapting is expected to take {entry.memory} GB of memory")
             if getattr(entry, "source", ""):
                 facts.append(f"draws: {entry.source}")
-            print(f"  {entry.name:<18} {', '.join(filter(None, facts))}")
-            print(f"  {'':<18} {entry.licence}")
+            print(f"  {entry.name:<26} {', '.join(filter(None, facts))}")
+            print(f"  {'':<26} {entry.licence}")
     return 0
 
 

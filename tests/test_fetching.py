@@ -256,7 +256,7 @@ def test_the_command_line_lists_fetches_verifies_and_removes(
 ) -> None:
     assert main(["models", "list"]) == 0
     said = capsys.readouterr().out
-    assert "afhq-dog-512       AFHQ dogs 512, 512 px, 124 MB to fetch" in said
+    assert "afhq-dog-512               AFHQ dogs 512, 512 px, 124 MB to fetch" in said
     assert "non-commercial" in said
     assert "ViT-B-16-SigLIP2" in said
     assert "embedded" in said
