@@ -71,8 +71,9 @@ def _show(generator: Generator, z: torch.Tensor, pictures: torch.Tensor, random:
     for step in range(steps):
         optimiser.set_rate(min(1.0, 2 * (1 - step / steps) + 0.05))
         index = torch.randint(len(w), (min(_BATCH, len(w)),), generator=random)
-        drawn = generator.synthesis(w[index], resolution=pictures.shape[-1])
-        loss = regression_loss(drawn, to_float(pictures[index]).to(w.device))
+        with torch.autocast(w.device.type, torch.bfloat16):
+            drawn = generator.synthesis(w[index], resolution=pictures.shape[-1])
+        loss = regression_loss(drawn.float(), to_float(pictures[index]).to(w.device))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

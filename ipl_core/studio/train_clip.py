@@ -87,6 +87,7 @@ class ClipRecipe:
     adaptations_a_step: int = 3
     adaptation_batch: int = 6
     adaptation_steps: int = 120
+    bfloat16: bool = True  # saves a third of the time
     seed: int = 1
     data_seed: int = 11
     save_every: int = 50
@@ -166,24 +167,34 @@ def contrast(image: torch.Tensor, text: torch.Tensor, true: torch.Tensor, scale:
 
 
 class Towers:
-    """The open_clip model with short text batches: the tower is causal, so padding after the longest text is cut."""
+    """The open_clip model with short text batches: the tower is causal, so padding after the longest text is cut.
+
+    bfloat16: whether it computes in that precision; embeddings are float32 in any case.
+    """
 
     def __init__(self, model: nn.Module, tokenizer: Any) -> None:
-        self.model, self.tokenizer = model, tokenizer
+        self.model, self.tokenizer, self.bfloat16 = model, tokenizer, False
+
+    def precision(self) -> torch.autocast:
+        """The block in which the model, and a generator that is adapted against it, compute."""
+        return torch.autocast(self.model.logit_scale.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def images(self, pictures: torch.Tensor) -> torch.Tensor:
         """(B, 3, R, R) in [−1, 1] → unit (B, D)."""
-        return F.normalize(self.model.encode_image(pictures), dim=-1)
+        with self.precision():
+            embedded = self.model.encode_image(pictures)
+        return F.normalize(embedded.float(), dim=-1)
 
     def texts(self, texts: list[str]) -> torch.Tensor:
         """Sentences → unit (N, D)."""
         tokens = self.tokenizer(texts).to(self.model.logit_scale.device)
         length = int(tokens.argmax(1).max()) + 1
         m = self.model
-        x = m.token_embedding(tokens[:, :length]) + m.positional_embedding[:length]
-        x = m.ln_final(m.transformer(x, attn_mask=m.attn_mask[:length, :length]))
-        x = x[torch.arange(len(texts), device=x.device), tokens.argmax(1)] @ m.text_projection
-        return F.normalize(x, dim=-1)
+        with self.precision():
+            x = m.token_embedding(tokens[:, :length]) + m.positional_embedding[:length]
+            x = m.ln_final(m.transformer(x, attn_mask=m.attn_mask[:length, :length]))
+            x = x[torch.arange(len(texts), device=x.device), tokens.argmax(1)] @ m.text_projection
+        return F.normalize(x.float(), dim=-1)
 
     def scale(self) -> torch.Tensor:
         """The factor on cosines."""
@@ -331,9 +342,12 @@ class FoolingPictures:
         generator, optimiser, done, life = self.attempts.get((number, d)) or self._fresh(cast, rng)
         index = torch.randint(len(cast.w), (self.recipe.adaptation_batch,), generator=random_)
         with torch.no_grad():
-            anchor = towers.images(cast.source.synthesis(cast.w[index], resolution=size))
+            with towers.precision():
+                before = cast.source.synthesis(cast.w[index], resolution=size)
+            anchor = towers.images(before.float())
             said = self._directions(cast, d, index, towers, rng)
-        after = generator.synthesis(cast.w[index], resolution=size)
+        with towers.precision():
+            after = generator.synthesis(cast.w[index], resolution=size).float()
         loss = (1 - (image_direction(anchor, towers.images(after)) * said).sum(-1)).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -373,6 +387,7 @@ class Trainer:
         self.random, self.rng = torch.Generator().manual_seed(recipe.seed), random.Random(recipe.seed)
         self.casts = [Cast(subject, recipe, work) for subject in SUBJECTS]
         self.towers = build_model(recipe.seed)
+        self.towers.bfloat16 = recipe.bfloat16
         model = self.towers.model.to(device)
         tables = [p for name, p in model.named_parameters() if name.endswith("embedding") or "token_embedding" in name]
         self.optimiser = Together(model, recipe.learning_rate, recipe.adam_rate, tables, recipe.weight_decay)
