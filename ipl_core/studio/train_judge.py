@@ -104,10 +104,13 @@ def train_judge(
         own_domain[: recipe.drawn // 4] = 0  # the source's own pictures, as they are
         stack = torch.cat([pictures[domain, sitter], drawn.pictures(own_domain, own)])
         domain, sitter = torch.cat([domain, own_domain]), torch.cat([sitter, recipe.sitters - len(drawn) + own])
-        domain_logits, trait_logits, identity, _ = judge(roughen(to_float(stack).to(device), random))
+        rough = roughen(to_float(stack).to(device), random)
+        with torch.autocast(rough.device.type, torch.bfloat16):
+            domain_logits, trait_logits, identity, _ = judge(rough)
+        domain_logits, identity = domain_logits.float(), identity.float()
         truth, domain, sitter = traits[sitter].to(device), domain.to(device), sitter.to(device)
         loss_domain = F.cross_entropy(domain_logits, domain, label_smoothing=0.02)
-        loss_traits = torch.stack([F.cross_entropy(t, truth[:, i]) for i, t in enumerate(trait_logits)]).mean()
+        loss_traits = torch.stack([F.cross_entropy(t.float(), truth[:, i]) for i, t in enumerate(trait_logits)]).mean()
         loss_identity = identity_loss(identity, sitter)
         loss = loss_domain + 2 * loss_traits + 0.3 * loss_identity
         optimiser.zero_grad(set_to_none=True)
