@@ -28,7 +28,9 @@ from .config import (
     PRECISIONS,
     PRESETS,
     RESIDUALS,
+    STARTS,
     TEMPLATE_SETS,
+    VIEWS,
     AdaptConfig,
     InvertConfig,
 )
@@ -269,6 +271,9 @@ def _invert_options(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, metavar="DIR", help="folder for the latent, pictures, settings and history")
     add("--preset", default="good", help=f"how long it may take: {', '.join(INVERT_PRESETS)} (%(default)s)")
     add("--space", help="w: one latent for all layers; w+: one for each")
+    add("--start", default="auto", help=f"where it begins: {', '.join(STARTS)}; auto is the encoder where one is here")
+    add("--encoder", help="name of an encoder or path of its file; left out, the model's own")
+    add("--view", default="critic", help=f"whose eyes compare the pictures: {', '.join(VIEWS)} (%(default)s)")
     add("--tune", action=argparse.BooleanOptionalAction, default=None, help="tune the generator for the last likeness")
     add("--noise", action=argparse.BooleanOptionalAction, default=None, help="optimise the noise maps too")
     add("--crop", default="auto", help="auto: by the face; center: the centre square; none: cut already (%(default)s)")
@@ -285,11 +290,11 @@ def _invert_options(parser: argparse.ArgumentParser) -> None:
 
 _INVERT_NUMBERS = {
     "steps": "steps of the latent",
-    "starts": "random latents that compete to be the start; 0 starts from the mean latent",
+    "starts": "random latents that compete with the mean latent to be the start, where it is at random",
     "learning_rate": "Adam's rate for the latent",
     "pixel": "weight of pixels",
     "multiscale": "weight of coarser scales",
-    "perceptual": "weight of the critic's view",
+    "perceptual": "weight of the view",
     "mean_pull": "pull to the mean latent",
     "row_pull": "pull between the rows of w+",
     "noise_pull": "weight of the term that keeps noise maps noise",
@@ -300,10 +305,11 @@ _INVERT_NUMBERS = {
 
 
 def _invert(options: argparse.Namespace) -> int:
-    from . import library, people
+    from . import catalog, library, people
     from .catalog import load_generator
     from .faces import cut
     from .media import to_uint8
+    from .people import start_words
     from .pictures import read_picture
     from .runs import crop_for, finished_inversion
 
@@ -321,6 +327,12 @@ def _invert(options: argparse.Namespace) -> int:
     crop = crop_for(config.model, picture, options.crop, options.face).moved(right, down, options.zoom, options.turn)
     library.check_writable(options.out)
     print(crop.note)
+    with model_commands.Transfers() as transfers:
+        catalog.find_generator(config.model, transfers.show)
+        encoder = catalog.starting_encoder(config.model, config.start, config.encoder)
+        if encoder is not None:
+            catalog.find_encoder(encoder, transfers.show)
+    print(start_words(config))
     aligned = to_uint8(cut(picture, crop, load_generator(config.model).config.resolution))
     with _stop_on_interrupt() as stop, _ProgressBar() as bar:
         name = options.name or Path(options.picture).stem
