@@ -471,20 +471,21 @@ def _setting(text: str) -> tuple[str, object]:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from . import library
+    from .catalog import judge_of, load_judge
     from .latents import parse_seeds
     from .metrics.scores import written
     from .metrics.table import compare, markdown
-    from .studio.domains import TARGETS
 
     if not (isinstance(options.samples, int) and 2 <= options.samples <= 5000):
         raise InputError(f"Samples must be a whole number from 2 to 5000, not {options.samples}.")
     changes = dict(_setting(text) for text in options.set)
+    subject = load_judge(judge_of(options.model)).subject
     configs = [
         AdaptConfig.from_dict(
             {"target": target, "method": method, "seed": seed, "model": options.model, "preset": options.preset}
             | changes
         )
-        for target in options.targets or [domain.name for domain in TARGETS]
+        for target in options.targets or [domain.name for domain in subject.domains[1:]]
         for seed in parse_seeds(options.seeds)
         for method in options.methods.split(",")
     ]

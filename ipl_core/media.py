@@ -66,22 +66,24 @@ def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Image.Imag
 def labelled(images: Tensor, labels: Sequence[str], columns: int | None = None, side: int = 160) -> Image.Image:
     """One picture of all `images` as `grid` lays them out, each `side` pixels wide at least, with its words below.
 
-    Words too long for their picture are cut with an ellipsis. Raises ValueError unless there is a label for each.
+    Strips of several pictures side by side are labelled as one image. Words too long for their picture are cut with
+    an ellipsis. Raises ValueError unless there is a label for each.
     """
     pictures = to_pictures(images)
     if not pictures or len(pictures) != len(labels):
         raise ValueError(f"{len(pictures)} pictures need as many labels, and at least one; got {len(labels)}.")
     side = max(side, pictures[0].width)
-    font = ImageFont.load_default(size=max(12, side // 12))
+    height = round(side * pictures[0].height / pictures[0].width)
+    font = ImageFont.load_default(size=max(12, height // 12))
     strip = round(font.size * 1.8)
     tiles = []
     for picture, label in zip(pictures, labels):
-        tile = Image.new("RGB", (side, side + strip), "white")
-        tile.paste(picture.resize((side, side), Image.Resampling.BICUBIC))
+        tile = Image.new("RGB", (side, height + strip), "white")
+        tile.paste(picture.resize((side, height), Image.Resampling.BICUBIC))
         words = label
         while len(words) > 1 and font.getlength(words) > side - 4:
             words = words.removesuffix("…")[:-1] + "…"
-        ImageDraw.Draw(tile).text((side / 2, side + strip / 2), words, "black", font, anchor="mm")
+        ImageDraw.Draw(tile).text((side / 2, height + strip / 2), words, "black", font, anchor="mm")
         tiles.append(torch.from_numpy(np.array(tile)))
     return grid(torch.stack(tiles), columns)
 

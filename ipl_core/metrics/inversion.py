@@ -69,7 +69,10 @@ def identity_similarity(model: str, one: Tensor, other: Tensor) -> float | None:
 
 
 def held_out_portraits(subject: Subject, count: int, resolution: int) -> tuple[Sitters, Tensor]:
-    """Sitters that no training saw and their portraits, uint8 (count, R, R, 3); the first ones are the same whatever the count."""
+    """Sitters that no training saw and their portraits, uint8 (count, R, R, 3).
+
+    The first ones are the same whatever the count.
+    """
     parts, pictures = [], []
     for number in range(count):
         random = torch.Generator().manual_seed(_PEOPLE_SEED + number)

@@ -58,7 +58,7 @@ def _clip(options: argparse.Namespace) -> None:
 
 def _judge(options: argparse.Namespace) -> None:
     from .subject import subject_named
-    from .train_judge import JudgeRecipe, train_judge, write_report
+    from .train_judge import JudgeRecipe, train_judge
 
     generator, out = (_file(options, options.subject, model) for model in ("generator", "judge"))
     recipe = _recipe(JudgeRecipe, options)
@@ -67,10 +67,33 @@ def _judge(options: argparse.Namespace) -> None:
     sys.stdout.write(json.dumps(figures, indent=1) + "\n")
 
 
+def _model(options: argparse.Namespace) -> str:
+    """The name by which the registry knows a subject's generator."""
+    return "studio" if options.subject == "people" else f"studio-{options.subject}"
+
+
+def _generator_report(options: argparse.Namespace) -> None:
+    from ..metrics.generator_report import generator_report
+    from .sheets import sample_sheet
+
+    figures = generator_report(_model(options), 200 if options.smoke else 5_000)
+    folder = _file(options, options.subject, "generator").parent
+    write_report(figures, folder / "report.json")
+    sample_sheet(folder / "samples.jpg", _model(options), 4 if options.smoke else 64)
+    sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+
+
+def write_report(figures: dict[str, object], path: Path) -> None:
+    """A report as JSON, rounded to four places."""
+    rounded = json.loads(json.dumps(figures), parse_float=lambda text: round(float(text), 4))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(rounded, indent=1) + "\n")
+
+
 def _critic_report(options: argparse.Namespace) -> None:
     from ..metrics.critic_report import critic_report
 
-    for line in critic_report(smoke=options.smoke):
+    for line in critic_report(_model(options), smoke=options.smoke):
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
@@ -79,8 +102,23 @@ def _sheet(options: argparse.Namespace) -> None:
     from .sheets import domain_sheet
     from .subject import subject_named
 
-    file = options.out / f"{options.subject}.png"
+    file = options.out / f"{options.subject}-domains.jpg"
     domain_sheet(file, subject_named(options.subject))
+    sys.stdout.write(f"{file}\n")
+
+
+#: What the picture of methods shows: domains of the paper's table and others, of styles and of shape.
+SHOWN = {
+    "people": ("pencil sketch", "ukiyo-e", "werewolf", "Disney", "cubism", "Tolkien elf", "neon", "pop art"),
+    "dogs": ("cartoon", "pointillism", "cubism", "watercolor"),
+}
+
+
+def _method_sheet(options: argparse.Namespace) -> None:
+    from .sheets import method_sheet
+
+    file = options.out / f"{options.subject}-methods.jpg"
+    method_sheet(file, _model(options), SHOWN[options.subject])
     sys.stdout.write(f"{file}\n")
 
 
@@ -95,9 +133,11 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "train-generator": ("train a subject's StyleGAN2: studio-SUBJECT-generator/", _generator),
     "train-clip": ("train the critic, after the generators: studio-clip/", _clip),
     "train-judge": ("train a subject's judge, after its generator: studio-SUBJECT-judge/", _judge),
+    "generator-report": ("Fréchet distance of a subject's generator, and a sheet of its samples", _generator_report),
     "critic-report": ("true renders and adapted generators in the critic's and the judge's eyes", _critic_report),
     "example-portraits": ("draw people that no training saw, to be inverted: portrait-1.png …", _example_portraits),
-    "domain-sheet": ("draw a subject in every domain: SUBJECT.png", _sheet),
+    "method-sheet": ("draw the same seeds as NADA and IPL adapt them: SUBJECT-methods.jpg", _method_sheet),
+    "domain-sheet": ("draw a subject in every domain: SUBJECT-domains.jpg", _sheet),
 }
 
 

@@ -51,7 +51,7 @@ def caption(subject: Subject, domain: int, traits: torch.Tensor, rng: random.Ran
         return Caption(rng.choice(BROKEN), claims)
     kind = DOMAINS[domain]
     before, after = [], []
-    for i in rng.sample(range(len(subject.traits)), rng.choice((0, 0, 1, 2, 3))):
+    for i in rng.sample(range(len(subject.traits)), rng.choice((0, 0, 1, 2, 3, 3))):
         trait, label = subject.traits[i], int(traits[i])
         if trait.colour and not kind.colours:
             continue

@@ -429,7 +429,7 @@ TARGETS = (
             "wood elf",
         ),
         styles.elven_wood,
-        Form(ears=0.26, eyes=1.08, nose=0.85, smooth=0.8, skin=(0.97, 0.97, 0.88), skin_share=0.3),
+        Form(ears=0.26, eyes=1.08, nose=0.85, smooth=0.8, skin=(0.97, 0.97, 0.88), skin_share=0.15),
         subjects=_PEOPLE_ONLY,
     ),
     Domain(

@@ -2,21 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ..catalog import load_generator
-from ..media import grid, save_png, to_pictures
+from ..config import AdaptConfig
+from ..library import load_adapted
+from ..media import grid, labelled, save_png, to_pictures
+from ..runs import finished_run
+from ..sampling import draw
 from .subject import PEOPLE, Subject
 
 
-def domain_sheet(path: Path, subject: Subject, sitters: int = 8, resolution: int = 128, seed: int = 3) -> None:
-    """Write a picture with a column a sitter and a row a domain, in the order of `subject.domains`."""
+def domain_sheet(path: Path, subject: Subject, sitters: int = 4, resolution: int = 96, seed: int = 5) -> None:
+    """Write a JPEG of the same sitters as the renderer draws them in every domain of their subject."""
     random = torch.Generator().manual_seed(seed)
     cast = subject.random(sitters, random)
-    rows = torch.cat([subject.render(domain, cast, random, resolution, supersample=2) for domain in subject.domains])
-    save_png(grid(rows, sitters), path, {"domains": [domain.name for domain in subject.domains], "seed": seed})
+    strips = [_strip(subject.render(domain, cast, random, resolution, 2)) for domain in subject.domains]
+    labelled(torch.stack(strips), [domain.name for domain in subject.domains], 3, 0).save(path, quality=85)
+
+
+def method_sheet(
+    path: Path, model: str, targets: Sequence[str], methods: Sequence[str] = ("nada", "ipl"), seeds: int = 6
+) -> None:
+    """Write a JPEG of what adapted generators draw of the first seeds: a row a target, a strip a method.
+
+    The runs have the default preset and seed 0; those that the library lacks are made. Above them is the source.
+    """
+    source = _strip(draw(load_generator(model), range(seeds)))
+    strips, labels = [source] * len(methods), ["source"] * len(methods)
+    for target in targets:
+        for method in methods:
+            entry = finished_run(AdaptConfig(target, method=method, model=model))
+            strips.append(_strip(draw(load_adapted(entry.path), range(seeds))))
+            labels.append(f"{target}, {method.upper()}")
+    labelled(torch.stack(strips), labels, len(methods), 0).save(path, quality=85)
+
+
+def _strip(pictures: Tensor) -> Tensor:
+    """Pictures (N, 3, H, W) side by side, (3, H, N × W)."""
+    return torch.cat(list(pictures), 2)
+
+
+def sample_sheet(path: Path, model: str, count: int = 64) -> None:
+    """Write a JPEG of what a generator draws of the first `count` seeds, none chosen, without truncation."""
+    grid(draw(load_generator(model), range(count), psi=1.0), round(count**0.5)).save(path, quality=88)
 
 
 def example_portraits(folder: Path, count: int = 4, model: str = "studio") -> list[Path]:

@@ -188,21 +188,25 @@ def _step(field: torch.Tensor, at: float, softness: float) -> torch.Tensor:
     return torch.sigmoid((field - at) * (4 / softness))
 
 
-def _line(p: Portrait, low: float, high: float) -> torch.Tensor:
-    return ((p.lines - low) / (high - low)).clamp(0, 1)
+def _ink(p: Portrait, width: float) -> torch.Tensor:
+    """Pen lines about 2 · `width` / 64 of a picture wide, (B, 1, H, W) in [0, 1].
+
+    A difference of Gaussians, positive on the dark side of edges, so that brows and pupils fill; of albedo and
+    light for the features, of the masks for the outlines. The backdrop stays free of lines.
+    """
+    features = _luma(p.albedo).clamp_min(0.01).sqrt() + 0.3 * p.light
+    layers = torch.cat([features, p.figure + 0.6 * p.head], 1)
+    inner, outer = (_blur(layers, 1.9 * width) - _blur(layers, width)).split(1, 1)
+    return torch.maximum(((inner - 0.006) * 22).clamp(0, 1) * p.figure, ((outer - 0.03) * 14).clamp(0, 1))
 
 
-def _bold(line: torch.Tensor, width: float) -> torch.Tensor:
-    """Lines made wider by `width` on both sides."""
-    reach = round(width * line.shape[-1])
-    return F.max_pool2d(line, 2 * reach + 1, 1, reach)
-
-
-def _stretch(grey: torch.Tensor) -> torch.Tensor:
-    """Spread brightness so that dark and light skin both use most of the range."""
-    sample = F.adaptive_avg_pool2d(grey, 32).flatten(1)
-    low, high = sample.quantile(torch.tensor([0.03, 0.97]), dim=1)[..., None, None, None]
-    return ((grey - low) / (high - low).clamp_min(0.15)).clamp(0, 1)
+def _stretch(p: Portrait, grey: torch.Tensor) -> torch.Tensor:
+    """Spread brightness over [0, 1] by the sitter's own, so that dark and light skin or coats both keep their form."""
+    weight = p.figure.sum((2, 3), keepdim=True).clamp_min(1)
+    mean = (grey * p.figure).sum((2, 3), keepdim=True) / weight
+    spread = (((grey - mean).square() * p.figure).sum((2, 3), keepdim=True) / weight).sqrt()
+    middle = 0.5 * mean + 0.5 * 0.5  # what is dark stays a little darker
+    return (0.5 + (grey - middle) / (3.4 * spread).clamp_min(0.25)).clamp(0, 1)
 
 
 def _grain(like: torch.Tensor, generator: torch.Generator, amount: float) -> torch.Tensor:
@@ -225,12 +229,12 @@ def pencil_sketch(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """Thin graphite lines and two directions of hatching on white paper."""
     size = _size(p)
     x, y = _grid(size)
-    grey = _stretch(_luma(p.rgb))
+    grey = _stretch(p, _luma(p.rgb))
     hatch = 0.5 + 0.5 * torch.sin((x + y) * math.pi * 44)
     cross = 0.5 + 0.5 * torch.sin((x - y) * math.pi * 44)
     inside = 0.1 + 0.9 * p.figure
-    tone = ((0.66 - grey) * 1.4).clamp(0, 0.75) * (0.2 + 0.8 * hatch) + ((0.34 - grey) * 1.6).clamp(0, 0.5) * cross
-    ink = 1 - (1 - 0.9 * _line(p, 0.10, 0.42)) * (1 - 0.8 * tone.clamp(0, 1) * inside)
+    tone = ((0.7 - grey) * 1.3).clamp(0, 0.75) * (0.2 + 0.8 * hatch) + ((0.34 - grey) * 1.6).clamp(0, 0.5) * cross
+    ink = 1 - (1 - 0.9 * _ink(p, 0.4)) * (1 - 0.8 * tone.clamp(0, 1) * inside)
     paper = colour(0.97, 0.965, 0.95) * (0.97 + 0.03 * _noise(size, 48) + _grain(p.rgb, generator, 0.01))
     return over(paper, colour(0.24, 0.24, 0.26), ink)
 
@@ -238,11 +242,11 @@ def pencil_sketch(p: Portrait, generator: torch.Generator) -> torch.Tensor:
 def charcoal(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """Smudged black on grey, grainy paper."""
     size = _size(p)
-    grey = _stretch(_luma(_blur(p.rgb, 0.8)))
+    grey = _stretch(p, _luma(_blur(p.rgb, 0.8)))
     rough = _noise(size, 56, 1) * 0.6 + _noise(size, 20, 2) * 0.4
-    dark = ((0.9 - grey) * 1.5).clamp(0, 1) * (0.62 + 0.62 * rough)
+    dark = ((0.82 - grey) * 1.15).clamp(0, 1) * (0.55 + 0.7 * rough)
     smear = _blur(p.figure, 4.0)
-    dark = dark * (0.3 + 0.7 * smear) + 0.6 * _blur(_line(p, 0.1, 0.4), 0.7) * (0.6 + 0.6 * rough)
+    dark = dark * (0.2 + 0.8 * smear) + 0.7 * _blur(_ink(p, 0.7), 0.7) * (0.6 + 0.6 * rough)
     return (0.78 - 0.74 * dark.clamp(0, 1) + _grain(p.rgb, generator, 0.015)) * colour(1.0, 0.985, 0.955)
 
 
@@ -250,14 +254,14 @@ def chalk(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """Dusty pale strokes on a green blackboard: light is drawn, shadow left blank."""
     size = _size(p)
     x, y = _grid(size)
-    grey = _stretch(_luma(p.rgb))
-    dust = 0.45 + 0.75 * _noise(size, 60, 3)
+    grey = _stretch(p, _luma(p.rgb))
+    dust = 0.6 + 0.7 * _noise(size, 60, 3)
     stroke = 0.5 + 0.5 * torch.sin((x * 1.2 + y) * math.pi * 36 + 2 * torch.sin(y * 9))
-    tone = ((grey - 0.35) * 1.3).clamp(0, 0.75) * (0.35 + 0.65 * stroke) * p.figure
-    line = _line(p, 0.12, 0.4)
+    tone = ((grey - 0.25) * 1.3).clamp(0, 0.85) * (0.35 + 0.65 * stroke) * p.figure
+    line = _ink(p, 0.5)
     board = colour(0.12, 0.21, 0.17) * (0.85 + 0.5 * _noise(size, 5, 4)) + _grain(p.rgb, generator, 0.012)
-    stick = over(colour(0.95, 0.95, 0.92), _vivid(p.albedo, 0.5).clamp(0, 1), 0.35)
-    return over(board, stick, ((0.85 * line + 0.75 * tone) * dust).clamp(0, 0.95))
+    stick = over(colour(0.95, 0.95, 0.92), _vivid(p.albedo, 0.5).clamp(0, 1), 0.2)
+    return over(board, stick, ((1.3 * line + 0.95 * tone) * dust).clamp(0, 0.95))
 
 
 def blueprint(p: Portrait, generator: torch.Generator) -> torch.Tensor:
@@ -265,23 +269,24 @@ def blueprint(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     size = _size(p)
     x, y = _grid(size)
     grid = torch.maximum(*((1 - ((axis * 12 + 0.5) % 1 - 0.5).abs() * 9).clamp_min(0) for axis in (x, y)))
-    level = _blur(_stretch(_luma(p.rgb)), 0.7) * 5
+    level = _blur(_stretch(p, _luma(p.rgb)), 0.7) * 5
     contour = (1 - (level % 1 - 0.5).abs() / (edges(level) * 1.3).clamp_min(0.02)).clamp(0, 1) * p.figure
     paper = colour(0.07, 0.24, 0.62) * (0.95 + 0.08 * _noise(size, 6, 5) + _grain(p.rgb, generator, 0.01))
     paper = over(paper, colour(0.35, 0.55, 0.92), 0.45 * grid * (1 - 0.6 * p.figure))
-    return over(paper, colour(0.93, 0.97, 1.0), (0.92 * _line(p, 0.12, 0.4) + 0.3 * contour).clamp(0, 0.95))
+    return over(paper, colour(0.93, 0.97, 1.0), (0.92 * _ink(p, 0.45) + 0.3 * contour).clamp(0, 0.95))
 
 
 def linocut(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """Black ink on cream, tones cut as grooves that run round the head and widen with light."""
     size = _size(p)
     x, y = _grid(size)
-    grey = _stretch(_luma(_blur(p.rgb, 0.4)))
+    grey = _stretch(p, _luma(_blur(p.rgb, 0.4)))
+    grey = over(torch.full_like(grey, 0.84), grey, _step(p.figure, 0.5, 0.2))
     u, v = x - 0.5, y - 0.45
-    way = (1.3 * u.square() + v.square()).sqrt() + 0.012 * torch.sin(9 * torch.atan2(v, u))
+    way = (1.3 * u.square() + v.square()).sqrt() * (1 + 0.05 * torch.sin(9 * torch.atan2(v, u)))
     groove = (2 * (way * 26 % 1) - 1).abs()
     ink = _step(0.1 + 0.8 * groove - grey, 0, 0.35)
-    ink = torch.maximum(ink * (0.25 + 0.75 * _step(p.figure, 0.5, 0.2)), _bold(_line(p, 0.16, 0.4), 0.004))
+    ink = torch.maximum(ink, _ink(p, 0.65))
     return over(colour(0.95, 0.91, 0.81), colour(0.07, 0.06, 0.07), ink) + _grain(p.rgb, generator, 0.012)
 
 
@@ -306,34 +311,35 @@ def oil_painting(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     size = _size(p)
     x, y = _grid(size)
     stroke = _voronoi(size, 34, 0.95).flat(_blur(p.rgb, 0.5))
-    stroke = over(stroke, p.rgb, 0.35)
-    ridge = 0.5 + 0.5 * torch.sin((x * 0.6 + y) * math.pi * 46 + 8 * _noise(size, 6, 8))
+    stroke = over(stroke, p.rgb, 0.4).clamp(0, 1) ** 0.85
+    ridge = 0.5 + 0.5 * torch.sin((x * 0.6 + y) * math.pi * 40 + 16 * _noise(size, 6, 8))
     weave = 0.97 + 0.03 * torch.sin(x * math.pi * 84) * torch.sin(y * math.pi * 84)
     grey = _luma(stroke)
-    figure = _vivid(stroke, 0.45) * (0.55 + 0.7 * grey) * colour(1.22, 1.0, 0.72)
+    figure = _vivid(stroke, 0.15) * (0.62 + 0.6 * grey) * colour(1.22, 1.0, 0.72)
     vignette = 1.1 - 1.5 * ((x - 0.5).square() + (y - 0.45).square())
     ground = (colour(0.20, 0.13, 0.07) + 0.20 * grey * colour(1.1, 0.85, 0.5)) * vignette
-    return over(ground, figure, p.figure) * (0.82 + 0.26 * ridge) * weave + _grain(p.rgb, generator, 0.01)
+    return over(ground, figure, p.figure) * (0.91 + 0.14 * ridge) * weave + _grain(p.rgb, generator, 0.01)
 
 
 def impressionism(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """Short curved strokes of divided, bright colour; shadows turn blue and violet."""
     size = _size(p)
-    strokes = _strokes(size, 15, 34)
-    base = over(strokes.flat(_blur(p.rgb, 0.4)), p.rgb, 0.25)
-    shadow = 1 - _stretch(_luma(base))
-    bright = _vivid(0.2 + 0.85 * base, 0.8) + 0.26 * (strokes.chance - 0.5)
-    bright = bright + shadow * colour(-0.08, -0.02, 0.22)
-    relief = 0.82 + 0.34 * (1 - (2 * strokes.near).square()) - 0.1 * _step(0.08 - strokes.gap, 0, 0.1)
+    strokes = _strokes(size, 18, 40)
+    base = over(strokes.flat(_blur(p.rgb, 0.3)), p.rgb, 0.3)
+    shadow = 1 - _stretch(p, _luma(base))
+    bright = _vivid(0.14 + 0.88 * base, 0.6) + 0.22 * (strokes.chance - 0.5)
+    bright = bright + shadow * colour(-0.05, -0.01, 0.13)
+    relief = 0.86 + 0.28 * (1 - (2 * strokes.near).square()) - 0.1 * _step(0.08 - strokes.gap, 0, 0.1)
     return bright * relief + _grain(p.rgb, generator, 0.012)
 
 
 def pointillism(p: Portrait, generator: torch.Generator) -> torch.Tensor:
-    """Round dots of divided colour on a white ground."""
-    cells = _voronoi(_size(p), 30, 0.55)
+    """Round dots of divided colour on a pale ground."""
+    cells = _voronoi(_size(p), 31, 0.6)
     shade = cells.flat(_blur(p.rgb, 0.5))
-    shade = (0.10 + 0.95 * _vivid(shade, 0.8) + 0.42 * (cells.chance - 0.5)).clamp(0, 1)
-    return over(colour(0.96, 0.95, 0.91), shade, _step(0.5 - cells.near, 0.03, 0.3)) + _grain(p.rgb, generator, 0.01)
+    shade = (0.10 + 0.95 * _vivid(shade, 0.8) + 0.38 * (cells.chance - 0.5)).clamp(0, 1)
+    ground = over(colour(0.96, 0.95, 0.91), shade, 0.35)
+    return over(ground, shade, _step(0.52 - cells.near, 0, 0.3)) + _grain(p.rgb, generator, 0.01)
 
 
 def _shards(size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -362,12 +368,12 @@ _shards = lru_cache(maxsize=8)(torch.inference_mode(False)(_shards))
 def cubism(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """The sitter broken into shards that look from other places, in ochre, grey and blue, with dark seams."""
     look, chance, cut = _shards(_size(p))
-    source = torch.cat([p.rgb, _line(p, 0.15, 0.45)], 1)
+    source = torch.cat([p.rgb, _ink(p, 0.6)], 1)
     source = F.grid_sample(source, look.expand(len(source), -1, -1, -1), padding_mode="border", align_corners=False)
     rgb, line = source[:, :3], source[:, 3:]
     earth = over(colour(0.80, 0.58, 0.30), colour(0.36, 0.46, 0.58), _step(chance[:, :1], 0.5, 0.1))
     earth = over(earth, colour(0.62, 0.36, 0.22), 0.8 * _step(chance[:, 1:2], 0.7, 0.1))
-    flat = torch.round(_stretch(_luma(rgb)) * 5) / 5
+    flat = torch.round(_stretch(p, _luma(rgb)) * 5) / 5
     plane = over(rgb, earth * (0.35 + 1.0 * flat), 0.62)
     plane = plane * (0.86 + 0.9 * cut.clamp(-0.1, 0.14) + 0.12 * chance[:, 2:])
     seam = torch.exp(-((cut / 0.007) ** 2))
@@ -397,19 +403,19 @@ def wall_painting(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     wall, fallen, crack = _wall(size)
     plaster = colour(0.86, 0.80, 0.70) * (0.82 + 0.3 * _noise(size, 16, 11) * _noise(size, 40, 12))
     paint = _blur(p.rgb, 0.5)
-    paint = torch.round(paint * 7) / 7 * colour(1.05, 0.93, 0.80) + 0.06
+    paint = torch.round(paint * 7) / 7 * colour(1.05, 0.95, 0.83) + 0.11
     worn = 0.30 + 0.55 * _noise(size, 22, 13)
     fresco = over(plaster, paint * plaster * 1.25, 0.5 + 0.35 * p.figure + 0.15 * (1 - worn))
-    fresco = over(fresco, colour(0.36, 0.22, 0.14), 0.55 * _line(p, 0.14, 0.45) * worn.clamp(0.5, 1))
+    fresco = over(fresco, colour(0.36, 0.22, 0.14), 0.55 * _ink(p, 0.6) * worn.clamp(0.5, 1))
     fresco = over(fresco, colour(0.30, 0.24, 0.20), 0.75 * crack)
-    return over(fresco, wall, fallen * (1 - 0.85 * p.head)) + _grain(p.rgb, generator, 0.01)
+    return over(fresco, wall, fallen * (1 - 0.9 * p.figure)) + _grain(p.rgb, generator, 0.01)
 
 
 def ukiyo_e(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """A woodblock print: flat cream, indigo and sand, patterned cloth, ink lines."""
     size = _size(p)
     x, y = _grid(size)
-    grey = _stretch(_luma(p.rgb))
+    grey = _stretch(p, _luma(p.rgb))
     sand, blue, cream = colour(0.82, 0.60, 0.40), colour(0.17, 0.31, 0.50), colour(0.95, 0.87, 0.70)
     sky = over(sand, colour(0.45, 0.52, 0.55), _step(0.2 - y, 0, 0.3)) + 0.05 * (_noise(size, 32, 14) - 0.5)
     skin = cream * (1 - 0.24 * _step(0.36 - grey, 0, 0.16))
@@ -418,7 +424,7 @@ def ukiyo_e(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     picture = over(over(sky, cloth, p.figure), skin, p.head)
     strand = over(colour(0.11, 0.12, 0.18), colour(0.55, 0.42, 0.30), _step(_luma(p.albedo), 0.42, 0.08))
     picture = over(picture, strand, p.hair * (1 - 0.25 * _step(grey, 0.6, 0.2)))
-    return over(picture, colour(0.09, 0.08, 0.12), _line(p, 0.16, 0.40)) + _grain(p.rgb, generator, 0.01)
+    return over(picture, colour(0.09, 0.08, 0.12), _ink(p, 0.5)) + _grain(p.rgb, generator, 0.01)
 
 
 # --- animated films and comics ---------------------------------------------------------------------------------------
@@ -437,7 +443,7 @@ def anime_painting(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     sky = over(over(colour(0.42, 0.68, 0.97), colour(0.84, 0.93, 1.0), y), colour(1.0, 1.0, 1.0), 0.85 * cloud)
     sky = over(sky, 0.4 + 0.6 * p.rgb, 0.18)
     picture = over(sky, cel, p.figure)
-    return over(picture, picture * colour(0.30, 0.20, 0.30), 0.8 * _line(p, 0.2, 0.5)) + _grain(p.rgb, generator, 0.006)
+    return over(picture, picture * colour(0.30, 0.20, 0.30), 0.8 * _ink(p, 0.4)) + _grain(p.rgb, generator, 0.006)
 
 
 @lru_cache(maxsize=8)
@@ -463,7 +469,7 @@ def disney(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     evening = evening + 0.5 * _sparkle(size, 9, 0.30, 20) * colour(1.0, 0.85, 0.55)
     halo = _blur(p.figure, 2.5) * (1 - p.figure)
     picture = over(evening + 0.55 * halo * colour(1.0, 0.75, 0.45), painted, p.figure)
-    picture = over(picture, picture * colour(0.42, 0.24, 0.26), 0.65 * _line(p, 0.18, 0.5))
+    picture = over(picture, picture * colour(0.42, 0.24, 0.26), 0.65 * _ink(p, 0.45))
     bloom = _blur(picture.clamp(0, 1), 2.2)
     return 1 - (1 - picture.clamp(0, 1)) * (1 - 0.22 * bloom) + _grain(p.rgb, generator, 0.006)
 
@@ -484,13 +490,13 @@ def cartoon(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     tone = 0.78 + 0.26 * _step(_blur(p.light, 0.5), 0.70, 0.08)
     wall = _vivid(p.albedo.mean((2, 3), keepdim=True) * 0.3 + p.albedo[:, :, :2].mean((2, 3), keepdim=True) * 0.7, 1.6)
     picture = over(wall.clamp(0, 1) * 0.9 + 0.1, bright * tone, p.figure)
-    return over(picture, colour(0.03, 0.02, 0.04), _bold(_line(p, 0.2, 0.45), 0.005)) + _grain(p.rgb, generator, 0.004)
+    return over(picture, colour(0.03, 0.02, 0.04), _ink(p, 0.75)) + _grain(p.rgb, generator, 0.004)
 
 
 def pop_art(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """A screen print: pink skin in printing dots, blue and yellow blocks, black shadows, a yellow wall."""
     size = _size(p)
-    grey = _stretch(_luma(p.rgb))
+    grey = _stretch(p, _luma(p.rgb))
     dots = _dots(size, 26)
     wall = over(colour(0.99, 0.86, 0.10), colour(0.96, 0.25, 0.18), 0.9 * _step(0.27 - dots, 0, 0.15))
     tone = ((0.78 - grey) * 1.2).clamp(0, 0.62)
@@ -498,7 +504,7 @@ def pop_art(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     strand = over(colour(0.10, 0.28, 0.85), colour(0.15, 0.88, 0.92), _step(grey, 0.45, 0.1))
     cloth = over(colour(0.80, 0.06, 0.30), colour(0.20, 0.85, 0.45), _step(grey, 0.5, 0.1))
     picture = over(over(over(wall, cloth, p.figure), skin, p.head), strand, p.hair)
-    ink = torch.maximum(_step(0.16 - grey, 0, 0.12) * p.figure, _bold(_line(p, 0.25, 0.5), 0.003))
+    ink = torch.maximum(_step(0.1 - grey, 0, 0.12) * p.figure, _ink(p, 0.6))
     return over(picture, colour(0.06, 0.04, 0.10), ink) + _grain(p.rgb, generator, 0.006)
 
 
@@ -506,8 +512,8 @@ def pixel_art(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """A console game: 32 large pixels a side, few colours, dark outlines."""
     squares = _squares(_size(p), 32)
     base = _vivid(0.75 * p.rgb + 0.3 * p.albedo, 0.7)
-    base = over(base, colour(0.08, 0.06, 0.14), 0.75 * _line(p, 0.25, 0.6))
-    blocks = squares.flat(_blur(base, 0.45)).clamp(0, 1)
+    base = over(base, colour(0.08, 0.06, 0.14), 0.75 * _ink(p, 0.9))
+    blocks = squares.flat(_blur(base, 0.45)).clamp(0, 1) ** 0.85
     return torch.round(blocks * 5) / 5 + _grain(p.rgb, generator, 0.004)
 
 
@@ -516,12 +522,12 @@ def pixel_art(p: Portrait, generator: torch.Generator) -> torch.Tensor:
 
 def mosaic(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """Roman tesserae: stone squares of uneven colour, dark grout between them."""
-    tiles = _squares(_size(p), 24)
-    stone = _vivid(tiles.flat(_blur(over(p.rgb, colour(0.1, 0.08, 0.06), 0.5 * _line(p, 0.2, 0.6)), 0.7)), 0.5)
-    stone = (stone * 0.95 + 0.06) * (0.80 + 0.42 * tiles.chance[:, :1]) * colour(1.06, 1.0, 0.90)
+    tiles = _squares(_size(p), 26)
+    stone = _vivid(tiles.flat(_blur(over(p.rgb, colour(0.1, 0.08, 0.06), 0.5 * _ink(p, 0.9)), 0.5)), 0.8)
+    stone = (stone + 0.10) * (0.86 + 0.36 * tiles.chance[:, :1]) * colour(1.06, 1.0, 0.90)
     bevel = 1.1 - 0.5 * tiles.near
-    grout = _step(0.12 - tiles.gap, 0, 0.14)
-    return over(stone * bevel, colour(0.20, 0.18, 0.16), grout) + _grain(p.rgb, generator, 0.01)
+    grout = 0.9 * _step(0.09 - tiles.gap, 0, 0.1)
+    return over(stone * bevel, colour(0.60, 0.57, 0.51), grout) + _grain(p.rgb, generator, 0.01)
 
 
 def stained_glass(p: Portrait, generator: torch.Generator) -> torch.Tensor:
@@ -532,24 +538,24 @@ def stained_glass(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     glass = over(panes.flat(_blur(p.rgb, 1.2)), _blur(p.rgb, 0.8), 0.35 + 0.25 * p.head)
     glass = _vivid(0.12 + 1.0 * glass, 1.9) + 0.18 * (panes.chance - 0.5)
     glow = 1.25 - 0.9 * ((x - 0.5).square() + (y - 0.4).square()) + 0.12 * (_noise(size, 30, 17) - 0.5)
-    lead = torch.maximum(_step(0.13 - panes.gap, 0, 0.12) * (1 - 0.35 * p.head), _bold(_line(p, 0.2, 0.45), 0.004))
+    lead = torch.maximum(_step(0.13 - panes.gap, 0, 0.12) * (1 - 0.35 * p.head), _ink(p, 0.85))
     return over(glass.clamp(0, 1) * glow, colour(0.03, 0.03, 0.04), lead) + _grain(p.rgb, generator, 0.008)
 
 
 def low_poly(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """Flat triangles, each in one colour and lit as a facet."""
-    facets = _triangles(_size(p), 17)
+    facets = _triangles(_size(p), 18)
     flat = facets.flat(_blur(p.rgb, 0.5))
-    return _vivid(flat, 0.35) * (0.88 + 0.26 * facets.chance[:, :1]) + 0.03 + _grain(p.rgb, generator, 0.004)
+    return _vivid(flat, 0.6) * (0.84 + 0.38 * facets.chance[:, :1]) + 0.05 + _grain(p.rgb, generator, 0.004)
 
 
 def knitted(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """A jumper: columns of V stitches in soft wool."""
     stitches = _stitches(_size(p), 24, 26)
-    base = over(p.rgb, colour(0.12, 0.09, 0.09), 0.45 * _line(p, 0.2, 0.6))
-    wool = 0.08 + 0.9 * _vivid(stitches.flat(_blur(base, 0.5)), 0.35)
+    base = over(p.rgb, colour(0.12, 0.09, 0.09), 0.45 * _ink(p, 0.9))
+    wool = 0.13 + 0.92 * _vivid(stitches.flat(_blur(base, 0.5)), 0.35)
     round_yarn = 1.12 - 1.9 * stitches.near.square() * (1 + 1.2 * _step(stitches.near, 0.36, 0.1))
-    return wool * round_yarn.clamp_min(0.25) + _grain(p.rgb, generator, 0.015)
+    return wool * round_yarn.clamp_min(0.35) + _grain(p.rgb, generator, 0.015)
 
 
 # --- statues ---------------------------------------------------------------------------------------------------------
@@ -557,7 +563,7 @@ def knitted(p: Portrait, generator: torch.Generator) -> torch.Tensor:
 
 def _relief(p: Portrait) -> torch.Tensor:
     """The sitter's form without its colours, spread over the range, (B, 1, H, W) in about [0, 1]."""
-    return _stretch(_luma(p.rgb) * 0.3 + p.light * 0.5) - 0.22 * _line(p, 0.2, 0.7)
+    return _stretch(p, _luma(p.rgb) * 0.3 + p.light * 0.5) - 0.22 * _ink(p, 0.5)
 
 
 def marble_statue(p: Portrait, generator: torch.Generator) -> torch.Tensor:
@@ -576,7 +582,7 @@ def bronze_statue(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     relief = _relief(p).clamp(0, 1)
     metal = colour(0.16, 0.09, 0.05) + colour(0.66, 0.40, 0.16) * relief**1.3
     metal = metal + colour(0.9, 0.75, 0.45) * _step(relief, 0.86, 0.2) * 0.55
-    patina = ((0.50 - relief) * 1.6).clamp(0, 0.6) * (0.3 + 0.9 * _noise(size, 11, 21))
+    patina = ((0.42 - relief) * 1.5).clamp(0, 0.5) * (0.3 + 0.9 * _noise(size, 11, 21))
     metal = over(metal, colour(0.20, 0.44, 0.36), patina)
     wall = colour(0.20, 0.22, 0.26) * (0.7 + 0.5 * _luma(p.rgb))
     return over(wall, metal, p.figure) + _grain(p.rgb, generator, 0.008)
@@ -588,26 +594,26 @@ def bronze_statue(p: Portrait, generator: torch.Generator) -> torch.Tensor:
 def neon(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """Glowing tubes along the contours in the dark, from magenta on the left to cyan on the right."""
     x, _ = _grid(_size(p))
-    line = _line(p, 0.14, 0.5)
+    line = _ink(p, 0.6)
     glow = _blur(line, 1.8)
     tint = p.albedo / p.albedo.amax(1, keepdim=True).clamp_min(0.05)
     tint = (tint - tint.amin(1, keepdim=True) * 0.7).clamp(0, 1)
-    tube = 0.4 * tint + 0.8 * over(colour(1.0, 0.12, 0.75), colour(0.1, 0.85, 1.0), x)
+    tube = 0.25 * tint + 0.85 * over(colour(1.0, 0.12, 0.75), colour(0.1, 0.85, 1.0), x)
     dark = colour(0.03, 0.02, 0.06) + 0.05 * p.rgb * p.figure
-    return dark + tube * (0.8 * line + 1.0 * glow) + 0.25 * line + _grain(p.rgb, generator, 0.006)
+    return dark + tube * (0.9 * line + 1.3 * glow) + 0.1 * line + _grain(p.rgb, generator, 0.006)
 
 
 def vintage_photo(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """A faded sepia print with a pale border, a vignette and scratches."""
     size = _size(p)
     x, y = _grid(size)
-    grey = _luma(_blur(p.rgb, 0.45)).clamp(0, 1) ** 0.85 * 0.74 + 0.14
+    grey = _luma(_blur(p.rgb, 0.45)).clamp(0, 1) ** 0.9 * 0.9 + 0.08
     vignette = 1 - 0.9 * ((x - 0.5).square() + (y - 0.5).square())
     scratch = torch.exp(-(((x + 0.03 * torch.sin(y * 5) - 0.23) / 0.004) ** 2)) * _noise(size, 6, 22)
     stain = _step(_noise(size, 4, 23), 0.75, 0.2) * 0.08
-    print_ = grey * vignette + 0.25 * scratch + 0.06 * (_noise(size, 64, 24) - 0.5) - stain
+    faded = grey * vignette + 0.25 * scratch + 0.06 * (_noise(size, 64, 24) - 0.5) - stain
     border = _step(torch.maximum((x - 0.5).abs(), (y - 0.5).abs()) + 0.006 * _noise(size, 30, 25), 0.462, 0.012)
-    picture = over(print_ * colour(1.08, 0.86, 0.60) + 0.03, colour(0.93, 0.87, 0.75), border)
+    picture = over(faded * colour(1.08, 0.86, 0.60) + 0.03, colour(0.93, 0.87, 0.75), border)
     return picture + _grain(p.rgb, generator, 0.02)
 
 
@@ -618,9 +624,9 @@ _HEAT = torch.tensor(
 
 def thermal_image(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """A heat camera: cold blue surroundings, warm skin from purple to white."""
-    grey = _stretch(_luma(_blur(p.rgb, 0.5)))
+    grey = _stretch(p, _luma(_blur(p.rgb, 0.5)))
     warm = 0.30 * p.figure + 0.30 * p.head * (1 - 0.7 * p.hair)
-    heat = (0.04 + 0.12 * grey + warm + 0.32 * (grey - 0.3) * p.figure - 0.2 * _line(p, 0.2, 0.7)).clamp(0, 1)
+    heat = (0.04 + 0.12 * grey + warm + 0.32 * (grey - 0.3) * p.figure - 0.2 * _ink(p, 0.5)).clamp(0, 1)
     position = (_blur(heat, 0.35) + _grain(p.rgb, generator, 0.01)).clamp(0, 1)[:, 0] * (len(_HEAT) - 1)
     low = position.long().clamp(max=len(_HEAT) - 2)
     part = (position - low)[..., None]

@@ -55,7 +55,7 @@ MODEL: dict[str, Any] = {
 }
 MEAN = STD = (0.5, 0.5, 0.5)
 #: Longest logit scale: beyond it the contrast only sharpens what is already told apart.
-MAX_SCALE = 30.0
+MAX_SCALE = 50.0
 #: Cosine with the text direction of a picture that has only just set out on the right way.
 FIRST_AGREEMENT = 0.4
 #: Change against the photo, in units of the true one, from which a picture is broken rather than still a photo.

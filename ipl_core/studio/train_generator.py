@@ -55,7 +55,7 @@ class GeneratorRecipe:
     adversarial_weight: float = 0.1
     r1_gamma: float = 1.0
     r1_interval: int = 8
-    ema: float = 0.998
+    ema: float = 0.995
     bfloat16: bool = True  # for the regression, where it costs nothing and saves a third of the time
     seed: int = 0
     save_every: int = 250

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from dataclasses import dataclass
@@ -157,9 +156,3 @@ def report(judge: Judge, pictures: torch.Tensor, traits: torch.Tensor) -> dict[s
         "trait accuracy in all domains": {t.attribute: float(right[:, i].mean()) for i, t in enumerate(subject.traits)},
         "sitters recognised from their photo": sum(found) / len(found),
     }
-
-
-def write_report(figures: dict[str, object], path: Path) -> None:
-    """The report as JSON, rounded to four places."""
-    rounded = json.loads(json.dumps(figures), parse_float=lambda text: round(float(text), 4))
-    path.write_text(json.dumps(rounded, indent=1) + "\n")

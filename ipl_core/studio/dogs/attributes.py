@@ -95,7 +95,6 @@ TRAITS: tuple[Trait, ...] = (
         ("", "", "", ""),
         ("without a collar", "wearing a leather collar", "wearing a collar with a tag", "wearing a bandana"),
     ),
-    Trait("background", ("", "", "", ""), ("in front of a plain wall", "", "in a meadow", "in front of lights")),
     Trait("turn", ("", "", ""), ("looking left", "looking ahead", "looking right"), (-0.35, 0.35)),
     Trait("tilt", ("", "", ""), ("leaning left", "", "leaning right"), (-0.08, 0.08)),
     Trait("light_side", ("", "", ""), ("lit from the left", "", "lit from the right"), (-0.4, 0.4)),

@@ -44,7 +44,7 @@ MARKING = (
     (TAN, WHITE, (2, 3, 4)),
     (BLACK, SILVER, (0, 1)),
 )
-IRIS = torch.tensor([[0.36, 0.19, 0.08], [0.86, 0.56, 0.14], [0.42, 0.68, 0.92]])
+IRIS = torch.tensor([[0.36, 0.19, 0.08], [0.86, 0.56, 0.14], [0.34, 0.58, 0.84]])
 NOSE = torch.tensor([[0.075, 0.07, 0.08], [0.40, 0.21, 0.14], [0.88, 0.54, 0.52]])
 
 #: Build of the head by head_shape (long, broad, flat, fox).
@@ -52,7 +52,7 @@ BUILD = {
     "skull_w": (0.84, 1.05, 1.03, 0.98),  # factors on head_width and head_length
     "skull_h": (1.0, 0.98, 0.95, 0.90),
     "taper": (0.45, 0.22, 0.14, 0.50),  # how much the skull narrows towards the jaw
-    "muzzle_w": (0.165, 0.235, 0.255, 0.125),
+    "muzzle_w": (0.18, 0.25, 0.26, 0.14),
     "nose_y": (0.31, 0.23, 0.115, 0.26),  # of the nose pad, below the skull's centre
     "drop": (0.19, 0.20, 0.20, 0.15),  # from the nose to the chin
     "reach": (0.30, 0.22, 0.11, 0.26),  # how far the muzzle comes forward
@@ -76,20 +76,36 @@ EAR_BEHIND = {
     "bend": (-0.03, 0.0, 0.0, 0.0, 0.05),
 }
 EAR_FLAP = {
-    "x": (0.6, 0.86, 0.78, 0.70, 0.70),
-    "y": (0.0, -1.36, -0.58, -0.94, -0.80),
-    "lean": (0.0, 2.2, 2.72, 2.62, 1.95),
+    "x": (0.6, 0.86, 0.92, 0.72, 0.70),
+    "y": (0.0, -1.36, -0.48, -0.90, -0.80),
+    "lean": (0.0, 2.2, 2.93, 2.55, 1.95),
     "length": (0.05, 0.22, 0.64, 0.33, 0.20),
-    "width": (0.0, 0.115, 0.18, 0.165, 0.075),
+    "width": (0.0, 0.115, 0.155, 0.165, 0.075),
     "grow": (0.0, 0.05, 0.35, 0.0, 0.1),
     "shrink": (0.5, 0.75, 0.42, 0.72, 0.6),
     "bend": (0.0, 0.03, -0.06, 0.0, 0.03),
 }
 #: x, y and radius of the spots of a spotted head, and of the discs of light in a background.
-SPOTS = ((-0.24, -0.24, 0.10), (0.16, -0.33, 0.08), (0.29, -0.06, 0.09), (-0.31, 0.09, 0.07), (0.03, -0.17, 0.05),
-         (0.13, 0.22, 0.05), (-0.12, 0.33, 0.045))
-LIGHTS = ((-0.72, -0.66, 0.17), (-0.30, -0.78, 0.11), (0.22, -0.70, 0.15), (0.70, -0.50, 0.19), (-0.80, -0.08, 0.13),
-          (0.78, 0.10, 0.12), (-0.62, 0.36, 0.17), (0.62, 0.50, 0.15), (0.48, -0.86, 0.09))
+SPOTS = (
+    (-0.24, -0.24, 0.10),
+    (0.16, -0.33, 0.08),
+    (0.29, -0.06, 0.09),
+    (-0.31, 0.09, 0.07),
+    (0.03, -0.17, 0.05),
+    (0.13, 0.22, 0.05),
+    (-0.12, 0.33, 0.045),
+)
+LIGHTS = (
+    (-0.72, -0.66, 0.17),
+    (-0.30, -0.78, 0.11),
+    (0.22, -0.70, 0.15),
+    (0.70, -0.50, 0.19),
+    (-0.80, -0.08, 0.13),
+    (0.78, 0.10, 0.12),
+    (-0.62, 0.36, 0.17),
+    (0.62, 0.50, 0.15),
+    (0.48, -0.86, 0.09),
+)
 
 
 def _by(values: tuple[float, ...], labels: torch.Tensor) -> torch.Tensor:
@@ -143,13 +159,15 @@ def _ear(
 ) -> _Ear:
     """One part of the ears, both sides at once: u is |x|; `lift` is how far `spread` leans it."""
     row = {name: _by(values, kind) for name, values in table.items()}
-    lean, length, width = row["lean"] + lift * spread, row["length"] * size, row["width"] * size
-    du, dy = u - (row["x"] + 0.09 * spread) * skull[0], y - row["y"] * skull[1]
+    lean, length = row["lean"] + lift * spread, row["length"] * size
+    width = row["width"] * size * (0.3 + 1.75 * skull[0])
+    du, dy = u - (row["x"] + abs(lift) * 0.45 * spread) * skull[0], y - row["y"] * skull[1]
     cos, sin = lean.cos(), lean.sin()
     along = (du * sin - dy * cos) / length
     across = du * cos + dy * sin - row["bend"] * along.clamp(0, 1.2).square()
     half = width * (along.clamp(0, 1) + 0.1) ** row["grow"] * (1 - along).clamp(1e-3, 1) ** row["shrink"]
-    distance = torch.minimum(half - across.abs(), torch.minimum(along + 0.25, 1 - along) * length)
+    half = half * (1.0025 - (along.clamp(-0.3, 0) / 0.3).square()).sqrt()  # a round root
+    distance = torch.minimum(half - across.abs(), torch.minimum(along + 0.3, 1 - along) * length)
     return _Ear(distance - (width == 0).float(), along, across / half.clamp_min(0.02), lean)
 
 
@@ -158,7 +176,7 @@ def _background(sitters: Sitters, x: torch.Tensor, y: torch.Tensor, size: int) -
     turns, value = sitters["background_hue"], sitters["background_light"]
     wall = hue(turns, 0.42, value)
     down = (y / FRAME + 1) / 2
-    fading = over(hue(turns, 0.5, value), hue((turns + 0.14) % 1, 0.45, 0.55 * value + 0.08), down)
+    fading = over(hue(turns, 0.42, 0.15 + 0.9 * value), hue((turns + 0.22) % 1, 0.5, 0.32 * value + 0.05), down)
     grass = hue(0.24 + 0.10 * turns, 0.55, 0.25 + 0.5 * value)
     horizon = torch.sigmoid((y - 0.05 + 0.03 * torch.sin(5 * x + 1)) * 18)
     blades = 0.93 + 0.07 * torch.sin(x * 19 + 2 * torch.sin(y * 11)) * torch.sin(y * 15)
@@ -192,10 +210,10 @@ def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
     y = (cos * (y0 - NECK_Y) - sin * x0) / form.head + NECK_Y - SKULL_Y
     build = {name: _by(values, sitters["head_shape"]) for name, values in BUILD.items()}
     medium, shaggy = has("coat_length", 1), has("coat_length", 2)
-    fluff = 0.45 * medium + shaggy
+    fluff = 0.55 * medium + shaggy
 
     # Light from one side, and what falls on a surface with a given normal.
-    azimuth, elevation = of("light_side") * 1.15, of("light_height")
+    azimuth, elevation = of("light_side") * 1.35, of("light_height")
     lx, ly, lz = azimuth.sin() * elevation.cos(), -elevation.sin(), azimuth.cos() * elevation.cos()
 
     def lit(nx: torch.Tensor, ny: torch.Tensor, nz: torch.Tensor) -> torch.Tensor:
@@ -210,7 +228,7 @@ def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
         patterns[i] = torch.tensor(usual)
         patterns[i, list(coats)] = torch.tensor(instead)
     second = patterns[sitters["markings"], kind][:, :, None, None]
-    second = (second * (1 + 0.18 * of("marking_shade")) + 0.03 * of("marking_shade")).clamp(0.03, 1)
+    second = (second * (1 + 0.2 * of("marking_shade")) + 0.06 * of("marking_shade")).clamp(0.03, 1)
 
     # Measures of the head.
     a, b = of("head_width") * build["skull_w"], of("head_length") * build["skull_h"]
@@ -219,48 +237,52 @@ def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
     drop = build["drop"] * (0.5 + 0.5 * of("muzzle_length"))
     jaw = 0.085 * has("mouth", 1) + 0.075 * has("mouth", 2)
     jowls = of("jowls")
-    xs = x - 0.02 * turn
-    xf = x - 0.05 * turn
-    xm = x - (0.05 + 0.30 * reach) * turn
+    xs = x - 0.015 * turn
+    xf = x - 0.07 * turn
+    xm = x - (0.07 + 0.38 * reach) * turn
     um = xm.abs()
 
     # Fur: strands that run away from the nose, and tufts in rows across them.
     angle = torch.atan2(xm, nose_y - y)
     away = (xm.square() + (y - nose_y).square()).add(1e-4).sqrt()
-    phase = angle * (44 - 8 * medium - 16 * shaggy) + of("fur_wave") * 2.2 * torch.sin(away * 21)
+    phase = angle * (44 - 8 * medium - 16 * shaggy) + of("fur_wave") * 2.8 * torch.sin(away * 21)
     phase = phase + 1.1 * torch.sin(away * 9 + 3 * angle)
     strand = torch.sin(phase) * (0.65 + 0.35 * torch.sin(away * 30 + 4 * torch.sin(7 * angle)))
     tuft = torch.sin(away * 27 + 1.8 * torch.sin(phase * 0.5) ** 2 + 1.5 * torch.sin(5 * angle))
-    fur = (strand * (1 - 0.3 * shaggy) + 0.45 * shaggy * tuft) * (away / 0.3).clamp(0, 1)
-    rough = (0.05 + 0.06 * medium + 0.13 * shaggy) * fur
+    fur = (strand * (1 - 0.3 * shaggy) + 0.45 * shaggy * tuft) * ((away - 0.10) / 0.25).clamp(0, 1)
+    fur = fur * min(1.0, size / 128)  # fewer samples than that can't hold the strands
+    rough = (0.06 + 0.06 * medium + 0.12 * shaggy) * fur
 
     # Outline: a skull that narrows towards the jaw, a muzzle, and the lower jaw.
     below = (y / b).clamp(0, 1.2)
-    width = a * (1 - build["taper"] * below.square() * (1 - 0.45 * fluff) + 0.13 * fluff * bump(y - 0.17, y * 0, 0.16, 1.0))
+    width = a * (
+        1 - build["taper"] * below.square() * (1 - 0.45 * fluff) + 0.13 * fluff * torch.exp(-(((y - 0.17) / 0.16) ** 2))
+    )
     radius = (xs / width).square() + (y / (b * (1 + 0.05 * fluff))).square()
     skull = (1 - radius.add(1e-6).sqrt()) * a
     mid, tall = nose_y + 0.30 * drop, 0.78 * drop
-    flews = mw * (1 + 0.10 * jowls * ((y - mid) / tall).clamp(-1, 1))
+    flews = mw * (1 + 0.34 * (jowls - 0.3) * ((y - mid) / tall).clamp(-1, 1))
     muzzle_r = (xm / flews).square() + ((y - mid) / tall).square()
     muzzle = (1 - muzzle_r.add(1e-6).sqrt()) * torch.minimum(flews, tall)
     chin_y = nose_y + drop + jaw + 0.03 * shaggy
     chin_r = (xm / (mw * 0.72)).square() + ((y - chin_y + 0.085) / (0.10 + 0.4 * jaw)).square()
     chin = (1 - chin_r.add(1e-6).sqrt()) * 0.1
     snout = torch.maximum(muzzle, chin)
-    outline = _smooth_max(skull, snout, 0.02) + (0.003 + 0.010 * medium + 0.024 * shaggy) * fur
-    head = soft(outline, 1 + 1.2 * 1.0)
+    shorn = 1 - 0.75 * bump(xm, y - chin_y, 1.2 * mw, 0.13)  # a beard keeps together
+    outline = _smooth_max(skull, snout, 0.02) + (0.003 + 0.010 * medium + 0.024 * shaggy) * fur * shorn
+    head = soft(outline, 2.2)
 
     # Height field: skull, muzzle with its bridge and cushions, brows, sockets and cheeks.
     spread = build["eye_x"] * of("eye_distance") * (0.7 + 0.3 * form.eyes)
     eye_y, eye = build["eye_y"], build["eye"] * of("eye_size") * form.eyes
     uf, side = xf.abs(), torch.sign(xf)
     brow = of("brow")
-    height = 0.42 * (1 - radius).clamp_min(0).add(2e-3).sqrt()
+    height = 0.44 * (1.2 + 0.1 * fluff - radius).clamp_min(0).add(0.01).sqrt()
     bridge = ((y - eye_y + 0.06) / (nose_y - eye_y)).clamp(0, 1)
     bridge = bridge * bridge * (3 - 2 * bridge) * torch.sigmoid((nose_y + 0.5 * drop - y) * 30)
-    centre = x - (0.04 + (0.01 + 0.30 * reach) * bridge) * turn
+    centre = x - (0.05 + (0.02 + 0.38 * reach) * bridge) * turn
     height = height + 0.75 * reach * bridge * torch.exp(-((centre / (build["bridge_w"] * 1.15)) ** 4))
-    height = height + 0.55 * (0.06 + reach) * (1 - muzzle_r.clamp(0, 1).square()).clamp_min(0).add(1e-3).sqrt()
+    height = height + 0.68 * (0.06 + reach) * torch.exp(-muzzle_r.square())
     height = height + (0.035 + 0.03 * jowls) * bump(um - 0.52 * mw, y - nose_y - 0.42 * drop, 0.48 * mw, 0.42 * drop)
     height = height + 0.05 * bump(xm, y - chin_y + 0.05, 0.5 * mw, 0.06)
     height = height + (0.012 + 0.04 * brow) * bump(uf - spread * 0.95, y - eye_y + 0.105, 0.085, 0.05)
@@ -272,9 +294,10 @@ def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
     nz = torch.rsqrt(1 + zx.square() + zy.square())
     shade = lit(-zx * nz, -zy * nz, nz) * (1 + 1.15 * rough)
     # What light can't reach: the muzzle's foot, the sockets, the frown, under the cushions.
-    dark = 0.22 * torch.exp(-((muzzle / 0.05) ** 2)) * torch.sigmoid((y - nose_y + 0.1) * 20) * (reach / 0.2)
+    dark = 0.26 * torch.exp(-(((muzzle + 0.02) / 0.045) ** 2)) * torch.sigmoid((y - nose_y + 0.1) * 20) * (reach / 0.2)
     dark = dark + 0.20 * bump(uf - spread * 0.75, y - eye_y - 0.03, 0.09, 0.09)
-    dark = dark + 0.16 * brow * bump(uf - 0.02, y - eye_y + 0.13, 0.02, 0.09)
+    dark = dark + 0.34 * brow * bump(uf - 0.02, y - eye_y + 0.13, 0.02, 0.09)
+    dark = dark + 0.30 * torch.sigmoid((y - chin_y + 0.025) * 45)
     shade = shade * (1 - dark.clamp(0, 0.6))
     half = torch.rsqrt(lx.square() + ly.square() + (lz + 1).square())
     sheen = ((-zx * lx - zy * ly + lz + 1) * nz * half).clamp_min(0) ** 12
@@ -282,9 +305,13 @@ def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
     # Markings, on the head, the ears and the chest; fur frays their edges.
     much = of("marking_size")
     fray = (0.008 + 0.02 * fluff) * fur
-    stripe = (0.038 + 0.07 * ((y - eye_y) / nose_y).clamp(0, 1).square() + 0.02 * (-y / b).clamp(0, 1)) * much - centre.abs()
+    stripe = (
+        0.038 + 0.07 * ((y - eye_y) / nose_y).clamp(0, 1).square() + 0.02 * (-y / b).clamp(0, 1)
+    ) * much - centre.abs()
     blaze = torch.maximum(stripe, snout - 0.03 + 0.04 * (much - 1) - (y < nose_y - 0.12) * 1.0)
-    mask = torch.maximum(snout + 0.045 * much - 0.01, 0.085 * much - (uf - spread).square().add((y - eye_y).square()).add(1e-6).sqrt())
+    mask = torch.maximum(
+        snout + 0.045 * much - 0.01, 0.085 * much - (uf - spread).square().add((y - eye_y).square()).add(1e-6).sqrt()
+    )
     mask = torch.maximum(mask, 0.06 * much - (centre.abs() + (y - nose_y + 0.1).abs() * 0.25))
     patch = 1 - (((xf - spread * 1.1) / 0.155).square() + ((y - eye_y + 0.03) / 0.185).square()).add(1e-6).sqrt()
     patch = (patch + much - 1) * 0.15
@@ -315,12 +342,21 @@ def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
     fallen = bump(bx - 0.10 * turn + 0.12 * of("light_side"), (y0 - chin0 - 0.02).clamp_min(0), 0.30, 0.22)
     body_light = body_light * (1 - 0.55 * fallen) * (0.80 + 0.25 * (y0 / FRAME).clamp(0, 1))
     bib = soft((0.13 * much - (bx / 1.1).abs() + 0.15 * (y0 - 0.5) + 0.2 * locks), 4)
-    spot_body = soft(torch.maximum(0.12 * much - ((bx - 0.3).square() + (y0 - 0.62).square()).add(1e-6).sqrt(),
-                                   0.10 * much - ((bx + 0.26).square() + (y0 - 0.8).square()).add(1e-6).sqrt()), 3)
+    spot_body = soft(
+        torch.maximum(
+            0.12 * much - ((bx - 0.3).square() + (y0 - 0.62).square()).add(1e-6).sqrt(),
+            0.10 * much - ((bx + 0.26).square() + (y0 - 0.8).square()).add(1e-6).sqrt(),
+        ),
+        3,
+    )
     point_body = soft(0.12 * much - ((bx.abs() - 0.17).square() + ((y0 - 0.82) * 0.7).square()).add(1e-6).sqrt(), 4)
     back = soft(bx.abs() - neck * (0.78 - 0.2 * (much - 1)) + 0.3 * locks, 4)
-    marked_body = (has("markings", 1) * bib + has("markings", 4) * spot_body + has("markings", 5) * point_body
-                   + has("markings", 6) * back)
+    marked_body = (
+        has("markings", 1) * bib
+        + has("markings", 4) * spot_body
+        + has("markings", 5) * point_body
+        + has("markings", 6) * back
+    )
     canvas.paint(over(coat * 0.96, second, marked_body), body, body_light)
 
     # Collar: a strap that hangs lower in the middle, with a buckle, a tag or a cloth.
@@ -334,13 +370,15 @@ def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
     strap_colour = worn[1] * leather * stitch + (1 - worn[1]) * cloth_colour
     canvas.paint(strap_colour, soft(strap) * (1 - worn[0]), round_light)
     disc_r = (bx.square() + (hang - 0.105).square()).add(1e-6).sqrt()
-    canvas.paint(colour(0.92, 0.74, 0.28) * (0.8 + 0.25 * soft(0.05 - disc_r)), worn[2] * soft(0.07 - disc_r), body_light)
+    canvas.paint(
+        colour(0.92, 0.74, 0.28) * (0.8 + 0.25 * soft(0.05 - disc_r)), worn[2] * soft(0.07 - disc_r), body_light
+    )
     canvas.gleam = canvas.gleam + 0.5 * worn[2] * bump(bx + 0.02, hang - 0.085, 0.022, 0.018)
     frame_d = torch.maximum((bx - 0.13).abs() - 0.005, hang.abs())
     canvas.paint(colour(0.80, 0.78, 0.74), worn[1] * soft(0.013 - (frame_d - 0.05).abs()), body_light * 1.1)
     drape = 0.33 - 0.85 * bx.abs() - hang
     cloth = soft(torch.minimum(torch.minimum(drape, hang + 0.06), neck - bx.abs())) * worn[3]
-    dots = soft(0.55 * (torch.sin(bx * 36) * torch.sin(hang * 36) - 0.55).abs() * 0 + (torch.sin(bx * 34) * torch.sin(hang * 34) - 0.5) * 0.02)
+    dots = soft((torch.sin(bx * 34) * torch.sin(hang * 34) - 0.5) * 0.02)
     folds = 1 + 0.14 * torch.sin(bx * 26 + hang * 9) * (1 - hang / 0.3).clamp(0, 1)
     canvas.paint(over(cloth_colour, colour(0.96, 0.95, 0.92), 0.85 * dots), cloth, body_light * folds)
     hem = torch.exp(-(((drape - 0.02) / 0.010) ** 2))
@@ -349,20 +387,22 @@ def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
 
     # Ears behind the head.
     xe = x + 0.03 * turn
-    ue, ear_side = xe.abs() * (1 + 0.08 * turn * torch.sign(xe)), torch.sign(xe)
-    ear_mark = (has("markings", 2, 6) + has("markings", 3) * (ear_side > 0)) + 0.0 * ue
+    ue, ear_side = xe.abs() * (1 + 0.05 * turn * torch.sign(xe)), torch.sign(xe)
+    ear_mark = has("markings", 2, 6) + has("markings", 3) * (ear_side > 0)
     ear_colour = over(coat * 0.90, second * 0.92, ear_mark)
     kind_of_ear = sitters["ears"]
 
     def ear_light(ear: _Ear) -> torch.Tensor:
         bulge = ear.across.clamp(-1, 1) * 0.75
-        grain = torch.sin(ear.across * (7 - 2 * shaggy) + 3 * torch.sin(ear.along * 6) * of("fur_wave")) * (0.05 + 0.09 * fluff)
+        grain = torch.sin(ear.across * (7 - 2 * shaggy) + 3 * torch.sin(ear.along * 6) * of("fur_wave")) * (
+            0.05 + 0.09 * fluff
+        )
         nx, ny = ear_side * bulge * ear.lean.cos(), bulge * ear.lean.sin()
         return lit(nx, ny, (1 - bulge.square()).sqrt()) * (1 + grain * (1 + 0.5 * torch.sin(ear.along * 19)))
 
-    rag = (0.003 + 0.018 * fluff)
+    rag = 0.003 + 0.008 * fluff
     behind = _ear(EAR_BEHIND, kind_of_ear, ue, y, (a, b), of("ear_size"), of("ear_spread"), 0.2)
-    ear1 = soft(behind.distance + rag * torch.sin(behind.along * 21 + 2 * behind.across), 2)
+    ear1 = soft(behind.distance + rag * torch.sin(behind.along * 17 + 3 * behind.across), 2)
     light1 = ear_light(behind)
     canvas.paint(ear_colour, ear1, light1 * 0.92)
     inner = soft((0.62 - (behind.across + 0.12).abs()) * 0.12 - 0.04 * behind.along.clamp_min(0), 4)
@@ -373,40 +413,52 @@ def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
     canvas.paint(over(coat, colour(1.0, 0.97, 0.92), 0.25), 0.7 * tufts * (0.4 + 0.6 * fluff))
 
     # The head.
-    flap = _ear(EAR_FLAP, kind_of_ear, ue, y, (a, b), of("ear_size"), of("ear_spread"), -0.14)
+    flap = _ear(EAR_FLAP, kind_of_ear, ue, y, (a, b), of("ear_size"), of("ear_spread"), -0.12)
     shadow = torch.sigmoid((flap.distance + 0.015) * 45) * 0.45
     pale = 0.10 * soft(snout, 10) + 0.06 * bump(uf - spread, y - eye_y + 0.10, 0.05, 0.03)
-    head_colour = over(over(coat, coat * 0.9 + 0.1, pale * 4), second, marked)
+    head_colour = over(over(coat, coat * 0.88 + 0.12, pale * 5.5), second, marked)
     canvas.paint(head_colour, head, shade * (1 - shadow))
-    canvas.gleam = canvas.gleam + 0.10 * sheen * head * (1 - shadow) * (1 + 4 * rough)
+    canvas.gleam = canvas.gleam + 0.15 * sheen * head * (1 - shadow) * (1 + 4 * rough)
 
     # Mouth: a groove below the nose that parts into two lips; open, a dark space with a tongue.
     t = um / mw
-    seam = nose_y + 0.50 * drop + (0.02 + 0.035 * jowls) * torch.exp(-(((t - 0.55) / 0.33) ** 2)) * 1.6
-    seam = seam - 0.055 * of("smile") * t.square() * (0.5 + 1.2 * mw)
+    seam = nose_y + 0.50 * drop + mw * (0.06 + 0.28 * jowls) * torch.exp(-(((t - 0.55) / 0.33) ** 2)) * 1.6
+    seam = seam - (0.02 + 0.085 * of("smile")) * t.square() * (0.5 + 1.2 * mw)
     gape = (1 - (t / 0.74).square()).clamp_min(0).sqrt() * (jaw * 1.45)
     hole = soft(torch.minimum(y - seam, seam + gape - y), 1.3) * soft(0.72 - t, 3) * (jaw > 0)
-    canvas.paint(colour(0.20, 0.06, 0.07), hole, (0.45 + 0.4 * shade).clamp(0, 1.1))
+    canvas.paint(colour(0.32, 0.08, 0.09), hole, (0.45 + 0.4 * shade).clamp(0, 1.1))
     fang = soft(torch.minimum(0.016 - (t - 0.52).abs() * mw - 0.3 * (y - seam), seam + 0.045 - y)) * hole
-    canvas.paint(colour(0.95, 0.93, 0.88), fang, shade * 0 + 1)
+    canvas.paint(colour(0.95, 0.93, 0.88), fang, torch.ones_like(shade))
     out = has("mouth", 2)
     tongue_w = mw * (0.44 + 0.06 * out)
-    tip = seam.new_zeros(1) + nose_y + 0.5 * drop + jaw * 1.45 + 0.15 * out
+    tip = nose_y + 0.5 * drop + jaw * 1.45 + 0.15 * out
     root = nose_y + 0.5 * drop + 0.35 * jaw + 0.02
     tongue_x = xm - 0.02 * turn * out
     long = (tip - root) * 0.5
     tongue_d = 1 - ((tongue_x / tongue_w).abs() ** 2.6 + ((y - root - long) / long).abs() ** 2.6).add(1e-6) ** (1 / 2.6)
-    tongue = soft(tongue_d * torch.minimum(tongue_w, long)) * (jaw > 0) * torch.maximum(hole, out * soft(y - seam - 0.3 * jaw))
-    ridge = lit(0.7 * (tongue_x / tongue_w).clamp(-1, 1), 0.5 * ((y - root) / (2 * long) - 0.5).clamp(-1, 1), seam * 0 + 0.8)
+    tongue = (
+        soft(tongue_d * torch.minimum(tongue_w, long))
+        * (jaw > 0)
+        * torch.maximum(hole, out * soft(y - seam - 0.3 * jaw))
+    )
+    ridge = lit(
+        0.7 * (tongue_x / tongue_w).clamp(-1, 1),
+        0.5 * ((y - root) / (2 * long) - 0.5).clamp(-1, 1),
+        torch.full_like(seam, 0.8),
+    )
     canvas.paint(colour(0.93, 0.45, 0.47), tongue, ridge * (0.72 + 0.4 * ((y - root) / (2 * long)).clamp(0, 1)))
-    canvas.paint(colour(0.62, 0.20, 0.25), tongue * 0.7 * torch.exp(-((tongue_x / 0.011) ** 2)) * soft(tip - 0.06 - y, 6))
-    canvas.gleam = canvas.gleam + 0.22 * tongue * bump(tongue_x - 0.3 * tongue_w * of("light_side"), y - tip + 0.07, 0.03, 0.03)
-    lip = torch.exp(-(((y - seam) / 0.011) ** 2)) * soft(1.0 - t, 12)
+    canvas.paint(
+        colour(0.62, 0.20, 0.25), tongue * 0.7 * torch.exp(-((tongue_x / 0.011) ** 2)) * soft(tip - 0.06 - y, 6)
+    )
+    canvas.gleam = canvas.gleam + 0.22 * tongue * bump(
+        tongue_x - 0.3 * tongue_w * of("light_side"), y - tip + 0.07, 0.03, 0.03
+    )
+    lip = torch.exp(-(((y - seam) / 0.011) ** 2)) * soft(0.86 - t, 15)
     lip = torch.maximum(lip, torch.exp(-((xm / 0.009) ** 2)) * soft(torch.minimum(y - nose_y, seam - y)))
     rim = torch.exp(-(((y - seam - gape) / 0.012) ** 2)) * soft(0.70 - t, 8) * (jaw > 0) * (1 - tongue)
     canvas.paint(colour(0.09, 0.06, 0.06), 0.9 * torch.maximum(lip, rim))
-    pores = torch.exp(-(((y - nose_y - 0.28 * drop).abs() - 0.02) / 0.010) ** 2) * (torch.sin(t * 19) ** 2) ** 2
-    canvas.paint(colour(0.10, 0.07, 0.06), 0.35 * pores * bump(t - 0.6, t * 0, 0.22, 1.0) * (1 - hole))
+    pores = torch.exp(-((((y - nose_y - 0.28 * drop).abs() - 0.02) / 0.010) ** 2)) * (torch.sin(t * 19) ** 2) ** 2
+    canvas.paint(colour(0.10, 0.07, 0.06), 0.35 * pores * torch.exp(-(((t - 0.6) / 0.22) ** 2)) * (1 - hole))
 
     # Nose pad: wide above, with nostrils and a wet highlight.
     nw = build["nose_w"] * of("nose_size")
@@ -428,24 +480,30 @@ def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
     ew, eh = 0.070 * eye * (1 - 0.10 * turn * side), 0.054 * eye
     ex, ey = uf - spread, y - eye_y + (uf - spread) * of("eye_slant")
     s = (ex / ew).square()
-    heavy = 1 - 0.18 * brow
+    heavy = 1.08 - 0.36 * brow
     top, bottom = ey + eh * heavy * (1 - s), eh * 0.85 * (1 - s) - ey
     almond = torch.minimum(top, bottom)
     canvas.paint(colour(0.06, 0.045, 0.045), soft(almond + 0.014), 0.4 + 0.5 * shade)
     ball = soft(almond)
     canvas.gleam = canvas.gleam * (1 - soft(almond + 0.014))
-    canvas.paint(colour(0.86, 0.83, 0.80), ball, 0.30 + 0.5 * shade)
-    gx, gy = side * ex - (0.014 * of("gaze") + 0.006 * turn) * build["eye"] * form.eyes, ey
+    canvas.paint(colour(0.70, 0.66, 0.63), ball, 0.30 + 0.5 * shade)
+    gx, gy = side * ex - (0.026 * of("gaze") + 0.008 * turn) * build["eye"] * form.eyes, ey
     r = (gx.square() + gy.square()).add(1e-8).sqrt()
-    iris_r = 0.052 * eye
+    iris_r = 0.061 * eye
     iris_colour = IRIS[sitters["eye_colour"]][:, :, None, None]
     rings = 0.62 + 0.62 * (1 - ((r / iris_r - 0.62) / 0.5).square()).clamp(0, 1) + 0.25 * (gy / iris_r).clamp(-1, 1)
     canvas.paint(iris_colour * rings, ball * soft(iris_r - r), 0.72 + 0.25 * shade)
     canvas.paint(colour(0.05, 0.03, 0.03), ball * torch.exp(-(((r - iris_r) / (0.12 * iris_r)) ** 2)) * 0.8)
-    canvas.paint(colour(0.02, 0.02, 0.025), ball * soft(iris_r * 0.50 - r))
+    canvas.paint(colour(0.02, 0.02, 0.025), ball * soft(iris_r * 0.52 - r))
     canvas.paint(colour(0.03, 0.02, 0.02), 0.55 * ball * torch.exp(-((top / (0.35 * eh)) ** 2)))
-    glint = soft(0.24 * iris_r - ((gx - 0.34 * iris_r * of("light_side")).square() + (gy + 0.42 * iris_r).square()).add(1e-8).sqrt(), 1.3)
-    canvas.gleam = canvas.gleam + 0.92 * glint * ball + 0.10 * ball * bump(gx, gy - 0.5 * iris_r, 0.5 * iris_r, 0.25 * iris_r)
+    glint = soft(
+        0.24 * iris_r
+        - ((gx - 0.34 * iris_r * of("light_side")).square() + (gy + 0.42 * iris_r).square()).add(1e-8).sqrt(),
+        1.3,
+    )
+    canvas.gleam = (
+        canvas.gleam + 0.92 * glint * ball + 0.10 * ball * bump(gx, gy - 0.5 * iris_r, 0.5 * iris_r, 0.25 * iris_r)
+    )
     lid = torch.exp(-(((top + 0.032) / 0.012) ** 2)) * (1.2 - s).clamp(0, 1)
     canvas.paint(head_colour * 0.55, 0.5 * lid)
 
@@ -453,11 +511,11 @@ def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
     ear2 = soft(flap.distance + rag * torch.sin(flap.along * 19 + 2 * flap.across), 2)
     canvas.paint(ear_colour * (0.92 + 0.12 * flap.along.clamp(0, 1)), ear2, ear_light(flap))
 
-    ears = torch.maximum(ear1 * (1 - head), ear2)
+    ears = 1 - (1 - ear1 * (1 - head)) * (1 - ear2)
     darker = ((coat.mean(1, keepdim=True) - second.mean(1, keepdim=True)) * 8).clamp(0, 1)
     hair = torch.maximum(ears, darker * torch.maximum(marked * head, marked_body * body * (1 - head) * (1 - strapped)))
-    whole = torch.maximum(head, ears)
-    figure = torch.stack([whole, body, strapped, tongue]).amax(0)
+    whole = 1 - (1 - head) * (1 - ear1) * (1 - ear2)
+    figure = 1 - (1 - whole) * (1 - body) * (1 - strapped) * (1 - tongue)
     albedo = canvas.albedo.clamp(0, 1)
     rgb = (albedo * canvas.light + canvas.gleam).clamp(0, 1)
     fine = size / 64

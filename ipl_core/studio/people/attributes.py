@@ -119,5 +119,4 @@ TRAITS: tuple[Trait, ...] = (
     Trait("brow_thickness", ("", "", ""), ("with thin eyebrows", "", "with thick eyebrows"), (0.9, 1.3)),
     Trait("lip_fullness", ("", "", ""), ("with thin lips", "", "with full lips"), (0.95, 1.35)),
     Trait("nose_width", ("", "", ""), ("with a narrow nose", "", "with a wide nose"), (0.95, 1.25)),
-    Trait("background_light", ("", "", ""), ("on a dark background", "", "on a bright background"), (0.45, 0.7)),
 )

@@ -151,7 +151,7 @@ class _Painter:
         self.open = 0.075 * ((of("mouth_open") - 0.4) / 0.6).clamp_min(0) * (1 - 0.6 * form.muzzle)
 
         # The lamp, and what leans towards it.
-        azimuth, elevation = of("light_side") * 1.0, of("light_height")
+        azimuth, elevation = of("light_side") * 0.95, of("light_height") * 0.8
         self.lamp = (azimuth.sin() * elevation.cos(), -elevation.sin(), azimuth.cos() * elevation.cos())
 
         x0, y0 = plane(size, FRAME)
@@ -193,11 +193,12 @@ class _Painter:
         c, form, of = self.canvas, self.form, self.of
         x, y, a, b, hollow = c.x, c.y, self.a, self.b, form.hollow
         jaw, cheeks = of("jaw"), of("cheeks")
-        taper = (0.31 - 0.22 * jaw) * _smooth(y, 0.0, 0.52) - 0.035 * cheeks * bump(y - 0.1, y, 0.12, 9.0)
+        taper = (0.33 - 0.27 * jaw) * _smooth(y, 0.0, 0.52) - 0.05 * cheeks * bump(y - 0.1, y, 0.12, 9.0)
         narrow = a * (1 - taper - 0.05 * hollow * bump(y - 0.2, y, 0.1, 9.0) - 0.03 * _smooth(-y, 0.15, 0.5))
-        radius = _norm(x / narrow, (y + 0.01) / b)
+        radius = _norm(x / narrow, (y + 0.01) / (b * (1 - 0.05 * (y < -0.01))))
         self.angle = torch.atan2(x, -(y + 0.1))
         distance = (1 - radius) * a
+        self.overhang = ((0.05 - distance) / 0.05).clamp(0, 1)  # 1 where fur or beard stands over the border
         if form.fur:
             tuft = (torch.sin(self.angle * 21) + 0.6 * torch.sin(self.angle * 37 + 1)).abs()
             distance = distance + 0.045 * form.fur * (0.75 - tuft) * _smooth(y, -0.3, 0.1)
@@ -222,8 +223,8 @@ class _Painter:
             shadow = torch.maximum(shadow, (there - height - lz * step) / (0.25 * step + 0.015))
         shadow = shadow.clamp(0, 1) * self.head
         crease = ((_blur(height, 0.045, c.pixel) - height) * 10).clamp(0, 0.45) * c.soft(distance - 0.03, 3)
-        self.face_key = 0.80 * (0.8 * lambert + 0.2).clamp_min(0) * (1 - 0.6 * shadow) * (1 - crease)
-        self.face_sky = (0.38 + 0.09 * zy * nz) * (1 - 0.9 * crease)
+        self.face_key = 0.80 * (0.78 * lambert + 0.24).clamp_min(0) * (1 - 0.6 * shadow) * (1 - crease)
+        self.face_sky = (0.42 + 0.10 * zy * nz) * (1 - 0.9 * crease)
         half = torch.rsqrt(lx.square() + ly.square() + (lz + 1).square())
         glossy = ((lz + 1 - zx * lx - zy * ly) * nz * half).clamp_min(0)
         glossy = glossy.square().square().square()  # ^8
@@ -247,14 +248,14 @@ class _Painter:
         w.gleam.add_(0.042 * bump(side, y, 0.062 * self.eye_size, 0.045 * self.eye_size))
         w.gleam.sub_(0.016 * age * bump(side, y - 0.085, 0.07, 0.02))
         w = relief(-0.5, 0.5, -0.1, 0.45)
-        cheek = 0.012 + 0.03 * self.of("cheeks") + 0.022 * smile.clamp_min(0)
+        cheek = 0.006 + 0.045 * self.of("cheeks") + 0.022 * smile.clamp_min(0)
         w.gleam.add_(cheek * bump(w.face.abs() - 0.2, w.y - 0.075, 0.1, 0.075))
         if hollow:
             w.gleam.sub_(0.14 * hollow * bump(w.face.abs() - 0.23, w.y - 0.20, 0.08, 0.11))
         # Folds beside the mouth.
         below = w.y - self.tip
         fold = w.face.abs() - (0.07 * self.nose_w.clamp_max(1.3) + 0.42 * below.clamp_min(0) + 0.01)
-        depth = 0.002 + 0.012 * age + 0.012 * smile.clamp_min(0)
+        depth = 0.002 + 0.018 * age + 0.012 * smile.clamp_min(0)
         w.gleam.sub_(depth * bump(fold, below - 0.07, 0.022, 0.075) * (1 - form.muzzle))
         # The nose: a bridge that rises and broadens to the tip, wings beside it, and a sudden underside.
         w = relief(-0.32, 0.32, -0.25, 0.36)
@@ -280,7 +281,7 @@ class _Painter:
         # Lines of age across the forehead.
         w = relief(-0.3, 0.3, -0.42, -0.18)
         w.gleam.add_(
-            0.0055 * age * torch.cos((w.y + 0.3 + 0.3 * w.face.square()) * 88) * bump(w.face, w.y + 0.29, 0.2, 0.07)
+            0.010 * age * torch.cos((w.y + 0.3 + 0.3 * w.face.square()) * 88) * bump(w.face, w.y + 0.29, 0.2, 0.07)
         )
         if form.muzzle:
             w = relief(-0.4, 0.4, -0.2, 0.6)
@@ -306,7 +307,7 @@ class _Painter:
         return self._layers()
 
     def _background(self) -> None:
-        c, of, has = self.canvas, self.of, self.has
+        c, has = self.canvas, self.has
         x, y = self.x0, self.y0
         wall = hue(self.sitters["background_hue"], 0.42, self.sitters["background_light"])
         other = hue((self.sitters["background_hue"] + 0.14) % 1, 0.5, self.sitters["background_light"] * 0.62)
@@ -339,7 +340,10 @@ class _Painter:
         top = self._cut(0.0, 0.012, 0.075, 0.085, 0.06, 0.07, 0.06, 0.14, 0.025)
         side = self._cut(0.0, 0.008, 0.025, 0.035, 0.045, 0.085, 0.095, 0.17, 0.010)
         fall = self._cut(-0.9, -0.06, -0.02, 0.0, 0.06, 0.33, 1.2, 0.9, -0.02)
-        low = self._cut(9.0, 9.0, 9.0, 9.0, 9.0, 0.85, 3.5, 0.50, 9.0)
+        low = self._cut(9.0, 9.0, 9.0, 9.0, 9.0, 0.68, 3.5, 0.50, 9.0)
+        # A hat holds the hair down.
+        held = self.has("hat", 1, 2, 3)
+        top, side = top * (1 - 0.8 * held), side * (1 - 0.4 * held)
         curly = self._cut(0, 0, 0, 0, 0, 0, 0, 1, 0)
         haired = self._cut(0, 1, 1, 1, 1, 1, 1, 1, 1)
         self.curly = curly
@@ -347,7 +351,7 @@ class _Painter:
         radius = _norm(across, up + y.clamp_min(0) / low)
         angle = self.angle
         ragged = curly * 0.022 * (torch.sin(angle * 14) + 0.7 * torch.sin(angle * 23 + 1))
-        ragged = ragged + self._cut(0, 0, 0.013, 0.006, 0.004, 0.003, 0.003, 0, 0) * torch.sin(angle * 27 + x * 30)
+        ragged = ragged + self._cut(0, 0, 0.006, 0.004, 0.003, 0.002, 0.002, 0, 0) * torch.sin(angle * 27 + x * 30)
         shell = (1 - radius) * (a + side) + ragged
         self.outline = torch.minimum(shell, fall - y - 0.25 * (x.abs() - a).clamp_min(0)) * haired - (1 - haired)
 
@@ -362,9 +366,9 @@ class _Painter:
         )
         bend = 0.9 * torch.sin(angle * 3 + radius * 4)
         straight = 0.5 + 0.20 * torch.sin(strand * 34 + bend) + 0.16 * torch.sin(strand * 59 + 1.7 * bend)
-        warp = 1.3 * torch.sin(x * 17 + 2 * torch.sin(y * 13))
-        waves = torch.sin(x * 46 + warp) + torch.sin(40 * y + 23 * x - warp) + torch.sin(40 * y - 23 * x + warp)
-        curls = (0.5 + 0.22 * waves).clamp(0, 1)
+        warp = 2.0 * torch.sin(x * 19 + 2 * torch.sin(y * 15))
+        waves = torch.sin(x * 58 + warp) + torch.sin(50 * y + 29 * x - warp) + torch.sin(50 * y - 29 * x + warp)
+        curls = 0.45 + 0.15 * waves
         straight = 0.5 + (straight - 0.5) * self._cut(1, 1, 0.7, 1, 1, 1, 1, 1, 1)
         texture = over(straight, curls, curly)
         buzz = self._cut(1, 1, 0, 0, 0, 0, 0, 0, 0)
@@ -386,9 +390,10 @@ class _Painter:
         burn = self._cut(0.0, 0.26, 0.26, 0.22, 0.32, 1.0, 1.05, 0.55, 0.26)
         wide = (x / a).square()
         line = (base + slant * ((x - part).square() + 0.0004).sqrt() + burn * wide * wide * wide) * (b / 0.525)
-        line = line + 0.010 * torch.sin(x * 66) * self._cut(0, 0.2, 1, 0.7, 1.4, 0.6, 0.5, 0, 0.4)
+        line = line + 0.007 * torch.sin(x * 66) * self._cut(0, 0.2, 1, 0.7, 1.4, 0.6, 0.5, 0, 0.4)
         line = line + curly * 0.018 * torch.sin(x * 38)
-        edge = torch.minimum(self.outline, line - y)
+        steep = 6 * burn * wide * wide * x.abs() / a.square() + 2 * slant
+        edge = torch.minimum(self.outline, (line - y) * torch.rsqrt(1 + steep.square()))
         self.front = c.soft(edge, 2.2) * self._cut(0, 0.8, 1, 1, 1, 1, 1, 1, 1)
         streak = (self.grey * 1.4 * (0.35 + wide) * texture).clamp(0, 0.7)
         self.strands = over(self.hair_colour, colour(0.72, 0.72, 0.73), streak)
@@ -441,18 +446,17 @@ class _Painter:
         chin = 1 - 0.8 * torch.sigmoid((b + 0.075 + 0.10 * -ly - 0.55 * (x + 0.10 * lx).square() - y) / 0.022)
         neck = w.soft((1 - across.abs()) * wide) * w.soft(y - 0.2)
         cords = 1 - 0.12 * bump(across.abs() - 0.45 - 0.6 * (0.72 - y), y, 0.12, 9.0)
-        w.paint(
-            self.skin * colour(0.97, 0.93, 0.92), neck, 0.76 * lit * (0.25 + 0.75 * chin) * cords, 0.25 + 0.13 * chin
-        )
+        bare = over(self.skin * colour(0.97, 0.93, 0.92), self._coat(), self.form.fur)
+        w.paint(bare, neck, 0.76 * lit * (0.25 + 0.75 * chin) * cords, 0.25 + 0.13 * chin)
 
         # Shoulders, and the opening of the neck: round, a V, a collar or a tube.
         near = x.abs()
         yoke = 0.60 + 0.16 * _smooth(near, 0.2, 0.85) + 0.10 * (near - 0.62).clamp_min(0)
         round_, vee = has("clothes", 0), has("clothes", 2)
         shirt, tube = has("clothes", 1), has("clothes", 3)
-        opening = round_ * (0.055 - 1.1 * near.square()) + vee * (0.165 - 0.62 * near)
+        opening = round_ * (0.055 - 1.1 * near.square()) + vee * (0.175 - 0.95 * near)
         opening = opening + shirt * (0.19 - 1.5 * near) + tube * -0.2
-        opening = opening.clamp_min(-0.01)
+        opening = opening.clamp_min(-0.03)
         body = w.soft(y - yoke - opening.clamp_min(0), 1.3)
         turned = (0.9 * (near - 0.05).clamp_min(0)).clamp_max(0.9)
         fold = 1 + 0.10 * torch.sin(x * 13 + 7 * y * x.sign()) * _smooth(near, 0.25, 0.5)
@@ -462,9 +466,17 @@ class _Painter:
         key, sky = 0.70 * lit * fold * under, 0.36 * fold * (0.6 + 0.4 * under)
         w.paint(self.cloth, body, key, sky)
         trim = 0.012 + 0.010 * round_
-        hem = (round_ + vee) * body * w.soft(trim - (y - yoke - opening - trim).abs(), 1.5)
+        hem = (
+            (round_ + vee) * body * w.soft(opening + 0.008, 1.5) * w.soft(trim - (y - yoke - opening - trim).abs(), 1.5)
+        )
         w.paint(over(self.cloth * 0.62, colour(0.95, 0.94, 0.92), 0.75 * vee), hem)
-        w.dim(0.3 * (round_ + vee) * body * bump(y - yoke - opening - 2 * trim - 0.01, y, 0.012, 9.0))
+        w.dim(
+            0.3
+            * (round_ + vee)
+            * body
+            * w.soft(opening + 0.008, 1.5)
+            * bump(y - yoke - opening - 2 * trim - 0.01, y, 0.012, 9.0)
+        )
         # A collar: two leaves that fold outwards from the neck.
         leaf = torch.minimum(near - 0.75 * (0.76 - y), 0.26 - near + 0.15 * (y - 0.60))
         leaf = torch.minimum(torch.minimum(leaf, y - 0.56), 0.70 + 0.18 * (near - 0.1) - y)
@@ -476,12 +488,12 @@ class _Painter:
         # A turtleneck, ribbed and folded over.
         wide = wide + 0.028
         roll = tube * w.soft(
-            torch.minimum(wide - (x - 0.04 * self.turn).abs(), y - b - 0.015 + 0.35 * (x / a).square() * 0.3), 1.3
+            torch.minimum(wide - (x - 0.04 * self.turn).abs(), y - b - 0.015 + 0.105 * (x / a).square()), 1.3
         )
-        ribs = 1 + 0.12 * torch.sin(x * 62) * _smooth(y, b.min().item(), 0.7)
+        ribs = 1 + 0.12 * torch.sin(x * 62) * _smooth(y, 0.48, 0.7)
         lit = ((x / wide) * lx + 0.8 * lz).clamp_min(0) * ribs
         w.paint(self.cloth, roll, 0.66 * lit * (0.45 + 0.55 * chin), 0.34 * ribs * (0.6 + 0.4 * chin))
-        w.dim(0.45 * roll * bump(y - 0.655 + 0.35 * (x / a).square() * 0.2, y, 0.014, 9.0))
+        w.dim(0.45 * roll * bump(y - 0.655 + 0.07 * (x / a).square(), y, 0.014, 9.0))
         self.body = torch.zeros_like(c.key)
         replace(c, gleam=self.body).window(-0.78, 0.78, 0.25, 0.78).gleam.copy_(
             torch.maximum(torch.maximum(body, neck), roll)
@@ -498,9 +510,9 @@ class _Painter:
             edges_x = (-0.72 - reach, -0.26) if side < 0 else (0.26, 0.72 + reach)
             w = c.window(*edges_x, -0.30 - 1.2 * reach, 0.22)
             # The ear turns out of sight on the far side.
-            out = side * w.x - a + 0.02 - 0.03 * side * -self.turn
-            y = w.y - 0.0
-            r = _norm((out - 0.012 + 0.10 * (y - 0.0)) / 0.062, (y + 0.01) / 0.115)
+            out = side * w.x - a + 0.02 + 0.03 * side * self.turn
+            y = w.y
+            r = _norm((out - 0.012 + 0.10 * y) / 0.062, (y + 0.01) / 0.115)
             shape = (1 - r) * 0.062
             inner = (0.62 - r) * 0.062
             if reach:
@@ -527,7 +539,7 @@ class _Painter:
         c, form, of = self.canvas, self.form, self.of
         skin, blood = self.skin, self.blood
         face = c.face
-        flush = (0.35 + 0.9 * of("blush")) * blood * (1 - 0.35 * of("skin_tone"))
+        flush = (0.25 + 0.95 * of("blush")) * blood * (1 - 0.35 * of("skin_tone"))
         red = bump(face.abs() - 0.21, c.y - 0.11, 0.10, 0.075) + 0.55 * bump(c.nose, c.y - self.tip, 0.07, 0.05)
         red = red + 0.25 * bump(c.y - 0.5, face, 0.08, 0.12)
         dusk = (1 - self.face_key - self.face_sky).clamp(0, 0.6)
@@ -538,13 +550,14 @@ class _Painter:
         shine = (0.10 + 0.16 * of("skin_tone")) * self.gloss
         c.paint((skin * tone).clamp(0, 1), self.head, self.face_key, self.face_sky, shine)
         if form.fur:
-            wave = torch.sin(self.angle * 30 + 3 * torch.sin(c.y * 14)) * torch.sin(c.y * 30 + 9 * face.abs())
+            wave = torch.sin(self.angle * 24 + 3 * torch.sin(c.y * 14)) * torch.sin(c.y * 30 + 14 * face.abs())
             fur = 1 + 0.18 * wave
+            key, sky = over(self.face_key, 0.3, self.overhang), over(self.face_sky, 0.32, self.overhang)
             bare = 0.6 * bump(face, c.y - EYES_AT, 0.22, 0.05)
             coat = over(
                 self._coat(), self._coat() * 0.5 + 0.42, 0.6 * form.muzzle * bump(c.nose, c.y - self.mouth, 0.16, 0.13)
             )
-            c.paint(coat, self.head * form.fur * (1 - bare), self.face_key * fur, self.face_sky * fur)
+            c.paint(coat, self.head * form.fur * (1 - bare), key * fur, sky * fur)
         # Nostrils.
         w = c.window(-0.2, 0.2, 0.02, 0.28)
         wing = w.nose.abs() - 0.034 * self.nose_w
@@ -555,8 +568,10 @@ class _Painter:
         c, has = self.canvas, self.has
         w = c.window(-0.5, 0.5, -0.05, 0.72)
         x, y = w.face, w.y
-        skin = replace(c, key=self.face_key, sky=self.face_sky, gleam=self.distance).window(-0.5, 0.5, -0.05, 0.72)
-        face_key, face_sky, distance = skin.key, skin.sky, skin.gleam
+        skin = replace(c, key=self.face_key, sky=self.face_sky, albedo=self.overhang, gleam=self.distance).window(
+            -0.5, 0.5, -0.05, 0.72
+        )
+        face_key, face_sky, distance, overhang = skin.key, skin.sky, skin.gleam, skin.albedo
         near = y - self.mouth
         full, stubble, goatee, moustache = has("beard", 4), has("beard", 1), has("beard", 3), has("beard", 2, 3, 4)
         # Cheeks: below a line from the ear to the mouth's corner.
@@ -566,16 +581,17 @@ class _Painter:
         chin = 0.115 - _norm(x * 1.05, (near - 0.16 - 0.4 * self.open) * 0.95)
         jaw = w.soft(cheek, 5)
         lip = w.soft(philtrum, 2.5)
-        hairs = 0.5 + 0.3 * torch.sin(x * 58 + 2.5 * torch.sin(y * 22)) + 0.2 * torch.sin(x * 97 + y * 30)
+        hairs = 0.5 + 0.2 * torch.sin(x * 66 + 1.5 * torch.sin(y * 22)) + 0.12 * torch.sin(x * 105 + y * 30)
         light = 0.55 + 0.75 * hairs
         beard_colour = over(self.hair_colour * 0.92, colour(0.66, 0.66, 0.67), 0.5 * self.grey)
         shadow = over(self.skin * 0.55, beard_colour * 0.8, 0.5)
-        w.paint(shadow, stubble * torch.maximum(jaw, lip) * (0.46 + 0.14 * hairs))
+        w.paint(shadow, stubble * torch.maximum(jaw, lip) * (0.56 + 0.14 * hairs))
         grown = torch.maximum(full * jaw, torch.maximum(goatee * w.soft(chin, 3), moustache * lip))
         free = 1 - w.soft(0.085 - _norm(x * 0.62, near - 0.4 * self.open), 4) * has("beard", 4)
         grown = torch.maximum(grown * free, moustache * lip)
-        outside = (-distance / 0.05).clamp(0, 1)
-        w.paint(beard_colour, 0.93 * grown, over(face_key, face_key * 0 + 0.3, outside) * light, face_sky * light)
+        w.paint(
+            beard_colour, 0.93 * grown, over(face_key, 0.3, overhang) * light, over(face_sky, 0.32, overhang) * light
+        )
         self.beard = torch.zeros_like(c.key)
         replace(c, gleam=self.beard).window(-0.5, 0.5, -0.05, 0.72).gleam.copy_(grown)
 
@@ -644,7 +660,7 @@ class _Painter:
         left, right = (-0.36 - 0.1 * grown, 0.04) if side < 0 else (-0.04, 0.36 + 0.1 * grown)
         w = c.window(left, right, -0.28 - 0.10 * grown, 0.02 + 0.06 * grown)
         out = side * w.face - self.spread  # outwards from the eye's middle
-        y = w.y - EYES_AT + of("eye_slant") * out * 0.55
+        y = w.y - EYES_AT + of("eye_slant") * out * 0.7
         wide = 0.080 * self.eye_size
         tall = 0.044 * self.eye_size * (1 + 0.12 * of("brow_raise"))
         floor = 0.031 * self.eye_size * (1 - 0.22 * self.smile.clamp_min(0))
@@ -653,7 +669,7 @@ class _Painter:
         top, bottom = y + tall * (arch - 0.12 * s * arch), floor * arch - y
         inside = torch.minimum(top, bottom)
         eye = w.soft(torch.minimum(inside, (1 - s.abs()) * wide), 1.2)
-        lx, ly, _ = self.lamp
+        lx, _, _ = self.lamp
 
         # Lids: a crease above, a soft fold below, lines of age at the corner.
         span = w.soft((1.12 - s.abs()) * wide, 3)
@@ -662,7 +678,7 @@ class _Painter:
         lid = span * torch.exp(-(((top + 0.011) / 0.012) ** 2))
         w.gleam.add_(0.05 * lid * (1 - form.fur))
         bag = span * torch.exp(-(((bottom + 0.028 + 0.01 * self.age) / 0.014) ** 2))
-        w.dim((0.10 + 0.38 * self.age + 0.3 * form.hollow) * bag)
+        w.dim((0.10 + 0.48 * self.age + 0.3 * form.hollow) * bag)
         crow = torch.cos((y + 0.02) * 150 + out * 40) * bump(out - wide - 0.035, y, 0.03, 0.035)
         w.dim((0.45 * self.age * crow).clamp(0, 0.5))
 
@@ -672,7 +688,7 @@ class _Painter:
         white = colour(*form.eye_white)
         ball = over(white, white * colour(0.93, 0.62, 0.58), 0.5 * bump(s + 0.95, y, 0.22, 9.0) * self.blood)
         w.paint(ball, eye, 0.62 * shade * shine, 0.40 * shade)
-        gx = out - side * (0.20 * wide * of("gaze") + 0.12 * wide * self.turn)
+        gx = out - side * (0.25 * wide * of("gaze") + 0.12 * wide * self.turn)
         gy = y + 0.10 * tall
         r = _norm(gx, gy)
         iris_r = 0.0405 * self.eye_size * form.iris
@@ -687,7 +703,7 @@ class _Painter:
         )
         w.paint(hueful.clamp(0, 1), w.soft(iris_r - r, 1.2) * eye * kept, 0.62 * shade + 0.14, 0.42 * shade + 0.1)
         w.paint(colour(0.02, 0.02, 0.025), w.soft(0.43 * iris_r - r, 1.2) * eye * (1 - 0.75 * form.glow))
-        spot_x, spot_y = 0.36 * iris_r * side * lx.sign() * (0.4 + 0.6 * lx.abs()), -0.40 * iris_r
+        spot_x, spot_y = 0.36 * iris_r * side * (1.6 * lx).clamp(-1, 1), -0.40 * iris_r
         spot = w.soft(0.30 * iris_r - _norm(gx - spot_x, gy - spot_y), 1.3)
         w.gleam.add_(0.85 * spot * eye * (1 - 0.8 * form.glow))
         w.gleam.add_(0.10 * kept * eye * bump(gx + spot_x, gy - 0.45 * iris_r, 0.35 * iris_r, 0.25 * iris_r))
@@ -740,8 +756,9 @@ class _Painter:
         d = (1 - (round_ * circle + square * box + dark * fourth + (1 - worn) * circle)) * ry
         thick = max(0.0125, 0.62 * w.pixel) * (1 + 0.25 * square)
         lens = w.soft(d) * worn
-        frame = over(over(colour(0.30, 0.20, 0.12), colour(0.05, 0.05, 0.06), square), colour(0.04, 0.04, 0.05), dark)
+        frame = over(over(colour(0.74, 0.76, 0.80), colour(0.05, 0.05, 0.06), square), colour(0.04, 0.04, 0.05), dark)
         w.dim(0.22 * worn * torch.exp(-(((d + 0.028) / 0.02) ** 2)) * w.soft(w.y - EYES_AT, 4))
+        w.dim(0.55 * round_ * torch.exp(-((d / (2.2 * thick)) ** 2)))
         w.paint(colour(0.05, 0.055, 0.075), dark * lens * 0.93, 0.4, 0.5)
         sheen = dark * 0.22 * _smooth(-y, -0.2, 1.0) + (round_ + square) * 0.05
         streak = bump(w.face - self.spread * w.face.sign() + 0.8 * (w.y - EYES_AT) + 0.03 * self.lamp[0], y, 0.022, 9.0)
@@ -753,7 +770,7 @@ class _Painter:
             thick - (w.y - EYES_AT + 0.012).abs(), torch.minimum(side - self.spread - rx, self.a * 1.02 - w.x.abs())
         )
         metal = torch.maximum(w.soft(thick - d.abs(), 1.3), torch.maximum(w.soft(bar, 1.3), w.soft(arm, 1.3))) * worn
-        w.paint(frame, metal, 0.45, 0.40, 0.10 * _smooth(-y, 0.2, 1.0))
+        w.paint(frame, metal, 0.50, 0.42, 0.10 * _smooth(-y, 0.2, 1.0))
 
     def _hat(self) -> None:
         c, has, a, b = self.canvas, self.has, self.a, self.b
@@ -767,13 +784,13 @@ class _Painter:
         lx, ly, lz = self.lamp
         part = -0.30 * b / 0.525
         rim = part - 0.10 * (x / a).square() * (1 - 0.5 * knit)
-        wide = a * (1.15 * knit + 1.10 * brimmed + 1.13 * cap + (1 - worn)) + 0.012
+        wide = a * (1.10 * knit + 1.10 * brimmed + 1.13 * cap + (1 - worn)) + 0.012
         tall = b * (1.17 * knit + 1.30 * brimmed + 1.15 * cap + (1 - worn))
         across, up = x / wide, (y + 0.01) / tall
         steep = across.square()
         # A felt crown is nearly a box; knitted and baseball caps are domes.
         r = over(_norm(across, up), (steep * steep + up.square().square()).add(1e-8).sqrt().sqrt(), brimmed)
-        dome = torch.minimum((1 - r) * a + 0.0, rim - y)
+        dome = torch.minimum((1 - r) * a, rim - y)
         mask = worn * w.soft(dome, 1.2)
         # Hair that the hat holds down doesn't stand out above it.
         shell = replace(c, gleam=self.hat)
@@ -817,7 +834,7 @@ class _Painter:
             w = c.window(*((-0.62, -0.28) if side < 0 else (0.28, 0.62)), 0.04, 0.34)
             x, y = side * w.x - a - 0.012, w.y - 0.105
             r = _norm(x, y)
-            stud = studs * w.soft(0.026 - r, 1.2)
+            stud = studs * w.soft(0.030 - r, 1.2)
             w.dim(0.4 * studs * bump(x, y - 0.018, 0.035, 0.03))
             w.paint(colour(0.97, 0.96, 0.98), stud, 0.55, 0.40, 0.6 * bump(x + 0.008, y + 0.008, 0.012, 0.012))
             ring = (_norm(x / 0.85, y - 0.068) - 0.062).abs()
@@ -827,14 +844,16 @@ class _Painter:
 
     def _layers(self) -> Portrait:
         c, size = self.canvas, self.size
-        warm = self.of("light_warmth") * colour(0.10, 0.01, -0.12)
+        warm = self.of("light_warmth") * colour(0.15, 0.02, -0.18)
         lamp, around = 1.0 + warm, colour(0.97, 1.0, 1.05) - 0.35 * warm
         rgb = (c.albedo * (c.key * lamp + c.sky * around) + c.gleam * lamp).clamp(0, 1)
         light = c.key + c.sky
         uncovered = 1 - self.hat
         hair = torch.maximum(torch.maximum(self.front, self.back * (1 - self.head) * (1 - self.ears)), self.bun)
         hair = hair * uncovered
-        figure = torch.stack([self.head, self.ears, self.body, hair, self.hat, self.beard]).amax(0)
+        figure = torch.stack(
+            [self.head, self.ears, self.back * (1 - self.hat), self.body, hair, self.hat, self.beard]
+        ).amax(0)
         scale = size / 64
         lines = edges(c.albedo) * 1.6 + edges(figure) * 0.8 + edges(self.height * self.head) * 1.2
         return Portrait(
