@@ -76,7 +76,7 @@ def invert(
         if encoder is None:
             name = starting_encoder(config.model, config.start, config.encoder)
             encoder = None if name is None else load_encoder(name, config.model, generator.config, config.device)
-        loss = PictureLoss(config, target, perceptual or _view(config))
+        loss = PictureLoss(config, target, perceptual or view_of(config))
         search = LatentSearch(config, generator, loss, encoder)
     tuning: PivotalTuning | None = None
 
@@ -114,7 +114,7 @@ def invert(
     )
 
 
-def _view(config: InvertConfig) -> Perceptual:
+def view_of(config: InvertConfig) -> Perceptual:
     """The perceptual distance that a configuration names."""
     if config.view != "critic":
         return lpips_view(load_lpips(config.view, config.device))

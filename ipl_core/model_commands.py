@@ -160,7 +160,11 @@ def _list(options: argparse.Namespace) -> int:
     ):
         print(heading)
         for entry in entries.values():
-            facts = [entry.title, f"{getattr(entry, edge)} px" if getattr(entry, edge, None) else "", catalog.where(entry)]
+            facts = [
+                entry.title,
+                f"{getattr(entry, edge)} px" if getattr(entry, edge, None) else "",
+                catalog.where(entry),
+            ]
             if getattr(entry, "memory", None):
                 facts.append(f"adapting is expected to take {entry.memory} GB of memory")
             if getattr(entry, "source", ""):

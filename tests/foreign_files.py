@@ -275,3 +275,27 @@ def e4e_contents(kind: str = "Encoder4Editing") -> dict[str, Any]:
     state["decoder.input.input"] = torch.zeros(1, 4, 4, 4)
     options = {"encoder_type": kind, "start_from_latent_avg": True, "stylegan_size": 1024, "device": "cuda:0"}
     return {"state_dict": state, "opts": options, "latent_avg": recipe((E4E_WIDTH,), "e4e.latent_avg")}
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# LPIPS
+
+ALEX_SHAPES = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
+
+
+def alexnet_state() -> dict[str, torch.Tensor]:
+    """torchvision's AlexNet with weights of the recipe, and a classifier that nobody reads."""
+    state = {}
+    for number, (out, into, side) in ALEX_SHAPES.items():
+        weight = recipe((out, into, side, side), f"alex.{number}.weight")
+        state[f"features.{number}.weight"] = weight * (2 / (into * side * side)) ** 0.5
+        state[f"features.{number}.bias"] = 0.1 * recipe((out,), f"alex.{number}.bias")
+    return {**state, "classifier.1.weight": torch.zeros(2, 2)}
+
+
+def lpips_state() -> dict[str, torch.Tensor]:
+    """The weights of channels as LPIPS's authors publish them."""
+    widths = [out for out, _, _ in ALEX_SHAPES.values()]
+    return {
+        f"lin{k}.model.1.weight": recipe((1, width, 1, 1), f"lpips.lin{k}").abs() for k, width in enumerate(widths)
+    }
