@@ -151,8 +151,8 @@ def test_an_inversion_starts_at_the_models_own_encoder(known: Path) -> None:
     picture = draw(catalog.load_generator("studio"), [11])
     near, far = first_loss(picture), first_loss(picture, start="random")
     assert near == first_loss(picture, start="encoder", encoder=str(known))
-    assert near < 0.2 * far
-    assert first_loss(picture, start="mean") == first_loss(picture, start="random", starts=0) > 2 * near
+    assert near < 0.5 * far
+    assert first_loss(picture, start="mean") == first_loss(picture, start="random", starts=0) > 1.5 * near
     with pytest.raises(InputError, match="leave the encoder out"):
         InvertConfig(start="mean", encoder="studio")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import foreign_files as foreign
@@ -80,7 +81,8 @@ def test_files_of_another_kind_are_refused(models: Path) -> None:
 
 def test_an_inversion_may_look_with_it(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(models)
-    monkeypatch.setattr("ipl_core.invert.load_critic", None)  # the critic has no part then
+    rooms = importlib.import_module("ipl_core.invert")  # the module; `ipl_core.invert` is the function
+    monkeypatch.setattr(rooms, "load_critic", None)  # the critic has no part then
     picture = draw(catalog.load_generator("studio"), [3])
     *_, last = invert(InvertConfig(preset="fast", view="lpips-alex", steps=2, starts=2), picture)
     assert last.stopped is None

@@ -13,6 +13,7 @@ from ipl_core.metrics import inversion
 from ipl_core.metrics.inversion import InversionScore, held_out_portraits, identity_similarity, markdown
 from ipl_core.metrics.scores import write_csv
 from ipl_core.metrics.ssim import ssim
+from ipl_core.studio.subject import PEOPLE
 
 
 def test_ssim_is_1_for_equal_pictures_and_falls_with_noise(rng: torch.Generator) -> None:
@@ -27,8 +28,8 @@ def test_ssim_is_1_for_equal_pictures_and_falls_with_noise(rng: torch.Generator)
 
 
 def test_held_out_portraits_do_not_depend_on_how_many_are_asked_for() -> None:
-    people, pictures = held_out_portraits(3, 32)
-    fewer_people, fewer = held_out_portraits(2, 32)
+    people, pictures = held_out_portraits(PEOPLE, 3, 32)
+    fewer_people, fewer = held_out_portraits(PEOPLE, 2, 32)
     assert pictures.shape == (3, 32, 32, 3)
     assert torch.equal(pictures[:2], fewer)
     assert torch.equal(people["age"][:2], fewer_people["age"])

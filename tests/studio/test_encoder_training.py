@@ -46,6 +46,6 @@ def test_the_command_runs_and_is_not_begun_again(generator_file: Path, tmp_path:
 
 
 def test_it_learns_where_pictures_come_from(generator_file: Path, tmp_path: Path) -> None:
-    recipe = EncoderRecipe(photos=12, held_out=4, steps=80, rendered=2, compared=2, bfloat16=False)
+    recipe = EncoderRecipe(photos=12, held_out=4, steps=160, rendered=2, compared=2, bfloat16=False)
     report = train_encoder(PEOPLE, recipe, tmp_path / "work", generator_file, tmp_path / "encoder.safetensors")
-    assert report["guess, samples"] < 0.8 * report["mean latent, samples"]
+    assert report["guess, samples"] < 0.85 * report["mean latent, samples"]
