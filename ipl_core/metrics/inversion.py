@@ -105,16 +105,16 @@ def evaluate_inversion(
     configs = [InvertConfig(model=model, preset=preset, seed=seed, start=start, view=view) for preset in presets]
     judge, generator = load_judge(judge_of(model)), load_generator(model)
     resolution = generator.config.resolution
+    if count:
+        sitters, portraits = held_out_portraits(judge.subject, count, resolution)
+        truth = judge.subject.labels(sitters)
     for config in configs:
-        if count:
-            sitters, portraits = held_out_portraits(judge.subject, count, resolution)
-            truth = judge.subject.labels(sitters)
-            for number in range(count):
-                portrait = portraits[number : number + 1]
-                last = _inverted(config, portrait)
-                if watch is not None:
-                    watch(config, number, portrait, last)
-                yield _score(config, "portraits", number, portrait, last, judge, truth[number])
+        for number in range(count):
+            portrait = portraits[number : number + 1]
+            last = _inverted(config, portrait)
+            if watch is not None:
+                watch(config, number, portrait, last)
+            yield _score(config, "portraits", number, portrait, last, judge, truth[number])
         for number in range(samples):
             drawn = to_uint8(draw(generator, [FIRST_SAMPLE_SEED + number], psi=1.0))
             yield _score(config, "samples", number, drawn, _inverted(config, drawn), judge, None)

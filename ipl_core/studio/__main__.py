@@ -20,11 +20,11 @@ from ..devices import usable_device
 from ..errors import InputError
 
 _SMOKE = {
-    "photos": 48, "sitters": 40, "held_out": 8, "mapping_steps": 3, "mapping_batch": 16, "steps_at_32": 2,
-    "steps_at_64": 1, "steps_at_128": 1, "adversarial_steps": 2, "warm_steps": 1, "robust_steps": 1,
-    "fooling_steps": 2, "sitters_a_step": (3, 2), "adaptation_batch": 2, "steps": 3, "batch": 8, "save_every": 2,
-    "supervised_sitters": 6, "supervised_steps": 1, "keep_after": 0, "drawn": 4, "fooled": 2, "adaptation_steps": 6,
-    "rendered": 8, "compared": 2,
+    "photos": 4, "sitters": 5, "held_out": 2, "mapping_steps": 3, "mapping_batch": 16, "steps_at_32": 2,
+    "steps_at_64": 1, "steps_at_128": 1, "adversarial_steps": 2, "r1_interval": 2, "warm_steps": 1, "robust_steps": 1,
+    "fooling_steps": 2, "sitters_a_step": (2, 2), "adaptation_batch": 2, "steps": 2, "batch": 4, "save_every": 2,
+    "supervised_sitters": 2, "supervised_steps": 1, "keep_after": 0, "drawn": 4, "fooled": 2, "adaptation_steps": 6,
+    "rendered": 4, "compared": 2,
 }  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def _generator_report(options: argparse.Namespace) -> None:
     from ..metrics.generator_report import generator_report
     from .sheets import sample_sheet
 
-    figures = generator_report(_model(options), 200 if options.smoke else 5_000)
+    figures = generator_report(_model(options), 8 if options.smoke else 5_000)
     folder = _file(options, options.subject, "generator").parent
     write_report(figures, folder / "report.json")
     sample_sheet(folder / "samples.jpg", _model(options), 4 if options.smoke else 64)
@@ -172,8 +172,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     import torch
 
+    from .subject import subject_named
+
     torch.set_num_threads(options.threads)
     try:
+        subject_named(options.subject)
         usable_device(options.device)
         COMMANDS[options.command][1](options)
     except InputError as error:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ..catalog import load_generator
@@ -22,7 +23,7 @@ def domain_sheet(path: Path, subject: Subject, sitters: int = 4, resolution: int
     random = torch.Generator().manual_seed(seed)
     cast = subject.random(sitters, random)
     strips = [_strip(subject.render(domain, cast, random, resolution, 2)) for domain in subject.domains]
-    labelled(torch.stack(strips), [domain.name for domain in subject.domains], 3, 0).save(path, quality=85)
+    _write(labelled(torch.stack(strips), [domain.name for domain in subject.domains], 3, 0), path)
 
 
 def method_sheet(
@@ -39,7 +40,13 @@ def method_sheet(
             entry = finished_run(AdaptConfig(target, method=method, model=model))
             strips.append(_strip(draw(load_adapted(entry.path), range(seeds))))
             labels.append(f"{target}, {method.upper()}")
-    labelled(torch.stack(strips), labels, len(methods), 0).save(path, quality=85)
+    _write(labelled(torch.stack(strips), labels, len(methods), 0), path)
+
+
+def _write(sheet: Image.Image, path: Path) -> None:
+    """Write a sheet as JPEG, in a new folder if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path, quality=85)
 
 
 def _strip(pictures: Tensor) -> Tensor:
@@ -49,7 +56,7 @@ def _strip(pictures: Tensor) -> Tensor:
 
 def sample_sheet(path: Path, model: str, count: int = 64) -> None:
     """Write a JPEG of what a generator draws of the first `count` seeds, none chosen, without truncation."""
-    grid(draw(load_generator(model), range(count), psi=1.0), round(count**0.5)).save(path, quality=88)
+    _write(grid(draw(load_generator(model), range(count), psi=1.0), round(count**0.5)), path)
 
 
 def example_portraits(folder: Path, count: int = 4, model: str = "studio") -> list[Path]:

@@ -56,9 +56,10 @@ class Subject:
     def domain(self, words: str) -> Domain:
         """The domain that a wording stands for; InputError for words of no domain of this subject."""
         domain = DOMAINS[domain_number(words)]
-        if domain not in self.domains:
+        of_others = () if self.name == "people" else domain.of_people
+        if domain not in self.domains or " ".join(words.lower().split()) in of_others:
             raise InputError(
-                f"The portrait studio doesn't portray {self.name} as “{domain.name}”, so nothing can be measured of "
+                f"The portrait studio doesn't portray {self.name} as “{words}”, so nothing can be measured of "
                 f"it; of {self.name} it has: {', '.join(d.name for d in self.domains)}."
             )
         return domain

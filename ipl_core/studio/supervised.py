@@ -48,7 +48,9 @@ def supervised_pictures(
         with torch.no_grad():
             parts = [generator.synthesis(generator.mapping(part), resolution=size) for part in z.split(32)]
         drawn[place] = to_bytes(torch.cat(parts)).cpu()
-    save_file({"drawn": drawn}, path)
+    half_written = path.with_suffix(".part")
+    save_file({"drawn": drawn}, half_written)
+    half_written.replace(path)
     return drawn
 
 
@@ -68,7 +70,7 @@ def _show(generator: Generator, z: torch.Tensor, pictures: torch.Tensor, random:
     optimiser = Together(generator.synthesis, _RATE, _ADAM_RATE, [*colours, generator.synthesis.input])
     for step in range(steps):
         optimiser.set_rate(min(1.0, 2 * (1 - step / steps) + 0.05))
-        index = torch.randint(len(w), (_BATCH,), generator=random)
+        index = torch.randint(len(w), (min(_BATCH, len(w)),), generator=random)
         drawn = generator.synthesis(w[index], resolution=pictures.shape[-1])
         loss = regression_loss(drawn, to_float(pictures[index]).to(w.device))
         optimiser.zero_grad()

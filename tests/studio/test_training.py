@@ -1,57 +1,156 @@
 """Every training command runs from nothing, resumes, and writes models that the rest of the project can use."""
 
+from __future__ import annotations
+
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from ipl_core.catalog import pretrained_folder
-from ipl_core.checkpoints import load_generator
-from ipl_core.clip import load_critic
+from ipl_core import catalog
+from ipl_core.checkpoints import load_generator, load_tensors
 from ipl_core.studio.__main__ import main
-from ipl_core.studio.attributes import COUNT
+from ipl_core.studio.attributes import Categorical
 from ipl_core.studio.augment import nuisance, roughen
-from ipl_core.studio.data import latents_of_people
-from ipl_core.studio.judge import load_judge
-from ipl_core.studio.train_clip import contrast
-from ipl_core.studio.train_generator import GENERATOR, open_mapping, regression_loss
-from ipl_core.studio.training import Checkpoint
-from ipl_core.stylegan2 import Generator
+from ipl_core.studio.captions import known_words
+from ipl_core.studio.data import to_bytes
+from ipl_core.studio.domains import DOMAINS, PHOTO
+from ipl_core.studio.subject import DOGS, LATENT_WIDTH, SUBJECTS, Subject
+from ipl_core.studio.supervised import supervised_pictures
+from ipl_core.studio.train_clip import FIRST_AGREEMENT, Memory, contrast, wanted_agreement, way_done
+from ipl_core.studio.train_generator import (
+    GENERATOR,
+    GeneratorRecipe,
+    attribute_code,
+    open_mapping,
+    regression_loss,
+    train_generator,
+    train_mapping,
+)
+from ipl_core.studio.training import Checkpoint, FigureLog
+from ipl_core.stylegan2 import Generator, GeneratorConfig
+
+REGISTRY = Path(__file__).resolve().parents[2] / "pretrained" / catalog.REGISTRY
+#: Names of the embedded generators in the registry.
+MODELS = {"people": "studio", "dogs": "studio-dogs"}
+TINY = GeneratorConfig(
+    resolution=128,
+    z_dim=LATENT_WIDTH,
+    w_dim=128,
+    mapping_layers=2,
+    channels=((4, 8), (8, 8), (16, 8), (32, 8), (64, 4), (128, 4)),
+)
+
+each_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
+
+
+def smoke(command: str, subject: str, work: Path, out: Path) -> int:
+    """One command in its smoke version."""
+    places = ["--work", str(work), "--out", str(out)]
+    return main([command, "--subject", subject, "--smoke", "--threads", "1", *places])
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """The three models, made by the smoke versions of their commands."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Work folder and models of both subjects, made by the smoke versions of their commands."""
     work, out = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("out")
-    for command in ("train-generator", "train-clip", "train-judge"):
-        assert main([command, "--smoke", "--threads", "1", "--work", str(work), "--out", str(out)]) == 0
+    for command, subject in (
+        ("train-generator", "people"),
+        ("train-generator", "dogs"),
+        ("train-clip", "people"),  # it is trained on both
+        ("train-judge", "people"),
+        ("train-judge", "dogs"),
+    ):
+        assert smoke(command, subject, work, out) == 0
+    shutil.copy(REGISTRY, out / catalog.REGISTRY)
     return work, out
 
 
-def test_the_models_load_where_they_are_used(made):
+@each_subject
+def test_the_registry_finds_what_the_commands_made(
+    made: tuple[Path, Path], subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, out = made
-    generator = load_generator(out / "studio-generator" / "model.safetensors")
-    critic = load_critic(out / "studio-clip")
-    judge = load_judge(out / "studio-judge" / "model.safetensors")
+    monkeypatch.setenv("IPL_PRETRAINED", str(out))
+    model = MODELS[subject.name]
+    generator, critic = catalog.load_generator(model), catalog.load_critic(catalog.critic_of(model))
+    judge = catalog.load_judge(catalog.judge_of(model))
+    assert generator.config == GENERATOR
+    assert catalog.generators()[model].resolution == generator.config.resolution == judge.resolution
+    assert judge.subject is subject
     with torch.no_grad():
-        pictures = generator(torch.randn(2, GENERATOR.z_dim, generator=torch.Generator().manual_seed(0)))
+        pictures = generator(torch.randn(2, LATENT_WIDTH, generator=torch.Generator().manual_seed(0)))
     assert critic.encode_images(pictures).shape == (2, critic.embed_dim)
-    assert judge.read(pictures).domain.shape[0] == 2
-    assert "werewolf" in critic.domains
-    assert critic.unknown_words("a photo of a werewolf") == []
-    assert critic.unknown_words("a submarine") == ["submarine"]
-    report = json.loads((out / "studio-judge" / "report.json").read_text())
+    assert judge.read(pictures).domain.shape == (2, len(subject.domains))
+    report = json.loads((out / f"studio-{subject.name}-judge" / "report.json").read_text())
+    assert set(report["domain accuracy by domain"]) == {domain.name for domain in subject.domains}
+    assert set(report["trait accuracy on photos"]) == {trait.attribute for trait in subject.traits}
+    assert all(0 <= share <= 1 for share in report["trait accuracy in all domains"].values())
     assert 0 <= report["domain accuracy"] <= 1
+    assert 0 <= report["sitters recognised from their photo"] <= 1
 
 
-def test_a_finished_training_is_not_begun_again(made):
+def test_the_critic_knows_the_words_of_every_domain_and_subject_and_no_others(
+    made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IPL_PRETRAINED", str(made[1]))
+    critic = catalog.load_critic("studio")
+    assert set(critic.domains) == {domain.name for domain in DOMAINS}
+    for domain in DOMAINS:
+        assert critic.unknown_words(" ".join(("a photo of a", *domain.wordings, *domain.of_people))) == []
+    assert critic.unknown_words("a pencil sketch of a bearded person, a puppy with its tongue out") == []
+    assert critic.unknown_words("a submarine") == ["submarine"]
+
+
+def test_a_generator_is_reported_beside_true_renders_with_a_sheet_of_its_samples(
+    made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     work, out = made
-    before = (work / "clip.pt").stat().st_mtime_ns
-    assert main(["train-clip", "--smoke", "--threads", "1", "--work", str(work), "--out", str(out)]) == 0
-    assert (work / "clip.pt").stat().st_mtime_ns == before
+    monkeypatch.setenv("IPL_PRETRAINED", str(out))
+    assert smoke("generator-report", "dogs", work, out) == 0
+    figures = json.loads((out / "studio-dogs-generator" / "report.json").read_text())
+    assert json.loads(capsys.readouterr().out).keys() == figures.keys()
+    assert figures["distance"] > figures["floor"] > 0  # a few steps teach no generator
+    assert (out / "studio-dogs-generator" / "samples.jpg").stat().st_size > 1_000
 
 
-def test_a_checkpoint_gives_back_weights_random_numbers_and_step(tmp_path):
+@pytest.mark.parametrize(
+    ("command", "file"), [("train-generator", "adversarial-dogs.pt"), ("train-clip", "clip.pt")]
+)
+def test_a_finished_training_is_not_begun_again(made: tuple[Path, Path], command: str, file: str) -> None:
+    work, out = made
+    before = (work / file).stat().st_mtime_ns
+    assert smoke(command, "dogs", work, out) == 0
+    assert (work / file).stat().st_mtime_ns == before
+
+
+def test_what_the_generator_draws_of_the_domains_is_shared_by_critic_and_judge(made: tuple[Path, Path]) -> None:
+    for subject in SUBJECTS:
+        assert len(list(made[0].glob(f"{subject.name}-supervised-*.safetensors"))) == 1
+    assert not list(made[0].glob("*.part"))
+
+
+def test_a_command_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert smoke("train-judge", "cats", tmp_path, tmp_path) == 2
+    assert "no subject “cats”; it has: people, dogs" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_judge_wants_its_subjects_generator(
+    made: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert smoke("train-judge", "dogs", made[0], tmp_path) == 2
+    assert "studio-dogs-generator" in capsys.readouterr().err
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Interruptions
+
+
+def test_a_checkpoint_gives_back_weights_random_numbers_and_step(tmp_path: Path) -> None:
     layer, random = torch.nn.Linear(2, 2), torch.Generator().manual_seed(5)
     checkpoint = Checkpoint(tmp_path / "a.pt", {"layer": layer, "random": random})
     assert checkpoint.resume() == 0
@@ -64,31 +163,158 @@ def test_a_checkpoint_gives_back_weights_random_numbers_and_step(tmp_path):
     assert torch.equal(torch.rand(3, generator=random), drawn)
 
 
-def test_the_opened_mapping_keeps_every_coordinate_of_z_apart():
+def test_a_generator_interrupted_in_either_phase_becomes_what_it_would_have_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = GeneratorRecipe(
+        photos=4, mapping_steps=2, mapping_batch=8, steps_at_32=2, steps_at_64=1, steps_at_128=1, adversarial_steps=2,
+        batch=2, r1_interval=2, save_every=1,
+    )  # fmt: skip
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train_generator(DOGS, recipe, whole, whole / "model.safetensors", config=TINY)
+    parts.mkdir()
+    shutil.copy(next(whole.glob("dogs-photos-*")), parts)
+    save, saved = Checkpoint.save, []
+
+    def interrupted(self: Checkpoint, step: int) -> None:
+        save(self, step)
+        saved.append((self.path.stem, step))
+        if saved[-1] in (("generator-dogs", 2), ("adversarial-dogs", 1)):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "save", interrupted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train_generator(DOGS, recipe, parts, parts / "model.safetensors", config=TINY)
+    train_generator(DOGS, recipe, parts, parts / "model.safetensors", config=TINY)
+    assert saved == [("generator-dogs", step) for step in (1, 2, 3, 4)] + [("adversarial-dogs", s) for s in (1, 2)]
+    one, other = (load_tensors(folder / "model.safetensors")[0] for folder in (whole, parts))
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
+    assert load_generator(parts / "model.safetensors").config == TINY
+
+
+def test_figures_are_appended_to_what_is_there(tmp_path: Path) -> None:
+    for step in (1, 2):
+        FigureLog(tmp_path / "figures.csv").write(step=step, loss=0.123456789)
+    header, *rows = (tmp_path / "figures.csv").read_text().splitlines()
+    assert header == "step,loss,seconds"
+    assert [row.rsplit(",", 1)[0] for row in rows] == ["1,0.12346", "2,0.12346"]
+
+
+def test_the_memory_of_fooling_pictures_is_bounded_and_survives(rng: torch.Generator) -> None:
+    import random
+
+    memory, again = Memory(size=5), Memory(size=5)
+    assert memory.state_dict() == {}
+    again.load_state_dict({})
+    assert again.kept == []
+    pictures = torch.rand(4, 3, 8, 8, generator=rng) * 2 - 1
+    for domain in (1, 2):
+        memory.add(pictures, 1, domain, torch.arange(4), random.Random(0))
+    assert len(memory.kept) == 5
+    again.load_state_dict(memory.state_dict())
+    for one, other in zip(memory.kept, again.kept):
+        assert torch.equal(one[0], other[0])
+        assert one[1:] == other[1:]
+        assert torch.equal(one[0], to_bytes(pictures[one[3]]))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# What the trainings are made of
+
+
+def test_the_opened_mapping_keeps_every_coordinate_of_z_apart() -> None:
     generator = Generator(GENERATOR, torch.Generator().manual_seed(0))
-    open_mapping(generator)
-    u = torch.rand(4, COUNT, generator=torch.Generator().manual_seed(1))
-    z = latents_of_people(u, GENERATOR.z_dim, 0)
-    w = generator.mapping(z)
+    open_mapping(generator.mapping)
+    z = torch.randn(4, LATENT_WIDTH, generator=torch.Generator().manual_seed(1))
+    w, z = generator.mapping(z), z * z.square().mean(1, keepdim=True).rsqrt()
     assert torch.allclose(w[:, :64].clamp_min(0), z.clamp_min(0), atol=1e-4)
-    assert torch.allclose(w[:, 64:].clamp_min(0), (-z).clamp_min(0), atol=1e-4)
+    assert torch.allclose(w[:, 64:128].clamp_min(0), (-z).clamp_min(0), atol=1e-4)
+    assert w.isfinite().all()
 
 
-def test_losses_are_zero_or_small_for_what_is_right():
-    picture = torch.rand(2, 3, 16, 16)
+@each_subject
+def test_the_code_of_attributes_has_a_column_a_number_or_label_each_of_variance_1(subject: Subject) -> None:
+    sitters = subject.random(8_000, torch.Generator().manual_seed(0))
+    code = attribute_code(subject, sitters)
+    columns = sum(len(a.labels) if isinstance(a, Categorical) else 1 for a in subject.attributes)
+    assert code.shape == (8_000, columns)
+    assert code.mean(0).abs().max() < 0.06
+    assert (code.var(0) - 1).abs().max() < 0.25
+
+
+def test_the_mapping_network_learns_the_attributes(tmp_path: Path) -> None:
+    generator = Generator(GENERATOR, torch.Generator().manual_seed(0))
+    open_mapping(generator.mapping)
+    recipe = GeneratorRecipe(mapping_steps=120, mapping_batch=64)
+    assert train_mapping(DOGS, generator.mapping, recipe, FigureLog(tmp_path / "figures.csv")) < 0.8
+
+
+def test_regression_goes_from_small_pictures_to_large() -> None:
+    recipe = GeneratorRecipe(steps_at_32=3, steps_at_64=2, steps_at_128=1)
+    assert recipe.regression_steps == 6
+    assert [recipe.resolution(step) for step in range(1, 7)] == [32, 32, 32, 64, 64, 128]
+
+
+def test_losses_are_zero_or_small_for_what_is_right() -> None:
+    picture = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     assert float(regression_loss(picture, picture)) == 0
+    # A shift in brightness has no differences: pixels and pooled pixels alone count.
+    assert float(regression_loss(picture, picture + 0.1)) == pytest.approx(0.2, abs=1e-5)
     unit = torch.eye(3)
-    true = torch.eye(3, dtype=torch.bool)
-    assert float(contrast(unit, unit, true, torch.tensor(30.0))) < 1e-6
+    assert float(contrast(unit, unit, torch.eye(3), torch.tensor(30.0))) < 1e-6
     # Two captions that are both true of both pictures cost no more than the choice between them.
-    both = torch.ones(2, 2, dtype=torch.bool)
-    assert float(contrast(unit[[0, 0]], unit[[0, 0]], both, torch.tensor(1.0))) == pytest.approx(0.6931, abs=1e-3)
+    same = unit[[0, 0]]
+    assert float(contrast(same, same, torch.ones(2, 2), torch.tensor(1.0))) == pytest.approx(0.6931, abs=1e-3)
+    assert float(contrast(same, same, torch.zeros(2, 2), torch.tensor(1.0))) == 0
+
+
+def test_agreement_is_wanted_as_far_as_a_picture_has_come() -> None:
+    random = torch.Generator().manual_seed(0)
+    before, true = (torch.rand(3, 3, 16, 16, generator=random) * 2 - 1 for _ in range(2))
+    ends = torch.tensor([0.0, 0.5, 1.0])
+    after = before + ends[:, None, None, None] * (true - before)
+    done, moved = way_done(before, after, true)
+    assert torch.allclose(done, ends, atol=1e-5)
+    assert torch.allclose(moved, ends, atol=1e-5)
+    # Moving away is worse than standing still, and standing still worse than the smallest step on the way.
+    away, _ = way_done(before, before - 0.5 * (true - before), true)
+    assert torch.allclose(away, torch.full((3,), -0.5), atol=1e-5)
+    wanted = wanted_agreement(torch.tensor([-5.0, -0.5, 0.0, 0.5, 1.0]))
+    assert wanted[2] == pytest.approx(FIRST_AGREEMENT)
+    assert wanted[-1] == pytest.approx(1)
+    assert (wanted[1:] > wanted[:-1]).all()
+    assert wanted[0] >= -1
+
+
+def test_the_source_draws_the_photos_and_copies_of_it_the_domains(tiny_generator: Generator, tmp_path: Path) -> None:
+    random = torch.Generator().manual_seed(0)
+    z = torch.randn(3, tiny_generator.config.z_dim, generator=random)
+    pictures = torch.randint(256, (len(DOGS.domains), 3, 3, 32, 32), dtype=torch.uint8, generator=random)
+    before = {name: tensor.clone() for name, tensor in tiny_generator.state_dict().items()}
+    drawn = supervised_pictures(DOGS, tiny_generator, z, pictures, tmp_path, steps=2)
+    assert (drawn.shape, drawn.dtype) == (pictures.shape, torch.uint8)
+    assert torch.equal(drawn[0], to_bytes(tiny_generator(z)))
+    assert all((rows != drawn[0]).any() for rows in drawn[1:])
+    for name, tensor in tiny_generator.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    (file,) = tmp_path.iterdir()
+    made = file.stat().st_mtime_ns
+    assert torch.equal(supervised_pictures(DOGS, tiny_generator, z, pictures, tmp_path, steps=2), drawn)
+    assert file.stat().st_mtime_ns == made
+    # Another generator's pictures, and those of other sitters, have another name.
+    supervised_pictures(DOGS, tiny_generator, z + 1, pictures, tmp_path, steps=2)
+    with torch.no_grad():
+        tiny_generator.synthesis.input.add_(1)
+    supervised_pictures(DOGS, tiny_generator, z, pictures, tmp_path, steps=2)
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 @pytest.mark.parametrize("change", [nuisance, roughen])
-def test_augmentations_keep_shape_range_and_the_scene(change):
+def test_augmentations_keep_shape_range_and_the_scene(change) -> None:
     coarse = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(2))
-    pictures = torch.nn.functional.interpolate(coarse, size=(64, 64), mode="bicubic").clamp(0, 1) * 2 - 1
+    pictures = F.interpolate(coarse, size=(64, 64), mode="bicubic").clamp(0, 1) * 2 - 1
     changed = change(pictures, torch.Generator().manual_seed(0))
     assert changed.shape == pictures.shape
     assert torch.isfinite(changed).all()
@@ -97,8 +323,42 @@ def test_augmentations_keep_shape_range_and_the_scene(change):
     assert torch.equal(changed, change(pictures, torch.Generator().manual_seed(0)))
 
 
-def test_the_committed_models_are_all_there():
-    folder = pretrained_folder()
-    for model in ("studio-generator", "studio-clip", "studio-judge"):
-        assert (folder / model / "README.md").is_file(), f"{model} has no model card"
-        assert list((folder / model).glob("*.safetensors"))
+# ----------------------------------------------------------------------------------------------------------------------
+# What is committed
+
+
+def test_every_embedded_model_is_there_with_its_card() -> None:
+    folder, known = catalog.pretrained_folder(), catalog.registry()
+    files = [facts["file"] for kind in ("generators", "judges") for facts in known[kind].values()]
+    files += [f"{facts['dir']}/open_clip_model.safetensors" for facts in known["critics"].values()]
+    assert len(files) == len(set(files)) == 5
+    for file in files:
+        assert (folder / file).is_file(), f"{file} is missing"
+        assert (folder / file).with_name("README.md").is_file(), f"{file} has no model card"
+    # Nothing is carried along that no name leads to.
+    assert {path.parent.name for path in folder.glob("*/*.safetensors")} == {Path(file).parent.name for file in files}
+
+
+def test_the_embedded_critic_knows_every_word_of_the_captions() -> None:
+    critic = catalog.load_critic("studio")
+    assert critic.unknown_words(" ".join(known_words())) == []
+    assert set(critic.domains) == {domain.name for domain in DOMAINS}
+
+
+@each_subject
+def test_an_embedded_generator_draws_whom_its_latents_mean(subject: Subject) -> None:
+    model = MODELS[subject.name]
+    generator, judge = catalog.load_generator(model), catalog.load_judge(catalog.judge_of(model))
+    assert generator.config == GENERATOR
+    assert judge.subject is subject
+    z = torch.randn(8, LATENT_WIDTH, generator=torch.Generator().manual_seed(77))
+    with torch.no_grad():
+        drawn = generator(z)
+    sitters = subject.sitters_from_latents(z)
+    true = subject.render(PHOTO, sitters, torch.Generator().manual_seed(0), generator.config.resolution)
+    apart = (drawn[:, None] - true[None]).abs().mean((2, 3, 4))
+    assert apart.argmin(1).tolist() == list(range(8))
+    verdict = judge.read(drawn)
+    assert (verdict.domain.argmax(1) == 0).float().mean() >= 0.75  # photos
+    read = torch.stack([trait.argmax(1) for trait in verdict.traits], 1)
+    assert (read == subject.labels(sitters)).float().mean() > 0.5
