@@ -29,8 +29,7 @@ log = logging.getLogger(__name__)
 Point = tuple[float, float]
 
 CROPS = ("auto", "center", "none")
-NETWORK_FILE = "face_detection_yunet_2023mar.onnx"
-_NETWORK_FILES = "face_detection_yunet_*.onnx"  # OpenCV's model zoo names them by year and month
+NETWORK_FILES = "face_detection_yunet_*.onnx"  # OpenCV's model zoo names them by year and month
 NETWORK_VARIABLE = "IPL_FACE_NETWORK"
 _SEARCH_SIDE = 1024  # detectors see at most this many pixels a side
 _SURE = 0.6  # of the network's score, from which a face counts
@@ -237,7 +236,7 @@ def network_file() -> Path | None:
             return path
         log.warning("%s says the face network is %s, but no such file exists", NETWORK_VARIABLE, path)
         return None
-    return max((home() / "models").glob(_NETWORK_FILES), default=None)
+    return max((home() / "models").glob(NETWORK_FILES), default=None)
 
 
 def _by_network(picture: Image.Image) -> list[Face]:
