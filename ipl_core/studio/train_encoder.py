@@ -30,7 +30,8 @@ from .training import Checkpoint, FigureLog
 
 log = logging.getLogger(__name__)
 
-COMPARED = 64  # pixels a side at which pictures are compared
+#: At how many pixels a side pictures are looked at, and what the generator makes of guesses is compared.
+SIDE = 64
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,10 @@ class EncoderRecipe:
 
     photos: int = 12_000  # renders to learn from; the generator's own, where they are in the work folder
     held_out: int = 200  # of them
-    steps: int = 2_500
-    batch: int = 16  # pictures that the generator draws in a step
-    rendered: int = 16  # renders in a step
-    compared: int = 8  # of each kind, whose guess is drawn and compared; the dear part of a step
+    steps: int = 1_500
+    batch: int = 12  # pictures that the generator draws in a step
+    rendered: int = 12  # renders in a step
+    compared: int = 4  # of each kind, whose guess is drawn and compared; the dear part of a step
     muon_rate: float = 0.02  # relative to the weights
     adam_rate: float = 2e-3
     picture_weight: float = 2.0
@@ -125,18 +126,24 @@ def _losses(
     w: Tensor,
     random: torch.Generator,
 ) -> dict[str, Tensor]:
-    true = _halved(seen, COMPARED)
+    true = _halved(seen, SIDE)
     spoilt = torch.rand(len(seen), 1, 1, 1, generator=random).to(seen.device) < 0.5
     looked_at = torch.where(spoilt, nuisance(true, random, recipe.nuisance), true)
-    shared, offsets = encoder.coordinates(looked_at)
+    half = torch.autocast(seen.device.type, torch.bfloat16, enabled=recipe.bfloat16)
+    with half:
+        shared, offsets = encoder.coordinates(looked_at)
+    shared, offsets = shared.float(), offsets.float()
     # Both kinds lie one behind the other; as many of each are drawn.
     kinds = (slice(recipe.compared), slice(recipe.batch, recipe.batch + recipe.compared))
     guess = torch.cat([encoder.decode((shared + offsets)[kind]) for kind in kinds])
-    with torch.autocast(seen.device.type, torch.bfloat16, enabled=recipe.bfloat16):
-        drawn = generator.synthesis(guess)
+    with half:
+        drawn = generator.synthesis(guess, resolution=SIDE)
+        # What the right latent gives at the same stage: a picture that a larger one passes through is not that one.
+        with torch.no_grad():
+            wanted = generator.synthesis(torch.cat([w[kind] for kind in kinds]), resolution=SIDE)
     return {
         "coordinates": F.mse_loss(shared[:, 0], space.encode(w)),
-        "pictures": regression_loss(_halved(drawn.float(), COMPARED), torch.cat([true[kind] for kind in kinds])),
+        "pictures": regression_loss(drawn.float(), wanted.float()),
         "offsets": recipe.offset_weight * offsets.square().mean(),
     }
 
