@@ -66,7 +66,7 @@ def known(studio: Path, tiny_pretrained: Path, tmp_path: Path, monkeypatch: pyte
 
 
 def first_loss(picture: Tensor, **settings: Any) -> float:
-    config = InvertConfig(preset="fast", starts=4, steps=2, **settings)
+    config = InvertConfig(**{"preset": "fast", "starts": 4, "steps": 2, **settings})
     return next(iter(invert(config, picture))).losses["pixel"]
 
 
