@@ -34,10 +34,10 @@ from .library import home
 from .losses import directional_loss, diversity
 from .media import to_uint8
 from .memory import pictures_at_once, saves_memory
-from .pool import SourcePool, draw_indices, open_pool, pool_path, take_samples
+from .pool import BLOCK, SourcePool, blocks_of, draw_indices, open_pool, pool_path, take_samples
 from .prompts import PromptScheme, make_prompts
 from .snapshot import Snapshot, Start
-from .stepping import Stage, kept, mixed, own_modes, require_finite, run_stages
+from .stepping import Stage, kept, mixed, own_modes, require_finite, run_stages, seconds_between
 from .stylegan2 import Generator
 
 LAYER_CHOICE_LATENTS = 8  # latents that the adaptive choice looks at (NADA §4.2)
@@ -67,8 +67,8 @@ def adapt(
 
     stop: set it, from any thread, to end after the step under way; the last Snapshot then says stopped="asked" and
         carries what has been reached.
-    preview_interval: seconds between two renewals of the pictures; the first step and the last Snapshot always
-        carry them. Never changes the weights.
+    preview_interval: seconds between two renewals of the pictures, more where drawing them takes long (see
+        `stepping.seconds_between`); the first step and the last Snapshot always carry them. Never changes the weights.
     start: where an earlier run with the same settings but `steps` ended; this one goes on there, without stage 1. With
         the state of its training it gives, on the same machine's CPU, bit by bit what a run in one go would.
 
@@ -90,20 +90,25 @@ def adapt(
         views, pool_paths = _open_views(config, source)
         training = GeneratorTraining(config, source, views)
         previews = _Previews(config, source, views)
-        forecast = training.seconds_a_step(previews.seconds_an_image)
         if start is not None:
             take_prompts(views, start.prompts)
             training.go_on(start)
+        forecast = previews.seconds_with(training.seconds_a_step(previews.seconds_an_image), preview_interval)
         stages = [Stage("generator", config.steps, lambda: training, forecast, training.steps, carried)]
+        samples = [training.samples]
         if _learns(views) and start is None:
             learning = PromptTraining(config, source, views)
             stages.insert(0, Stage("prompts", config.mapper_steps, lambda: learning))
+            samples.append(learning.samples)
+
+    def drawing() -> tuple[float, float]:
+        return seconds_of_drawing(samples, BLOCK * previews.seconds_an_image)
 
     def pictures() -> dict[str, Any]:
         return previews.render(training.averaged if training.steps else None)
 
     try:
-        stopped, done = yield from run_stages(stages, device, began, pictures, preview_interval, stop)
+        stopped, done = yield from run_stages(stages, device, began, pictures, preview_interval, stop, drawing)
         with own_modes(device):
             shown = pictures()
         yield Snapshot(
@@ -123,6 +128,58 @@ def adapt(
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# Source samples
+
+
+class Samples:
+    """The source samples that the steps of one stage look at, batch by batch.
+
+    seconds, blocks: what drawing those took that no pool had yet, and how many of a pool's blocks that were.
+    """
+
+    def __init__(
+        self, config: AdaptConfig, source: Generator, views: Sequence[View], stage: str, steps: int, batch: int
+    ) -> None:
+        self._config, self._source, self._views, self._stage = config, source, views, stage
+        self._steps, self._batch = steps, batch
+        self._indices = draw_indices(batch, generator_from_seed(config.seed, stage))
+        self._looked_into = blocks_of(0, steps * batch, generator_from_seed(config.seed, stage))
+        self.seconds, self.blocks = 0.0, 0
+
+    def skip(self, steps: int) -> None:
+        """Leaves out the batches that an earlier run has had."""
+        for _ in range(steps):
+            next(self._indices)
+        order = generator_from_seed(self._config.seed, self._stage)
+        self._looked_into = blocks_of(steps * self._batch, self._steps * self._batch, order)
+
+    def take(self) -> tuple[Tensor, list[Tensor]]:
+        """w (B, w_dim) of the next batch, and each View's embeddings (B, D) of its pictures, on the source's device."""
+        lacking, began = int(self.lacking().sum()), time.perf_counter()
+        # In the student's own precision, so that what it loses is lost on both sides of a pair.
+        with mixed(self._source.device, self._config.precision):
+            pools = [(view.pool, view.critic) for view in self._views]
+            taken = take_samples(pools, next(self._indices), self._source)
+        self.seconds += time.perf_counter() - began
+        self.blocks += lacking - int(self.lacking().sum())
+        return taken
+
+    def lacking(self) -> Tensor:
+        """Which blocks (BLOCKS,) the stage looks into and some View's pool lacks."""
+        return self._looked_into & ~torch.stack([view.pool.present for view in self._views]).all(0)
+
+
+def seconds_of_drawing(stages: Sequence[Samples], seconds_a_block: float) -> tuple[float, float]:
+    """What drawing source samples took so far, and what those will take that the stages still lack.
+
+    seconds_a_block: what a block is expected to take, for as long as none has been drawn.
+    """
+    seconds, blocks = sum(stage.seconds for stage in stages), sum(stage.blocks for stage in stages)
+    to_come = int(torch.stack([stage.lacking() for stage in stages]).any(0).sum())
+    return seconds, to_come * (seconds / blocks if blocks else seconds_a_block)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # Stage 1
 
 
@@ -130,14 +187,14 @@ class PromptTraining:
     """Calling it trains the prompt learner by one step and gives the step's loss terms; model and critic are fixed."""
 
     def __init__(self, config: AdaptConfig, source: Generator, views: Sequence[View]) -> None:
-        self._config, self._source, self._views = config, source, views
-        self._indices = draw_indices(config.mapper_batch, generator_from_seed(config.seed, "stage 1"))
+        self._views = views
+        self.samples = Samples(config, source, views, "stage 1", config.mapper_steps, config.mapper_batch)
         self._parameters = [parameter for view in views for parameter in view.scheme.parameters()]
         self._optimiser = torch.optim.Adam(self._parameters, lr=config.mapper_lr, foreach=True)
 
     def __call__(self) -> dict[str, float]:
         """One step. Raises NotFinite before anything has changed."""
-        w, images = _take(self._config, self._views, next(self._indices), self._source)
+        w, images = self.samples.take()
         terms = [view.scheme.losses(w, image) for view, image in zip(self._views, images)]
         losses = {name: _weighted(self._views, [term[name] for term in terms]) for name in terms[0]}
         self._optimiser.zero_grad()
@@ -165,7 +222,7 @@ class GeneratorTraining:
         self.averaged = copy.deepcopy(source)
         self._trained: dict[str, Tensor] = {}  # of the student; grows as layers are chosen
         self.steps = 0
-        self._indices = draw_indices(config.batch, generator_from_seed(config.seed, "stage 2"))
+        self.samples = Samples(config, source, views, "stage 2", config.steps, config.batch)
         self._noise = generator_from_seed(config.seed, "noise")
         self._choices = generator_from_seed(config.seed, "layer choice")
         if self._adaptive:
@@ -182,7 +239,7 @@ class GeneratorTraining:
         config = self._config
         if self._adaptive and self.steps % config.layer_interval == 0:
             self._train(self._chosen_parameters())
-        w, before = _take(config, self._views, next(self._indices), self._source)
+        w, before = self.samples.take()
         directions = [view.scheme.text_directions(w).expand(len(w), -1) for view in self._views]
         # Random noise differs from the source's, which the pool drew; constant noise is the same for both.
         noise = "const" if config.share_noise else self._student.make_noise(self._noise, len(w))
@@ -233,7 +290,9 @@ class GeneratorTraining:
 
     def _distance_to_target(self, w_plus: Tensor) -> Tensor:
         """1 − cos of pictures and the raw target words, the mean over the pictures (NADA's global loss, eq. 1)."""
-        images = self._draw(w_plus)
+        # As in the released code, which draws each picture with a noise of its own, here too.
+        noise = "const" if self._config.share_noise else self._student.make_noise(self._choices, len(w_plus))
+        images = self._draw(w_plus, noise)
         cosines = [(self._embed(view, images) * target).sum(-1) for view, target in zip(self._views, self._targets)]
         return _weighted(self._views, [(1 - cosine).mean() for cosine in cosines])
 
@@ -266,8 +325,7 @@ class GeneratorTraining:
         """Takes up training where it ended: its very state if that was kept, else its averaged weights."""
         state = start.training or {}
         self.steps = start.step
-        for _ in range(start.step):
-            next(self._indices)
+        self.samples.skip(start.step)
         for name, averaged in start.weights.items():
             parameter = self._student.get_parameter(name)
             self._trained[name] = parameter.requires_grad_(bool(state.get(f"learns.{name}", True)))
@@ -283,14 +341,14 @@ class GeneratorTraining:
             self._choices.set_state(state["random.choices"])
 
     def seconds_a_step(self, seconds_an_image: float) -> float:
-        """Forecast of a step's time from that of drawing and embedding one image.
+        """Forecast of a step's time, but for source samples, from that of drawing and embedding one image.
 
-        Going back costs twice that, and once more to save memory; the source's image of a pair is drawn too.
+        Going back costs twice that, and once more to save memory.
         """
         images = float(self._config.batch)
         if self._adaptive:
             images += LAYER_CHOICE_LATENTS / self._config.layer_interval
-        return (3 + self._low) * images * seconds_an_image + self._config.batch * seconds_an_image
+        return (3 + self._low) * images * seconds_an_image
 
 
 def adaptation_loss(
@@ -317,18 +375,22 @@ def choose_layers(
     how many; None takes two thirds of the rows, int(2 (2 log2(resolution) − 2) / 3). rows: how many take part; None all
     but the last, which drives nothing but a toRGB, and that stays frozen. Gives row numbers in ascending order; row k
     drives layer k.
-
-    Only dL/dw+ is computed, of no more pictures at a time than memory suits. A step of plain gradient descent moves a
-    row by its gradient times the rate, so the mean absolute gradient ranks the rows.
     """
     rows = rows or generator.num_layers - 1
     count = min(count or int(2 * generator.num_layers / 3), rows)
+    return sorted(movement(generator, w, distance)[:rows].topk(count).indices.tolist())
+
+
+def movement(generator: Generator, w: Tensor, distance: Callable[[Tensor], Tensor]) -> Tensor:
+    """How far one step of plain gradient descent moves each row of w+ (rows,), but for the rate; see `choose_layers`.
+
+    Only dL/dw+ is computed, of no more pictures at a time than memory suits.
+    """
     gradients = []
     for part in generator.to_w_plus(w).detach().split(pictures_at_once(generator.config.resolution)):
         w_plus = part.clone().requires_grad_(True)
         gradients += torch.autograd.grad(distance(w_plus) * (len(part) / len(w)), w_plus)
-    movement = torch.cat(gradients).abs().mean(dim=(0, 2))[:rows]
-    return sorted(movement.topk(count).indices.tolist())
+    return torch.cat(gradients).abs().mean(dim=(0, 2))
 
 
 def released_groups(generator: Generator) -> list[list[str]]:
@@ -399,14 +461,6 @@ def take_prompts(views: Sequence[View], prompts: dict[str, Tensor]) -> None:
         (schemes[0] if len(schemes) == 1 else nn.ModuleList(schemes)).load_state_dict(prompts)
 
 
-def _take(
-    config: AdaptConfig, views: Sequence[View], indices: Tensor, source: Generator
-) -> tuple[Tensor, list[Tensor]]:
-    # In the student's own precision, so that what it loses is lost on both sides of a pair.
-    with mixed(source.device, config.precision):
-        return take_samples([(view.pool, view.critic) for view in views], indices, source)
-
-
 def _weighted(views: Sequence[View], values: Sequence[Any]) -> Any:
     return sum(view.weight * value for view, value in zip(views, values))
 
@@ -420,6 +474,12 @@ class _Previews:
         began = time.perf_counter()
         self._before, self._spread = self._draw(source)
         self.seconds_an_image = (time.perf_counter() - began) / len(self._z)
+
+    def seconds_with(self, seconds_a_step: float, preview_interval: float) -> float:
+        """What a step takes with its share of the previews, from what it takes without."""
+        seconds = self.seconds_an_image * len(self._z)
+        every = seconds_between(preview_interval, seconds)
+        return seconds_a_step + seconds * (min(1.0, seconds_a_step / every) if every else 1.0)
 
     @torch.no_grad()
     def _draw(self, generator: Generator) -> tuple[Tensor, float]:

@@ -16,7 +16,7 @@ from .ensemble import members
 from .errors import InputError
 
 #: Part of a run's identity: raised with every change of the method that gives other weights for the same settings.
-REVISION = 1
+REVISION = 2
 
 METHODS = ("nada", "shared", "ipl")
 CONTRASTIVE_FORMS = ("infonce", "difference")

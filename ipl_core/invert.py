@@ -58,8 +58,8 @@ def invert(
     picture: (1, 3, H, W) in [-1, 1], a square, cut as the generator's own pictures are; any size.
     stop: set it, from any thread, to end after the step under way; the last Snapshot then says stopped="asked" and
         carries what has been reached.
-    preview_interval: seconds between two renewals of the pictures; the first step and the last Snapshot always
-        carry them. Never changes the result.
+    preview_interval: seconds between two renewals of the pictures, more where drawing them takes long (see
+        `stepping.seconds_between`); the first step and the last Snapshot always carry them. Never changes the result.
     encoder: gives the start, whatever the configuration says of it.
     perceptual: the perceptual term, instead of the view that the configuration names.
 

@@ -169,13 +169,13 @@ def _list(options: argparse.Namespace) -> int:
                 facts.append(f"adapting is expected to take {entry.memory} GB of memory")
             if getattr(entry, "source", ""):
                 facts.append(f"draws: {entry.source}")
-            print(f"  {entry.name:<18} {', '.join(filter(None, facts))}")
-            print(f"  {'':<18} {entry.licence}")
+            print(f"  {entry.name:<26} {', '.join(filter(None, facts))}")
+            print(f"  {'':<26} {entry.licence}")
     print("Perceptual distances (--view)")
     for name, published in lpips.NETWORKS.items():
         where = "here" if name in lpips.available() else "not here, its files are to be had by hand"
-        print(f"  {name:<18} {published.title}, {where}")
-        print(f"  {'':<18} {lpips.LICENCE}")
+        print(f"  {name:<26} {published.title}, {where}")
+        print(f"  {'':<26} {lpips.LICENCE}")
     return 0
 
 

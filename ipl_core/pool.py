@@ -156,6 +156,17 @@ def pool_path(folder: Path, generator_digest: str, critic_digest: str, random_no
     return folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:20]}.safetensors"
 
 
+def blocks_of(first: int, last: int, generator: torch.Generator) -> Tensor:
+    """Which blocks hold the samples number `first` up to but without `last` of those that `draw_indices` gives.
+
+    generator: as there. Gives (BLOCKS,), True or False.
+    """
+    order = torch.randperm(BLOCKS, generator=generator)
+    looked_into = torch.zeros(BLOCKS, dtype=torch.bool)
+    looked_into[order[first // BLOCK : -(-last // BLOCK)]] = first < last
+    return looked_into
+
+
 def draw_indices(batch: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Endless batches (batch,) of sample numbers: every sample comes once before any comes again.
 

@@ -64,11 +64,25 @@ def kept(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().float().cpu().contiguous().clone() for name, tensor in tensors.items()}
 
 
-class Pace:
-    """Seconds left, from the last steps seen; for a stage not yet begun, from a forecast."""
+def nothing_once() -> tuple[float, float]:
+    """What a run says whose steps all do the same, see `Pace`."""
+    return 0.0, 0.0
 
-    def __init__(self, plan: dict[str, int], forecast: dict[str, float]) -> None:
-        self._plan, self._forecast = plan, forecast
+
+class Pace:
+    """Seconds left, from the last steps seen; for a stage not yet begun, from a forecast.
+
+    once: gives the seconds spent so far on what some steps do for all those after them, and the seconds that this will
+    still take. Steps are compared without it.
+    """
+
+    def __init__(
+        self,
+        plan: dict[str, int],
+        forecast: dict[str, float],
+        once: Callable[[], tuple[float, float]] = nothing_once,
+    ) -> None:
+        self._plan, self._forecast, self._once = plan, forecast, once
         self._times: deque[float] = deque(maxlen=20)
         self._phase = ""
 
@@ -76,21 +90,30 @@ class Pace:
         """Call when a stage begins."""
         self._phase = phase
         self._times.clear()
-        self._times.append(time.perf_counter())
+        self._times.append(time.perf_counter() - self._once()[0])
 
     def remaining(self, step: int) -> float:
         """Call once a step, when it is done. What a consumer does between two steps counts: it takes time too.
 
         Of three steps and more the slowest is left out: the first one warms up, and can take many times as long.
         """
-        self._times.append(time.perf_counter())
+        spent, to_come = self._once()
+        self._times.append(time.perf_counter() - spent)
         times = sorted(after - before for before, after in itertools.pairwise(self._times))
         usual = times[:-1] if len(times) > 2 else times
         seconds_a_step = sum(usual) / len(usual)
         phases = list(self._plan)
         later = phases[phases.index(self._phase) + 1 :]
         left = seconds_a_step * (self._plan[self._phase] - step)
-        return left + sum(self._plan[phase] * self._forecast[phase] for phase in later)
+        return left + to_come + sum(self._plan[phase] * self._forecast[phase] for phase in later)
+
+
+def seconds_between(preview_interval: float, seconds_a_preview: float) -> float:
+    """How long after a preview the next one is due: so long that previews take a fifth of the time at most.
+
+    A `preview_interval` of 0 asks for one at every step, whatever that costs.
+    """
+    return max(preview_interval, 4 * seconds_a_preview) if preview_interval else 0.0
 
 
 @dataclass(frozen=True)
@@ -118,19 +141,21 @@ def run_stages(
     pictures: Callable[[], dict[str, Any]],
     preview_interval: float,
     stop: threading.Event | None,
+    once: Callable[[], tuple[float, float]] = nothing_once,
 ) -> Generator[Snapshot, None, tuple[str | None, dict[str, int]]]:
     """Makes the steps of one stage after the other and yields a Snapshot for each.
 
     began: when the run began, by `time.perf_counter`. pictures: draws what a Snapshot shows at this moment, as its
-    fields by name; called at the first step and then `preview_interval` seconds after the last time, and
-        wherever a stage has more to say.
-    stop: once it is set, no further step is begun.
+    fields by name; called at the first step, then whenever `seconds_between` says so, and wherever a stage has
+    more to say.
+    stop: once it is set, no further step is begun. once: see `Pace`.
 
     Returns why it ended early ("asked", "not finite", or None) and the steps done in each phase.
     """
-    pace = Pace({stage.phase: stage.total for stage in stages}, {stage.phase: stage.forecast for stage in stages})
+    plan = {stage.phase: stage.total for stage in stages}
+    pace = Pace(plan, {stage.phase: stage.forecast for stage in stages}, once)
     done = {stage.phase: stage.done for stage in stages}
-    shown = -math.inf
+    due = -math.inf
     for stage in stages:
         with own_modes(device):
             train_step = stage.begin()
@@ -147,10 +172,12 @@ def run_stages(
             done[stage.phase] = step
             with own_modes(device):
                 renewed = stage.carried(step)
-            if renewed or time.perf_counter() - shown >= preview_interval:
+            now = time.perf_counter()
+            if renewed or now >= due:
                 with own_modes(device):
                     renewed |= pictures()
                 shown = time.perf_counter()
+                due = shown + seconds_between(preview_interval, shown - now)
             yield Snapshot(
                 step=step,
                 total=stage.total,

@@ -15,6 +15,7 @@ import torch
 from ipl_core.checkpoints import save_generator
 from ipl_core.clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE, Critic, load_critic
 from ipl_core.studio.judge import Judge, save_judge
+from ipl_core.studio.subject import DOGS, PEOPLE
 from ipl_core.stylegan2 import Generator, GeneratorConfig
 
 TINY_CLIP = {
@@ -87,27 +88,38 @@ def rng() -> torch.Generator:
 
 @pytest.fixture(scope="session")
 def tiny_pretrained(tmp_path_factory: pytest.TempPathFactory, critic_folder: Path) -> Path:
-    """A folder as `pretrained/` is: tiny generator and critic and a judge of random weights, all called "studio"."""
+    """A folder as `pretrained/` is: tiny generators "studio" and "studio-dogs", a judge for each, one tiny critic."""
     folder = tmp_path_factory.mktemp("pretrained")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        judge = Judge()
-    save_judge(judge.eval(), folder / "judge.safetensors", {})
-    generator = Generator(TINY_GENERATOR, generator=torch.Generator().manual_seed(0))
-    save_generator(generator, folder / "tiny-generator.safetensors")
+    for seed, (subject, file) in enumerate(((PEOPLE, "tiny-generator.safetensors"), (DOGS, "tiny-dogs.safetensors"))):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            judge = Judge(subject)
+        save_judge(judge.eval(), folder / f"judge-{subject.name}.safetensors", {})
+        save_generator(Generator(TINY_GENERATOR, generator=torch.Generator().manual_seed(seed)), folder / file)
     registry = {
         "generators": {
             "studio": {
                 "file": "tiny-generator.safetensors",
                 "critic": "studio",
-                "judge": "studio",
+                "judge": "studio-people",
                 "source": "photo",
                 "licence": "made by tests",
                 "sha256": hashlib.sha256((folder / "tiny-generator.safetensors").read_bytes()).hexdigest(),
-            }
+            },
+            "studio-dogs": {
+                "file": "tiny-dogs.safetensors",
+                "critic": "studio",
+                "judge": "studio-dogs",
+                "source": "photo",
+                "faces": False,
+                "licence": "made by tests",
+            },
         },
         "critics": {"studio": {"dir": str(critic_folder)}},
-        "judges": {"studio": {"file": "judge.safetensors"}},
+        "judges": {
+            "studio-people": {"file": "judge-people.safetensors"},
+            "studio-dogs": {"file": "judge-dogs.safetensors"},
+        },
     }
     (folder / "registry.json").write_text(json.dumps(registry), encoding="utf-8")
     return folder

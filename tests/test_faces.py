@@ -16,8 +16,8 @@ from ipl_core import faces
 from ipl_core.errors import InputError
 from ipl_core.faces import Crop, Face, centre_quad, choose_crop, cut, face_quad, find_faces
 from ipl_core.media import to_pictures
-from ipl_core.studio.attributes import random_people
-from ipl_core.studio.domains import DOMAINS, render_domain
+from ipl_core.studio.domains import PHOTO
+from ipl_core.studio.subject import PEOPLE
 
 WIDE = Image.new("RGB", (300, 200), "grey")
 
@@ -164,8 +164,7 @@ def test_without_opencv_no_faces_are_found(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_cascades_find_the_face_of_a_rendered_portrait() -> None:
     pytest.importorskip("cv2")
     random = torch.Generator().manual_seed(0)
-    people = random_people(4, random)
-    pictures = to_pictures(render_domain(DOMAINS[0], people, random, 256))
+    pictures = to_pictures(PEOPLE.render(PHOTO, PEOPLE.random(4, random), random, 256))
     found = [find_faces(picture) for picture in pictures]
     hits = [some[0] for some in found if some]
     assert len(hits) >= 2

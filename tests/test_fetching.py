@@ -256,7 +256,7 @@ def test_the_command_line_lists_fetches_verifies_and_removes(
 ) -> None:
     assert main(["models", "list"]) == 0
     said = capsys.readouterr().out
-    assert "afhq-dog-512       AFHQ dogs 512, 512 px, 124 MB to fetch" in said
+    assert "afhq-dog-512               AFHQ dogs 512, 512 px, 124 MB to fetch" in said
     assert "non-commercial" in said
     assert "ViT-B-16-SigLIP2" in said
     assert "embedded" in said
@@ -285,7 +285,7 @@ def test_the_command_line_lists_fetches_verifies_and_removes(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["models", "fetch", "dragons"], "no model “dragons” in the list: use one of studio, ffhq-1024"),
+        (["models", "fetch", "dragons"], "no model “dragons” in the list: use one of studio, studio-dogs, ffhq-1024"),
         (["models", "fetch", "ffhq-256"], "no repository of the hub is known to have them"),
         (["models", "fetch", "afhq-cat-512"], "aaronb/StyleGAN2/ada/afhqcat.pt: the repository has no such file"),
         (["models", "remove", "studio"], "embedded"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,10 @@ from ipl_core.latents import generator_from_seed
 from ipl_core.memory import OutOfMemory, enough_memory, pictures_at_once, saves_memory
 from ipl_core.pool import SourcePool
 from ipl_core.prompts import make_prompts
-from ipl_core.stepping import Pace
+from ipl_core.stepping import Pace, seconds_between
 from ipl_core.stylegan2 import Generator
+
+rooms = importlib.import_module("ipl_core.adapt")  # the module; `ipl_core.adapt` is the function
 
 TINY = dict(mapper_steps=2, mapper_batch=4, steps=2, batch=3, preview_seeds=(0, 1))
 CONFIG = AdaptConfig("pencil sketch", method="nada", **TINY)
@@ -243,3 +246,40 @@ def test_a_slow_first_step_does_not_spoil_the_time_left(monkeypatch: pytest.Monk
     assert pace.remaining(2) == 98 * 25.5 + 30.0
     assert pace.remaining(3) == 97 * 1.0 + 30.0
     assert pace.remaining(4) == 96 * 1.0 + 30.0
+
+
+@pytest.mark.usefixtures("studio")
+def test_source_pictures_are_drawn_once_and_so_they_are_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool of 64 pictures at 5 s a block of 8, two blocks a step of stage 1; what else a step does takes 1 s."""
+    monkeypatch.setattr("ipl_core.pool.BLOCKS", 8)
+    monkeypatch.setattr("ipl_core.pool.SIZE", 64)
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    take, check = rooms.take_samples, rooms.require_finite
+
+    def slow_take(views: Any, *rest: Any) -> Any:
+        before = int(views[0][0].present.sum())
+        taken = take(views, *rest)
+        clock[0] += 5.0 * (int(views[0][0].present.sum()) - before)
+        return taken
+
+    def slow_check(*rest: Any) -> None:
+        check(*rest)
+        clock[0] += 1.0
+
+    monkeypatch.setattr(rooms, "take_samples", slow_take)
+    monkeypatch.setattr(rooms, "require_finite", slow_check)
+    config = replace(CONFIG, method="ipl", mapper_batch=16, mapper_steps=7, steps=6)
+    *steps, done = adapt(config)
+    assert done.seconds == 7 + 6 + 8 * 5
+    unforeseen = 6.0  # stage 2's own steps: their forecast is made from previews, which take no time here
+    for snapshot in steps:
+        left = done.seconds - snapshot.seconds
+        assert snapshot.remaining == left - (unforeseen if snapshot.phase == "prompts" else 0.0)
+
+
+def test_large_previews_take_a_fifth_of_the_time_at_most() -> None:
+    assert seconds_between(1.0, 0.1) == 1.0
+    assert seconds_between(1.0, 10.0) == 40.0
+    assert seconds_between(0.0, 10.0) == 0.0
+    assert seconds_between(float("inf"), 10.0) == float("inf")

@@ -2,10 +2,14 @@
 
 The released code can't be part of this project. It was run once beside it, on a CPU in float32, with the same random
 CLIP (golden_clip.py), mapper, latents and pictures, all drawn by the recipe of `foreign_files`, and gave the numbers
-below. One loop of it, which writes into a tensor that autograd still needs in float32, was written as a stack.
+below. One loop of it, which writes into a tensor that autograd still needs in float32, was written as a stack. For the
+choice of layers, its generator's table of channels was cut to CHANNELS, and the array of latents copied that it keeps
+for comparison, since on a CPU it would be the one that is trained.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import foreign_files as foreign
 import pytest
@@ -14,8 +18,10 @@ from golden_clip import golden_critic
 from torch import Tensor
 
 from ipl_core import AdaptConfig
-from ipl_core.adapt import adaptation_loss, released_groups
+from ipl_core.adapt import GeneratorTraining, View, adaptation_loss, choose_layers, movement, released_groups
+from ipl_core.checkpoints import load_generator
 from ipl_core.clip import Critic
+from ipl_core.pool import SourcePool
 from ipl_core.prompts import ManualPrompts, PromptScheme, make_prompts, templates
 from ipl_core.stylegan2 import Generator
 
@@ -32,6 +38,21 @@ DIRECTIONS = [
     [-0.146103, 0.003725, -0.120486, 0.015682, -0.317848],
 ]
 NADA_DIRECTION = [-0.503396, 0.219323, -0.133484, 0.338839, 0.310463]
+CHANNELS = {4: 16, 8: 16, 16: 12, 32: 8}
+#: By how far the student's convolutions are from the source's: each row's share of the mean absolute gradients of eight
+#: latents, and the modules that are then trained.
+LAYERS = {
+    0.0: (
+        [0.017399, 0.093748, 0.065326, 0.162014, 0.137832, 0.205926, 0.179635, 0.13812],
+        {"convs.1", "convs.2", "convs.3", "convs.4", "convs.5"},
+    ),
+    0.5: (
+        [0.017205, 0.128884, 0.102364, 0.193977, 0.172036, 0.136891, 0.143879, 0.104763],
+        {"to_rgb1", "convs.1", "convs.2", "convs.3", "convs.4"},
+    ),
+}
+#: What those modules are called here.
+OURS = {"to_rgb1": "synthesis.torgb.0", **{f"convs.{k}": f"synthesis.layers.{k + 1}" for k in range(6)}}
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +102,42 @@ def test_stage_2_loss(critic: Critic, size: int, change: str) -> None:
     loss = adaptation_loss(*embeddings, directions, config.shortest_move)
     # The shorter the move, the more of the last bits is in its direction.
     assert loss.item() == pytest.approx(STAGE_2[size, change], abs=1e-5 if change == "far" else 1e-4)
+
+
+@pytest.mark.parametrize("change", LAYERS)
+def test_the_choice_of_layers(critic: Critic, change: float, tmp_path: Path) -> None:
+    """At a noise of strength 0, since the released code draws a new one for every picture."""
+    state = foreign.rosinality_state(CHANNELS, 512, 8)
+    for name, tensor in state.items():
+        if name.endswith("noise.weight"):
+            tensor.zero_()
+        elif name.endswith("conv.weight"):
+            tensor += change * foreign.recipe(tuple(tensor.shape), f"change {name}")
+    torch.save({"g_ema": state}, tmp_path / "student.pt")
+    student = load_generator(tmp_path / "student.pt").requires_grad_(False)
+    config, scheme = official(critic)
+    training = GeneratorTraining(config, student, [View(critic, scheme, SourcePool(random_noise=True))])
+    shares, modules = LAYERS[change]
+    w = student.mapping(foreign.recipe((8, 512), "layer choice z"))
+    moved = movement(student, w, training._distance_to_target)
+    torch.testing.assert_close(moved / moved.sum(), torch.tensor(shares), rtol=0, atol=1e-5)
+    groups = released_groups(student)
+    rows = choose_layers(student, w, training._distance_to_target, rows=len(groups))
+    chosen = {name for row in rows for name in groups[row]}
+    prefixes = tuple(f"{OURS[module]}." for module in modules)
+    assert chosen == {name for name, _ in student.named_parameters() if name.startswith(prefixes)}
+
+
+def test_each_picture_of_the_choice_has_a_noise_of_its_own(critic: Critic, tiny_generator: Generator) -> None:
+    for layer in tiny_generator.synthesis.layers:
+        layer.noise_strength.fill_(1.0)
+    w = tiny_generator.mapping(foreign.recipe((1, 16), "layer choice z"))
+    for preset, alike in [("official", False), ("paper", True)]:
+        config = AdaptConfig("Tolkien elf", preset=preset, method="nada")
+        scheme = make_prompts(config, critic, 16, torch.Generator().manual_seed(0))
+        training = GeneratorTraining(config, tiny_generator, [View(critic, scheme, SourcePool(not config.share_noise))])
+        one, other = (movement(tiny_generator, w, training._distance_to_target) for _ in range(2))
+        assert torch.equal(one, other) == alike
 
 
 def test_rows_choose_what_they_choose_in_the_released_code(tiny_generator: Generator) -> None:

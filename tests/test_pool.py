@@ -10,7 +10,7 @@ import torch
 
 from ipl_core import pool
 from ipl_core.clip import Critic
-from ipl_core.pool import BLOCK, SIZE, SourcePool, draw_indices, open_pool, pool_path
+from ipl_core.pool import BLOCK, BLOCKS, SIZE, SourcePool, blocks_of, draw_indices, open_pool, pool_path
 from ipl_core.stylegan2 import Generator
 
 
@@ -86,6 +86,17 @@ def test_every_sample_comes_once_before_any_comes_again() -> None:
 def test_the_first_batches_need_few_blocks() -> None:
     first = next(draw_indices(2 * BLOCK, torch.Generator().manual_seed(0)))
     assert len(torch.unique(first // BLOCK)) == 2
+
+
+@pytest.mark.parametrize("batch", [2, 12, 100])
+def test_the_blocks_ahead_are_those_that_batches_will_look_into(batch: int) -> None:
+    drawn = draw_indices(batch, torch.Generator().manual_seed(3))
+    batches = [next(drawn) for _ in range(9)]
+    for first, last in [(0, 9), (4, 9), (0, 1), (9, 9)]:
+        ahead = blocks_of(first * batch, last * batch, torch.Generator().manual_seed(3))
+        looked_into = {int(index) // BLOCK for indices in batches[first:last] for index in indices}
+        assert set(ahead.nonzero().flatten().tolist()) == looked_into
+    assert blocks_of(0, 5 * SIZE, torch.Generator().manual_seed(3)).sum() == BLOCKS
 
 
 def test_a_batch_may_be_larger_than_what_is_left_of_a_round() -> None:

@@ -64,7 +64,7 @@ def caption(subject: Subject, domain: int, traits: torch.Tensor, rng: random.Ran
     wording = kind.name if rng.random() < 0.4 else rng.choice(kind.wordings)
     noun = rng.choice((subject.noun, subject.noun, *subject.nouns))
     whole = rng.random()
-    if before or after or whole < 0.5:  # traits are some subject's own
+    if before or after or whole < 0.5:  # traits are a subject's own: blue eyes are said of people, or of dogs
         claims[0] = SUBJECTS.index(subject)
     if kind is PHOTO and whole < 0.25:
         text = rng.choice(_PLAIN).format(" ".join([*before, noun]))

@@ -33,7 +33,8 @@ def orthogonal(matrix: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Moves weights of two or more dimensions, each as the matrix (outputs, everything else).
 
-    lr is relative: a step changes a weight by lr times the root mean square that it had when it was first moved.
+    lr is relative: a step changes a weight by lr times the root mean square that it had when it was first moved, so a
+    weight that begins at zero stays there.
     """
 
     def __init__(self, params: Iterable[Tensor] | Iterable[dict], lr: float, weight_decay: float = 0.0) -> None:

@@ -2,8 +2,8 @@
 
 Every latent's true picture is known (Subject.sitters_from_latents), so most of it is supervised, from the small to
 the large: the mapping network learns to lay the attributes out in w, then the synthesis network learns to draw them
-at 32, 64 and 128 pixels. A discriminator under R1 (Mescheder et al. 2018), which sees pieces of pictures, sharpens
-the result while regression keeps its meaning.
+at 32, 64 and 128 pixels. A further phase, which the default recipe leaves out, sharpens the result by a discriminator
+under R1 (Mescheder et al. 2018) that sees pieces of pictures, while regression keeps their meaning.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class GeneratorRecipe:
     steps_at_32: int = 5_000
     steps_at_64: int = 3_000
     steps_at_128: int = 2_000
-    adversarial_steps: int = 1_000
+    adversarial_steps: int = 0
     batch: int = 16
     learning_rate: float = 0.015  # of Muon, relative to the weights
     adam_rate: float = 2e-3  # of biases and the like

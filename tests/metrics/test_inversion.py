@@ -13,7 +13,7 @@ from ipl_core.metrics import inversion
 from ipl_core.metrics.inversion import InversionScore, held_out_portraits, identity_similarity, markdown
 from ipl_core.metrics.scores import write_csv
 from ipl_core.metrics.ssim import ssim
-from ipl_core.studio.subject import PEOPLE
+from ipl_core.studio.subject import SUBJECTS, Subject
 
 
 def test_ssim_is_1_for_equal_pictures_and_falls_with_noise(rng: torch.Generator) -> None:
@@ -27,12 +27,14 @@ def test_ssim_is_1_for_equal_pictures_and_falls_with_noise(rng: torch.Generator)
     assert float(ssim(a, b)) == pytest.approx((2 * 0.6 * 0.8 + 1e-4) / (0.6**2 + 0.8**2 + 1e-4), abs=1e-3)
 
 
-def test_held_out_portraits_do_not_depend_on_how_many_are_asked_for() -> None:
-    people, pictures = held_out_portraits(PEOPLE, 3, 32)
-    fewer_people, fewer = held_out_portraits(PEOPLE, 2, 32)
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
+def test_held_out_portraits_do_not_depend_on_how_many_are_asked_for(subject: Subject) -> None:
+    sitters, pictures = held_out_portraits(subject, 3, 32)
+    fewer_sitters, fewer = held_out_portraits(subject, 2, 32)
     assert pictures.shape == (3, 32, 32, 3)
     assert torch.equal(pictures[:2], fewer)
-    assert torch.equal(people["age"][:2], fewer_people["age"])
+    assert torch.equal(sitters["turn"][:2], fewer_sitters["turn"])
+    assert torch.equal(subject.labels(sitters)[:2], subject.labels(fewer_sitters))
     assert not torch.equal(pictures[0], pictures[1])
 
 
@@ -44,14 +46,17 @@ def test_identity_is_1_for_the_same_picture_and_none_without_a_judge(rng: torch.
 
 
 @pytest.mark.usefixtures("studio")
-def test_every_preset_is_measured_on_portraits_and_samples(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["studio", "studio-dogs"])
+def test_every_preset_is_measured_on_portraits_and_samples(
+    model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     made = inversion.InvertConfig
 
     def quick(**settings: object) -> object:
         return made(**settings, starts=0, steps=2, tune_steps=1)
 
     monkeypatch.setattr(inversion, "InvertConfig", quick)
-    scores = list(inversion.evaluate_inversion(["fast", "good"], count=2, samples=1))
+    scores = list(inversion.evaluate_inversion(["fast", "good"], count=2, samples=1, model=model))
     assert [(s.preset, s.kind, s.number) for s in scores] == [
         (preset, kind, number)
         for preset in ("fast", "good")
@@ -60,6 +65,7 @@ def test_every_preset_is_measured_on_portraits_and_samples(monkeypatch: pytest.M
     for score in scores:
         assert -1 <= score.identity <= 1.001
         assert 0 <= score.attributes <= 1
+        assert 0 <= score.readable <= 1
         assert score.ssim <= 1
         assert score.seconds > 0
     write_csv(scores, tmp_path / "inversion.csv")
