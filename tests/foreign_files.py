@@ -296,6 +296,4 @@ def alexnet_state() -> dict[str, torch.Tensor]:
 def lpips_state() -> dict[str, torch.Tensor]:
     """The weights of channels as LPIPS's authors publish them."""
     widths = [out for out, _, _ in ALEX_SHAPES.values()]
-    return {
-        f"lin{k}.model.1.weight": recipe((1, width, 1, 1), f"lpips.lin{k}").abs() for k, width in enumerate(widths)
-    }
+    return {f"lin{k}.model.1.weight": recipe((1, width, 1, 1), f"lpips.lin{k}").abs() for k, width in enumerate(widths)}

@@ -329,7 +329,7 @@ def test_augmentations_keep_shape_range_and_the_scene(change) -> None:
 
 def test_every_embedded_model_is_there_with_its_card() -> None:
     folder, known = catalog.pretrained_folder(), catalog.registry()
-    files = [facts["file"] for kind in ("generators", "judges") for facts in known[kind].values()]
+    files = [facts["file"] for kind in ("generators", "judges", "encoders") for facts in known[kind].values()]
     files += [f"{facts['dir']}/open_clip_model.safetensors" for facts in known["critics"].values()]
     assert len(files) == len(set(files)) == 5
     for file in files:
