@@ -28,7 +28,9 @@ from .config import (
     PRECISIONS,
     PRESETS,
     RESIDUALS,
+    STARTS,
     TEMPLATE_SETS,
+    VIEWS,
     AdaptConfig,
     InvertConfig,
 )
@@ -38,6 +40,8 @@ from .model_commands import AUTO_DEVICE, chosen_device, number
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from . import library
 
 CRITIC = "name of a CLIP model or path of its folder; left out, the model's own"
@@ -269,6 +273,9 @@ def _invert_options(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, metavar="DIR", help="folder for the latent, pictures, settings and history")
     add("--preset", default="good", help=f"how long it may take: {', '.join(INVERT_PRESETS)} (%(default)s)")
     add("--space", help="w: one latent for all layers; w+: one for each")
+    add("--start", default="auto", help=f"where it begins: {', '.join(STARTS)}; auto is the encoder where one is here")
+    add("--encoder", help="name of an encoder or path of its file; left out, the model's own")
+    add("--view", default="critic", help=f"whose eyes compare the pictures: {', '.join(VIEWS)} (%(default)s)")
     add("--tune", action=argparse.BooleanOptionalAction, default=None, help="tune the generator for the last likeness")
     add("--noise", action=argparse.BooleanOptionalAction, default=None, help="optimise the noise maps too")
     add("--crop", default="auto", help="auto: by the face; center: the centre square; none: cut already (%(default)s)")
@@ -285,11 +292,11 @@ def _invert_options(parser: argparse.ArgumentParser) -> None:
 
 _INVERT_NUMBERS = {
     "steps": "steps of the latent",
-    "starts": "random latents that compete to be the start; 0 starts from the mean latent",
+    "starts": "random latents that compete with the mean latent to be the start, where it is at random",
     "learning_rate": "Adam's rate for the latent",
     "pixel": "weight of pixels",
     "multiscale": "weight of coarser scales",
-    "perceptual": "weight of the critic's view",
+    "perceptual": "weight of the view",
     "mean_pull": "pull to the mean latent",
     "row_pull": "pull between the rows of w+",
     "noise_pull": "weight of the term that keeps noise maps noise",
@@ -300,10 +307,11 @@ _INVERT_NUMBERS = {
 
 
 def _invert(options: argparse.Namespace) -> int:
-    from . import library, people
+    from . import catalog, library, people
     from .catalog import load_generator
     from .faces import cut
     from .media import to_uint8
+    from .people import start_words
     from .pictures import read_picture
     from .runs import crop_for, finished_inversion
 
@@ -321,6 +329,12 @@ def _invert(options: argparse.Namespace) -> int:
     crop = crop_for(config.model, picture, options.crop, options.face).moved(right, down, options.zoom, options.turn)
     library.check_writable(options.out)
     print(crop.note)
+    with model_commands.Transfers() as transfers:
+        catalog.find_generator(config.model, transfers.show)
+        encoder = catalog.starting_encoder(config.model, config.start, config.encoder)
+        if encoder is not None:
+            catalog.find_encoder(encoder, transfers.show)
+    print(start_words(config))
     aligned = to_uint8(cut(picture, crop, load_generator(config.model).config.resolution))
     with _stop_on_interrupt() as stop, _ProgressBar() as bar:
         name = options.name or Path(options.picture).stem
@@ -398,15 +412,21 @@ def _evaluate_inversion_options(parser: argparse.ArgumentParser) -> None:
     add("--preset", default="fast,good", help=f"separated by commas: {', '.join(INVERT_PRESETS)} (%(default)s)")
     add("--count", type=number, default=100, help="held-out portraits (%(default)s)")
     add("--samples", type=number, default=50, help="samples of the generator's own (%(default)s)")
+    add("--targets", default="", help="domains, separated by commas, that the portraits are then restyled in")
+    add("--methods", default="nada,ipl", help="by which the generator is adapted for that (%(default)s)")
     add("--model", default="studio", help="name of the generator (%(default)s)")
+    add("--start", default="auto", help=f"where inversion begins: {', '.join(STARTS)} (%(default)s)")
+    add("--view", default="critic", help=f"whose eyes compare pictures: {', '.join(VIEWS)} (%(default)s)")
     add("--seed", type=number, default=0, help="of all random numbers (%(default)s)")
-    add("--out", required=True, metavar="DIR", help="folder for inversion.csv and inversion.md")
+    add("--out", required=True, metavar="DIR", help="folder for inversion and restyling, .csv and .md")
 
 
 def _evaluate_inversion(options: argparse.Namespace) -> int:
     from . import library
-    from .metrics.inversion import evaluate_inversion, markdown
-    from .metrics.scores import written
+    from .catalog import judge_of, load_judge
+    from .metrics import restyling
+    from .metrics.inversion import evaluate_inversion, held_out_portraits, markdown
+    from .metrics.scores import write_scores, written
 
     for name, least in (("count", 0), ("samples", 0)):
         value = getattr(options, name)
@@ -414,10 +434,29 @@ def _evaluate_inversion(options: argparse.Namespace) -> int:
             raise InputError(f"{name.capitalize()} must be a whole number from {least} to 5000, not {value}.")
     if options.count + options.samples == 0:
         raise InputError("Count and samples are both 0, so nothing is measured: raise one.")
+    if options.targets and not options.count:
+        raise InputError("Portraits are what is restyled, and their count is 0: raise it, or leave the targets out.")
     library.check_writable(options.out)
     path = Path(options.out).expanduser() / "inversion"
     presets = options.preset.split(",")
-    coming = evaluate_inversion(presets, options.count, options.samples, options.model, options.seed)
+    watch, restyled = None, []
+    if options.targets:
+        configs = [
+            AdaptConfig(target.strip(), method=method, seed=options.seed, model=options.model)
+            for target in options.targets.split(",")
+            for method in options.methods.split(",")
+        ]
+        judge = load_judge(judge_of(options.model))
+        sitters, _ = held_out_portraits(judge.subject, options.count, judge.resolution)
+        measure = restyling.Restyling(configs, sitters, options.model)
+
+        def watch(config: InvertConfig, number: int, portrait: Tensor, inverted: Snapshot) -> None:
+            restyled.extend(measure.scores(config, number, portrait, inverted))
+            write_scores(restyled, path.with_name("restyling"), restyling.markdown)
+
+    coming = evaluate_inversion(
+        *(presets, options.count, options.samples, options.model, options.seed, options.start, options.view), watch
+    )
     for scores in written(coming, path, markdown):
         score = scores[-1]
         print(

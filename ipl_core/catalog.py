@@ -27,8 +27,9 @@ from .memory import enough_memory
 
 if TYPE_CHECKING:
     from .clip import Critic
+    from .encoder import Guesser
     from .studio.judge import Judge
-    from .stylegan2 import Generator
+    from .stylegan2 import Generator, GeneratorConfig
 
 REGISTRY = "registry.json"
 HUB_MODELS = Path(__file__).resolve().parent / "hub_models.json"
@@ -43,6 +44,7 @@ class GeneratorEntry:
     person can get it. title: its name in full. size: of the file in bytes, about; memory: that adapting it is expected
     to take, in GB. None is what isn't known.
 
+    encoder: name of the encoder that guesses its latents, "" without one.
     faces: whether it draws faces. framing: where in its pictures a face lies, as `faces.Crop.moved` takes it from
     FFHQ's place to the generator's own: right, down, zoom; {} for FFHQ's.
     """
@@ -59,6 +61,7 @@ class GeneratorEntry:
     resolution: int | None = None
     size: int | None = None
     memory: float | None = None
+    encoder: str = ""
     faces: bool = True
     framing: Mapping[str, float] = field(default_factory=dict)
 
@@ -93,6 +96,29 @@ class CriticEntry:
         """What is fetched for it; None for an embedded one."""
         own_copy = f"--critic {self.open_clip.partition(':')[0]}:/path/to/the/file"
         return None if self.folder else Offer(self.name, self.sources, self.page, own_copy)
+
+
+@dataclass(frozen=True)
+class EncoderEntry:
+    """An encoder that is known: pictures to latents of one generator. The fields are those of GeneratorEntry."""
+
+    name: str
+    file: Path | None
+    licence: str
+    sha256: str | None
+    title: str = ""
+    sources: tuple[HubFile, ...] = ()
+    page: str = ""
+    size: int | None = None
+
+    @property
+    def offer(self) -> Offer | None:
+        """What is fetched for it; None for an embedded one."""
+        return None if self.file else Offer(self.name, self.sources, self.page, "--encoder /path/to/the/file")
+
+
+#: Whatever is known by name.
+Entry = GeneratorEntry | CriticEntry | EncoderEntry
 
 
 def pretrained_folder() -> Path:
@@ -140,6 +166,7 @@ def generators() -> dict[str, GeneratorEntry]:
             sha256=facts.get("sha256"),
             title=facts.get("title", name),
             resolution=facts.get("resolution"),
+            encoder=facts.get("encoder", ""),
             faces=facts.get("faces", True),
             framing=facts.get("framing", {}),
         )
@@ -165,14 +192,29 @@ def critics() -> dict[str, CriticEntry]:
     return entries
 
 
-def is_here(entry: GeneratorEntry | CriticEntry) -> bool:
+def encoders() -> dict[str, EncoderEntry]:
+    """The encoders that are known by name, embedded ones first."""
+    entries = {
+        name: EncoderEntry(
+            name, _file(name, facts, "file"), facts.get("licence", ""), facts.get("sha256"), facts.get("title", name)
+        )
+        for name, facts in registry().get("encoders", {}).items()
+    }
+    for name, facts in hub_models()["encoders"].items():
+        rest = {key: value for key, value in facts.items() if key != "sources"}
+        sources = fetching.sources_from(facts["sources"])
+        entries.setdefault(name, EncoderEntry(name=name, file=None, sha256=None, sources=sources, **rest))
+    return entries
+
+
+def is_here(entry: Entry) -> bool:
     """Whether a model's weights are on this machine; touches no network and reads nothing."""
     if entry.offer is not None:
         return fetching.here(entry.offer) is not None
-    return (entry.file if isinstance(entry, GeneratorEntry) else entry.folder).exists()
+    return (entry.folder if isinstance(entry, CriticEntry) else entry.file).exists()
 
 
-def where(entry: GeneratorEntry | CriticEntry) -> str:
+def where(entry: Entry) -> str:
     """Where a model's weights are, in a few words: "embedded", "here", "133 MB to fetch"."""
     if entry.offer is None:
         return "embedded"
@@ -306,6 +348,78 @@ def critic_of(model: str) -> str:
         f"Say which critic goes with the model {model}: nothing names one for it. "
         f"Use one of {_listed(critics())}, or an open_clip name such as ViT-B-32."
     )
+
+
+def find_encoder(encoder: str, progress: Progress | None = None) -> Path:
+    """The file that an encoder's name or path stands for; one of the hub is fetched if it isn't here.
+
+    Raises InputError if there is none, if it can't be fetched, or if the file isn't the one registered.
+    """
+    known = encoders()
+    if encoder in known:
+        entry = known[encoder]
+        if entry.offer is not None:
+            return fetching.obtain(entry.offer, progress)
+        if not entry.file.is_file():
+            raise InputError(
+                f"The weights of the encoder “{encoder}” are missing: {entry.file} doesn't exist. "
+                "Restore the folder “pretrained”, or choose another start."
+            )
+        _verify(entry.file, entry.sha256)
+        return entry.file
+    path = Path(encoder).expanduser()
+    if not path.is_file():
+        raise InputError(f"There is no encoder “{encoder}”: use one of {_listed(known)}, or the path of a file.")
+    return path
+
+
+def starting_encoder(model: str, start: str = "auto", encoder: str | None = None) -> str | None:
+    """The encoder, by name or path, whose guess an inversion with `model` starts from; None for another start.
+
+    start, encoder: as in InvertConfig. "auto" takes the model's own encoder where that is here: a large one isn't
+    fetched unasked. Raises InputError where the start is to be an encoder's and none is known for the model.
+    """
+    if start not in ("auto", "encoder"):
+        return None
+    if encoder is not None:
+        return encoder
+    known = generators().get(model)
+    own = known.encoder if known is not None else ""
+    if start == "auto":
+        return own if own and is_here(_encoder_entry(own)) else None
+    if not own:
+        raise InputError(
+            f"No encoder is known for the model “{model}”: name one (encoder), or start from random latents."
+        )
+    return own
+
+
+@enough_memory()
+def load_encoder(encoder: str, model: str, shape: GeneratorConfig, device: str = "cpu") -> Guesser:
+    """The encoder of that name or path, for the latents of `model`, whose shape is given.
+
+    One of the hub is fetched if it isn't here. Raises InputError if it can't be found or read, or was trained for
+    another generator.
+    """
+    from .encoder import load_encoder as read_encoder
+
+    guesser = read_encoder(find_encoder(encoder), usable_device(str(device)))
+    guesser.check(shape.num_layers, shape.w_dim, generator_digest(model), encoder, model)
+    return guesser
+
+
+def encoder_digest(encoder: str) -> str:
+    """Sha256 of an encoder's file, the same whatever it is called; raises and fetches as `find_encoder` does."""
+    path = find_encoder(encoder)
+    entry = encoders().get(encoder)
+    return fetching.digest(entry.offer) if entry is not None and entry.offer is not None else file_digest(path)
+
+
+def _encoder_entry(encoder: str) -> EncoderEntry:
+    known = encoders()
+    if encoder not in known:
+        raise InputError(f"The list of models is damaged: it names an encoder “{encoder}” that isn't in it.")
+    return known[encoder]
 
 
 def judge_of(model: str) -> str:

@@ -78,6 +78,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 SPACES = ("w", "w+")
+#: Where an inversion begins: the model's encoder where it is here and else at random; or one of these and no other.
+STARTS = ("auto", "encoder", "random", "mean")
+#: What compares pictures as people see them: the critic's features, or LPIPS, whose files a person gets.
+VIEWS = ("critic", "lpips-alex", "lpips-vgg")
 #: Inversion, by how long one may wait: `fast` is meant for a try, `best` for a picture to keep.
 INVERT_PRESETS: dict[str, dict[str, Any]] = {
     "fast": dict(space="w+", starts=32, steps=70, learning_rate=0.1, noise=False, tune=False, tune_steps=30),
@@ -130,6 +134,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "precision": PRECISIONS,
     "invert.preset": tuple(INVERT_PRESETS),
     "invert.space": SPACES,
+    "invert.start": STARTS,
+    "invert.view": VIEWS,
 }
 _ADAPT_CHOICES = tuple(name for name in _CHOICES if not name.startswith("invert."))
 # What an error calls each setting, and what it advises when a text is blank.
@@ -166,6 +172,9 @@ _LABELS: dict[str, str] = {
     "around_context": "Around context",
     "invert.preset": "Preset",
     "invert.space": "Space",
+    "invert.start": "Start",
+    "invert.view": "View",
+    "encoder": "The encoder",
     "invert.starts": "Starts",
     "invert.steps": "Steps",
     "invert.learning_rate": "Learning rate (learning_rate)",
@@ -185,6 +194,7 @@ _HINTS: dict[str, str] = {
     "context": "give the words that learned prompts start from, such as “a photo of a”",
     "model": "give the name of a model or the path of its file",
     "critic": "leave it out to take the model's own critic, or name one",
+    "encoder": "leave it out to take the model's own encoder, or name one",
 }
 
 
@@ -314,7 +324,10 @@ class InvertConfig:
     model: catalog name or path of the generator; critic: the CLIP whose view of the pictures is compared, None takes
         the one the catalog names for the model. Several are written "A+B@0.5"; their views are averaged, so weighted.
     space: "w" one latent for all layers, easy to edit; "w+" one for each, closer to the picture.
-    starts: how many random latents compete with the mean latent to be the start; 0 starts from the mean.
+    start: "encoder" begins at what an encoder guesses, "random" at the best of the mean latent and `starts` random
+        ones, "mean" at the mean latent; "auto" takes the model's own encoder where that is here, else "random".
+    encoder: its name or the path of its file; None takes the one the catalog names for the model.
+    view: whose eyes the perceptual term has: "critic", or LPIPS where its files are, "lpips-alex" or "lpips-vgg".
     steps, learning_rate: of the latent.
     pixel, multiscale, perceptual: weights of the terms that compare pictures.
     mean_pull: weight of the latent's distance from the mean. row_pull: weight of the rows' distance from each other.
@@ -332,6 +345,9 @@ class InvertConfig:
     space: str | None = None
     seed: int = 0
     device: str = "cpu"
+    start: str = "auto"
+    encoder: str | None = None
+    view: str = "critic"
     starts: int | None = None
     steps: int | None = None
     learning_rate: float | None = None
@@ -356,7 +372,12 @@ class InvertConfig:
         settle(self, "model", _words("model", self.model))
         if self.critic is not None:
             settle(self, "critic", _critic(self.critic))
-        settle(self, "space", _choice("invert.space", self.space))
+        for name in ("space", "start", "view"):
+            settle(self, name, _choice(f"invert.{name}", getattr(self, name)))
+        if self.encoder is not None:
+            settle(self, "encoder", _words("encoder", self.encoder))
+            if self.start in ("random", "mean"):
+                raise InputError(f"The start is {self.start}, so no encoder is asked: leave the encoder out.")
         settle(self, "seed", _whole_number("seed", self.seed))
         for name in _INVERT_WHOLE:
             settle(self, name, _whole_number(f"invert.{name}", getattr(self, name)))

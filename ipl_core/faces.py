@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 Point = tuple[float, float]
 
 CROPS = ("auto", "center", "none")
-NETWORK_FILE = "face_detection_yunet_2023mar.onnx"
+NETWORK_FILES = "face_detection_yunet_*.onnx"  # OpenCV's model zoo names them by year and month
 NETWORK_VARIABLE = "IPL_FACE_NETWORK"
 _SEARCH_SIDE = 1024  # detectors see at most this many pixels a side
 _SURE = 0.6  # of the network's score, from which a face counts
@@ -228,14 +228,15 @@ _FOUND_BY = {
 
 
 def network_file() -> Path | None:
-    """The landmark network's file (YuNet as ONNX): `IPL_FACE_NETWORK`, or by its name in `IPL_HOME/models`."""
+    """The landmark network's file (YuNet as ONNX): `IPL_FACE_NETWORK`, or the last by name in `IPL_HOME/models`."""
     chosen = os.environ.get(NETWORK_VARIABLE)
-    path = Path(chosen).expanduser() if chosen else home() / "models" / NETWORK_FILE
-    if path.is_file():
-        return path
     if chosen:
+        path = Path(chosen).expanduser()
+        if path.is_file():
+            return path
         log.warning("%s says the face network is %s, but no such file exists", NETWORK_VARIABLE, path)
-    return None
+        return None
+    return max((home() / "models").glob(NETWORK_FILES), default=None)
 
 
 def _by_network(picture: Image.Image) -> list[Face]:

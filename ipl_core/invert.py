@@ -18,12 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .catalog import critic_of, load_critic, load_generator
+from .catalog import critic_of, load_critic, load_encoder, load_generator, starting_encoder
 from .clip import Critic
 from .config import InvertConfig
 from .devices import usable_device
 from .ensemble import members
 from .latents import generator_from_seed
+from .lpips import load_lpips, lpips_view
 from .media import to_uint8
 from .memory import pictures_at_once
 from .ops import LEAKY_SLOPE
@@ -59,8 +60,8 @@ def invert(
         carries what has been reached.
     preview_interval: seconds between two renewals of the pictures, more where drawing them takes long (see
         `stepping.seconds_between`); the first step and the last Snapshot always carry them. Never changes the result.
-    encoder: gives the start instead of the mean latent and `config.starts`.
-    perceptual: the perceptual term instead of the critic's view of the pictures, such as LPIPS.
+    encoder: gives the start, whatever the configuration says of it.
+    perceptual: the perceptual term, instead of the view that the configuration names.
 
     The last Snapshot carries `latent`, `distances` and, where tuning ran, the tuned `weights`. Numbers that stop
     being finite end the run with stopped="not finite" and what was reached before. The same settings give
@@ -72,12 +73,10 @@ def invert(
     with own_modes(device):
         generator = load_generator(config.model, config.device)
         target = _at_resolution(picture.to(device), generator.config.resolution)
-        if perceptual is None:
-            critics = members(config.critic or critic_of(config.model))
-            perceptual = mean_view(
-                [(critic_view(load_critic(name, config.device)), weight) for name, weight in critics]
-            )
-        loss = PictureLoss(config, target, perceptual)
+        if encoder is None:
+            name = starting_encoder(config.model, config.start, config.encoder)
+            encoder = None if name is None else load_encoder(name, config.model, generator.config, config.device)
+        loss = PictureLoss(config, target, perceptual or view_of(config))
         search = LatentSearch(config, generator, loss, encoder)
     tuning: PivotalTuning | None = None
 
@@ -113,6 +112,14 @@ def invert(
         distances=distances,
         stopped=stopped,
     )
+
+
+def view_of(config: InvertConfig) -> Perceptual:
+    """The perceptual distance that a configuration names."""
+    if config.view != "critic":
+        return lpips_view(load_lpips(config.view, config.device))
+    critics = members(config.critic or critic_of(config.model))
+    return mean_view([(critic_view(load_critic(name, config.device)), weight) for name, weight in critics])
 
 
 def critic_view(critic: Critic) -> Perceptual:
@@ -204,7 +211,7 @@ class LatentSpace:
 
     The activation that ends the mapping network is undone and the result whitened (P_N space of Zhu et al. 2020,
     "Improved StyleGAN embedding"). One rate then suits every direction, and distance from 0 says how unusual a
-    latent is. `encode` and `decode` are inverse to each other.
+    latent is. `encode` and `decode` are inverse to each other. mean (w_dim,), out (w_dim, w_dim): what `decode` takes.
     """
 
     def __init__(self, generator: Generator, random: torch.Generator, samples: int = _SPACE_SAMPLES) -> None:
@@ -215,8 +222,8 @@ class LatentSpace:
             values, vectors = torch.linalg.eigh(torch.cov(before.T))
             # Directions that the mapping hardly uses stay narrow, but not so narrow that they can't be inverted.
             spread = values.clamp_min(0).sqrt().clamp_min(1e-2 * values[-1].sqrt())
-            self._out, self._in = (vectors * spread).T, vectors / spread
-            self.mean, self._out, self._in = (t.float().to(generator.device) for t in (self.mean, self._out, self._in))
+            self.out, self._in = (vectors * spread).T, vectors / spread
+            self.mean, self.out, self._in = (t.float().to(generator.device) for t in (self.mean, self.out, self._in))
 
     def encode(self, w: Tensor) -> Tensor:
         """w (..., w_dim) → coordinates (..., w_dim)."""
@@ -224,7 +231,7 @@ class LatentSpace:
 
     def decode(self, coordinates: Tensor) -> Tensor:
         """Coordinates (..., w_dim) → w (..., w_dim)."""
-        return F.leaky_relu(coordinates @ self._out + self.mean, LEAKY_SLOPE)
+        return F.leaky_relu(coordinates @ self.out + self.mean, LEAKY_SLOPE)
 
 
 def _undo_activation(w: Tensor) -> Tensor:
@@ -309,7 +316,9 @@ class LatentSearch:
         else:
             random = generator_from_seed(config.seed, "starts")
             z = torch.randn(config.starts, generator.config.z_dim, generator=random).to(generator.device)
-            candidates = torch.cat([generator.w_avg[None], generator.mapping(z)])
+            candidates = generator.w_avg[None]
+            if config.start != "mean":
+                candidates = torch.cat([candidates, generator.mapping(z)])
             parts = candidates.split(pictures_at_once(generator.config.resolution))
             scores = torch.cat([self._loss(generator.synthesis(part))["total"] for part in parts])
             drawn = len(candidates)

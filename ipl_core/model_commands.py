@@ -151,21 +151,31 @@ def models(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from . import catalog
+    from . import catalog, lpips
 
     for heading, entries, edge in (
         ("Generators (--model)", catalog.generators(), "resolution"),
         ("Critics (--critic)", catalog.critics(), "image_size"),
+        ("Encoders (--encoder)", catalog.encoders(), ""),
     ):
         print(heading)
         for entry in entries.values():
-            facts = [entry.title, f"{getattr(entry, edge)} px" if getattr(entry, edge) else "", catalog.where(entry)]
+            facts = [
+                entry.title,
+                f"{getattr(entry, edge)} px" if getattr(entry, edge, None) else "",
+                catalog.where(entry),
+            ]
             if getattr(entry, "memory", None):
                 facts.append(f"adapting is expected to take {entry.memory} GB of memory")
             if getattr(entry, "source", ""):
                 facts.append(f"draws: {entry.source}")
             print(f"  {entry.name:<26} {', '.join(filter(None, facts))}")
             print(f"  {'':<26} {entry.licence}")
+    print("Perceptual distances (--view)")
+    for name, published in lpips.NETWORKS.items():
+        where = "here" if name in lpips.available() else "not here, its files are to be had by hand"
+        print(f"  {name:<26} {published.title}, {where}")
+        print(f"  {'':<26} {lpips.LICENCE}")
     return 0
 
 
@@ -180,9 +190,7 @@ def _fetch(options: argparse.Namespace) -> int:
                 path = fetching.obtain(entry.offer, transfers.show)
             print(f"{entry.name}: {path}, sha256 {fetching.digest(entry.offer)}")
         else:
-            print(
-                f"{entry.name}: embedded, {entry.file if isinstance(entry, catalog.GeneratorEntry) else entry.folder}"
-            )
+            print(f"{entry.name}: embedded, {entry.folder if isinstance(entry, catalog.CriticEntry) else entry.file}")
         print(f"  {entry.licence}")
     return 0
 
@@ -190,15 +198,17 @@ def _fetch(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from . import catalog, fetching
 
-    entries = (
-        _entries(options.names) if options.names else [*catalog.generators().values(), *catalog.critics().values()]
-    )
+    find = {
+        catalog.GeneratorEntry: catalog.find_generator,
+        catalog.CriticEntry: catalog.find_critic,
+        catalog.EncoderEntry: catalog.find_encoder,
+    }
+    entries = _entries(options.names) if options.names else _known()
     status = 0
     for entry in entries:
         try:
             if entry.offer is None:
-                find = catalog.find_generator if isinstance(entry, catalog.GeneratorEntry) else catalog.find_critic
-                find(entry.name)
+                find[type(entry)](entry.name)
                 print(f"{entry.name}: embedded, as it should be")
             elif (found := fetching.here(entry.offer)) is not None:
                 print(f"{entry.name}: as it was fetched, sha256 {fetching.verify(entry.offer, *found)}")
@@ -223,11 +233,16 @@ def _remove(options: argparse.Namespace) -> int:
     return 0
 
 
-def _entries(names: list[str]) -> list:
-    """Everything of these names, generators before critics. Raises InputError for a name that isn't known."""
+def _known() -> list:
+    """Everything that is known by name: generators, critics, encoders."""
     from . import catalog
 
-    known = [*catalog.generators().values(), *catalog.critics().values()]
+    return [*catalog.generators().values(), *catalog.critics().values(), *catalog.encoders().values()]
+
+
+def _entries(names: list[str]) -> list:
+    """Everything of these names, in the order of `_known`. Raises InputError for a name that isn't known."""
+    known = _known()
     for name in names:
         if not any(entry.name == name for entry in known):
             raise InputError(

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import catalog, keeping
+from . import catalog, keeping, lpips
 from .checkpoints import load_tensors
 from .config import InvertConfig
 from .errors import InputError
@@ -39,10 +39,10 @@ INVERTED_PICTURE = "inverted.png"
 FILES = (INVERTED, ALIGNED_PICTURE, INVERTED_PICTURE, SETTINGS, HISTORY)
 
 #: Part of an inversion's identity: raised with every change that gives another latent for the same settings.
-REVISION = 1
+REVISION = 2
 _KIND = keeping.Kind("ipl-studio-person", 1, "inverted picture", "an inversion", "invert again")
 _MAX_NAME = 60  # characters of a name that came with a file
-_NOT_IN_KEY = ("preset", "device", "model", "critic")
+_NOT_IN_KEY = ("preset", "device", "model", "critic", "start", "encoder")
 _TUNING_ONLY = ("tune_steps", "tune_rate", "locality")
 
 
@@ -158,6 +158,7 @@ class Inversion:
             "critic": critic,
             "model_sha256": catalog.generator_digest(config.model),
             "critic_sha256": catalog.critic_digest(critic),
+            **start_of(config),
             "key": inversion_key(config, aligned),
             "revision": REVISION,
         }
@@ -211,9 +212,32 @@ def inversion_key(config: InvertConfig, aligned: Tensor) -> str:
         picture=hashlib.sha256(aligned.contiguous().numpy().tobytes()).hexdigest(),
         model=catalog.generator_digest(config.model),
         critic=catalog.critic_digest(config.critic or catalog.critic_of(config.model)),
+        start={fact: value for fact, value in start_of(config).items() if fact != "encoder"},
+        view=config.view if config.view == "critic" else lpips.digest(config.view),
         revision=REVISION,
     )
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def start_of(config: InvertConfig) -> dict[str, Any]:
+    """Where the search begins: "start" is encoder, random or mean, "encoder" which one, if any, with its sha256.
+
+    Raises InputError, or fetches, as `catalog.find_encoder` does where the start is an encoder's.
+    """
+    encoder = catalog.starting_encoder(config.model, config.start, config.encoder)
+    if encoder is None:
+        return {"start": "random" if config.start == "auto" else config.start, "encoder": None, "encoder_sha256": None}
+    return {"start": "encoder", "encoder": encoder, "encoder_sha256": catalog.encoder_digest(encoder)}
+
+
+def start_words(config: InvertConfig) -> str:
+    """Where the search begins, as a sentence; raises as `start_of` does."""
+    start = start_of(config)
+    if start["start"] == "encoder":
+        return f"It starts from the guess of the encoder “{start['encoder']}”."
+    if start["start"] == "mean" or not config.starts:
+        return "It starts from the mean latent."
+    return f"It starts from the best of {config.starts} random latents and the mean latent."
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from . import catalog, library, people
 from .adapt import adapt
 from .config import AdaptConfig, InvertConfig
 from .faces import Crop, Face, choose_crop
-from .invert import Encoder, invert
+from .invert import invert
 from .media import to_float
 from .snapshot import Snapshot
 
@@ -79,11 +79,10 @@ def inversion(
     crop: Crop | None = None,
     stop: threading.Event | None = None,
     preview_interval: float = 1.0,
-    encoder: Encoder | None = None,
 ) -> Iterator[Snapshot | people.Inverted]:
     """Inverts a picture: every Snapshot, then the inverted picture as it is kept; that alone where it was kept before.
 
-    aligned: uint8 (1, R, R, 3), cut for the model. name, crop: noted with it. stop, preview_interval, encoder: see
+    aligned: uint8 (1, R, R, 3), cut for the model. name, crop: noted with it. stop, preview_interval: see
     `invert`; a stopped inversion is kept too. Closing the iterator ends it and keeps nothing. Where the model has a
     judge, it measures the likeness. Raises InputError for what can't be run or written, before the first step where
     that can be known.
@@ -91,13 +90,13 @@ def inversion(
     from .metrics.inversion import identity_similarity
 
     library.check_writable(people.people_folder())
-    found = people.find(config, aligned) if encoder is None else None
+    found = people.find(config, aligned)
     if found is not None:
         yield found
         return
     made = people.Inversion(config, aligned, name, crop)
     last = None
-    with closing(invert(config, to_float(aligned), stop, preview_interval, encoder=encoder)) as snapshots:
+    with closing(invert(config, to_float(aligned), stop, preview_interval)) as snapshots:
         for last in snapshots:
             made.add(last)
             yield last
@@ -111,14 +110,13 @@ def finished_inversion(
     crop: Crop | None = None,
     stop: threading.Event | None = None,
     watch: Callable[[Snapshot], None] | None = None,
-    encoder: Encoder | None = None,
 ) -> people.Inverted:
     """The kept inversion of a picture, after making it if it isn't there; see `inversion`.
 
     watch: called with every Snapshot.
     """
     inverted = None
-    for update in inversion(config, aligned, name, crop, stop, float("inf"), encoder):
+    for update in inversion(config, aligned, name, crop, stop, float("inf")):
         if isinstance(update, people.Inverted):
             inverted = update
         elif watch is not None:

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ipl_core import InputError, InvertConfig, Snapshot, catalog, people
+from ipl_core import InputError, InvertConfig, Snapshot, catalog, lpips, people
 from ipl_core.config import INVERT_PRESETS
 from ipl_core.faces import Crop, Face, cut, find_faces
 from ipl_core.media import to_pictures, to_uint8
@@ -43,7 +43,7 @@ _NAME = 1
 _FROM_PRESET = ("space", "tune", "steps", "tune_steps")
 _KIND = "picture"  # of jobs: Stop here ends no other tab's
 _HONEST = (
-    "The embedded generator draws studio portraits, so a photo becomes the studio portrait nearest to it. "
+    "The embedded generators draw studio portraits, so a photo becomes the studio portrait nearest to it. "
     "Weights trained on FFHQ photos, in the settings, stay much closer to a person. "
     "Inverted people are kept on this server, where everyone who uses it sees them: delete who shouldn’t be."
 )
@@ -176,6 +176,16 @@ class PictureTab:
         with gr.Row():
             self._steps = gr.Number(preset["steps"], label="Steps of the latent", min_width=120)
             self._tune_steps = gr.Number(preset["tune_steps"], label="Steps of tuning", min_width=120)
+        self._begin = gr.Radio(
+            [("An encoder’s guess", "auto"), ("The best of random latents", "random"), ("The mean latent", "mean")],
+            value="auto",
+            label="Where the search begins",
+            info="Random latents stand in where the model has no encoder here.",
+        )
+        published = [(lpips.NETWORKS[name].title, name) for name in lpips.available()]
+        self._eyes = gr.Radio(
+            [("The critic", "critic"), *published], value="critic", label="Whose eyes compare", visible=bool(published)
+        )
         self._seed = gr.Number(0, label="Seed of the search")
         choices = [(label(entry), name) for name, entry in models.items() if can_be_used(entry)]
         self._model = gr.Dropdown(choices, value=next(iter(models)), label="Model to invert with")
@@ -199,6 +209,8 @@ class PictureTab:
             "tune": self._tune,
             "steps": self._steps,
             "tune_steps": self._tune_steps,
+            "start": self._begin,
+            "view": self._eyes,
             "seed": self._seed,
         }
         self._picture.change(
@@ -350,7 +362,8 @@ class PictureTab:
             if stop.is_set():
                 yield self._show_end("Stopped before the first step", "", 0.0)
                 return
-            yield {self._status: show.note("Loading the models …"), self._announcer: "Inverting."}
+            words = f"Loading the models … {people.start_words(config)}"
+            yield {self._status: show.note(words), self._announcer: "Inverting."}
             aligned, crop = align(self._service, path, config.model, *where)
             yield from self._show_job(config, aligned, crop, called(name, path), stop)
         except InputError as error:
@@ -532,10 +545,16 @@ def make_config(settings: Mapping[str, Any], device: str) -> InvertConfig:
 
 
 def likeness(inverted: people.Inverted) -> dict[str, str]:
-    """How near an inverted picture came, by name, with what the numbers mean."""
+    """How near an inverted picture came, by name, with what the numbers mean, and where the search began."""
     distances, identity = inverted.settings["distances"], inverted.settings.get("identity")
+    view = inverted.config.view
+    eyes = "in the critic’s eyes" if view == "critic" else f"by {lpips.NETWORKS[view].title}"
     return {
         "Pixels": f"{distances['pixel']:.3f} apart (0 alike, 2 opposite)",
-        "Perceptual": f"{distances['perceptual']:.3f} apart in the critic’s eyes",
+        "Perceptual": f"{distances['perceptual']:.3f} apart {eyes}",
         "Identity": "" if identity is None else f"{identity:.2f} in the judge’s eyes (1 the same person)",
+        "Begun at": _BEGUN_AT.get(str(inverted.settings.get("start")), ""),
     }
+
+
+_BEGUN_AT = {"encoder": "an encoder’s guess", "random": "the best of random latents", "mean": "the mean latent"}

@@ -205,3 +205,95 @@ def write_nvidia(path: Path, contents: Any, protocol: int = 4) -> Path:
     with nvidia_packages(), path.open("wb") as file:
         pickle.dump(contents, file, protocol=protocol)
     return path
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# e4e and pSp
+
+E4E_WIDTHS, E4E_WIDTH, E4E_ROWS = (16, 16, 32, 32), 32, 9
+
+
+def e4e_shapes() -> dict[str, tuple[int, ...]]:
+    """Names and shapes of an encoder's state, as in the released files but narrow and of few rows."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def norm(name: str, width: int) -> None:
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            shapes[f"{name}.{part}"] = (width,)
+
+    shapes["input_layer.0.weight"] = (E4E_WIDTHS[0], 3, 3, 3)
+    norm("input_layer.1", E4E_WIDTHS[0])
+    shapes["input_layer.2.weight"] = (E4E_WIDTHS[0],)
+    number = 0
+    for inner, outer, units in zip((E4E_WIDTHS[0], *E4E_WIDTHS), E4E_WIDTHS, (3, 4, 14, 3)):
+        for width in (inner, *[outer] * (units - 1)):
+            name = f"body.{number}"
+            norm(f"{name}.res_layer.0", width)
+            shapes[f"{name}.res_layer.1.weight"] = (outer, width, 3, 3)
+            shapes[f"{name}.res_layer.2.weight"] = (outer,)
+            shapes[f"{name}.res_layer.3.weight"] = (outer, outer, 3, 3)
+            norm(f"{name}.res_layer.4", outer)
+            shapes[f"{name}.res_layer.5.fc1.weight"] = (outer // 16, outer, 1, 1)
+            shapes[f"{name}.res_layer.5.fc2.weight"] = (outer, outer // 16, 1, 1)
+            if width != outer:
+                shapes[f"{name}.shortcut_layer.0.weight"] = (outer, width, 1, 1)
+                norm(f"{name}.shortcut_layer.1", outer)
+            number += 1
+    for row in range(E4E_ROWS):
+        for k in range(4 if row < 3 else 5 if row < 7 else 6):
+            inner = E4E_WIDTHS[3] if k == 0 else E4E_WIDTH
+            shapes[f"styles.{row}.convs.{2 * k}.weight"] = (E4E_WIDTH, inner, 3, 3)
+            shapes[f"styles.{row}.convs.{2 * k}.bias"] = (E4E_WIDTH,)
+        shapes[f"styles.{row}.linear.weight"], shapes[f"styles.{row}.linear.bias"] = (E4E_WIDTH,) * 2, (E4E_WIDTH,)
+    for name, inner in (("latlayer1", E4E_WIDTHS[2]), ("latlayer2", E4E_WIDTHS[1])):
+        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (E4E_WIDTHS[3], inner, 1, 1), (E4E_WIDTHS[3],)
+    return shapes
+
+
+def e4e_state() -> dict[str, torch.Tensor]:
+    """An encoder's state with weights of the recipe, in a size that keeps activations near 1."""
+    state = {}
+    for name, shape in e4e_shapes().items():
+        value = recipe(shape, f"e4e.{name}")
+        if name.endswith("running_var"):
+            value = 1 + 0.5 * value.abs()
+        elif name.endswith(("bias", "running_mean")):
+            value = 0.2 * value
+        elif len(shape) == 1:  # of a norm or a PReLU
+            value = (0.25 if name.endswith(("layer.2.weight",)) else 1) + 0.1 * value
+        elif len(shape) == 4:
+            value = value * (2 / (shape[1] * shape[2] * shape[3])) ** 0.5
+        state[name] = value
+    return state
+
+
+def e4e_contents(kind: str = "Encoder4Editing") -> dict[str, Any]:
+    """What a released file holds: the encoder, a generator that nobody reads, settings, and the mean latent."""
+    state = {f"encoder.{name}": tensor for name, tensor in e4e_state().items()}
+    for name in [name for name in state if name.endswith("running_var")]:
+        state[name.replace("running_var", "num_batches_tracked")] = torch.tensor(7)
+    state["decoder.input.input"] = torch.zeros(1, 4, 4, 4)
+    options = {"encoder_type": kind, "start_from_latent_avg": True, "stylegan_size": 1024, "device": "cuda:0"}
+    return {"state_dict": state, "opts": options, "latent_avg": recipe((E4E_WIDTH,), "e4e.latent_avg")}
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# LPIPS
+
+ALEX_SHAPES = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
+
+
+def alexnet_state() -> dict[str, torch.Tensor]:
+    """torchvision's AlexNet with weights of the recipe, and a classifier that nobody reads."""
+    state = {}
+    for number, (out, into, side) in ALEX_SHAPES.items():
+        weight = recipe((out, into, side, side), f"alex.{number}.weight")
+        state[f"features.{number}.weight"] = weight * (2 / (into * side * side)) ** 0.5
+        state[f"features.{number}.bias"] = 0.1 * recipe((out,), f"alex.{number}.bias")
+    return {**state, "classifier.1.weight": torch.zeros(2, 2)}
+
+
+def lpips_state() -> dict[str, torch.Tensor]:
+    """The weights of channels as LPIPS's authors publish them."""
+    widths = [out for out, _, _ in ALEX_SHAPES.values()]
+    return {f"lin{k}.model.1.weight": recipe((1, width, 1, 1), f"lpips.lin{k}").abs() for k, width in enumerate(widths)}

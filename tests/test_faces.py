@@ -198,7 +198,7 @@ def test_the_network_is_used_where_its_file_is(tmp_path: Path, monkeypatch: pyte
 
     fake = SimpleNamespace(FaceDetectorYN=SimpleNamespace(create=create), error=RuntimeError)
     monkeypatch.setattr(faces, "_opencv", lambda: fake)
-    file = tmp_path / "models" / faces.NETWORK_FILE
+    file = tmp_path / "models" / "face_detection_yunet_2026may.onnx"
     file.parent.mkdir()
     file.write_bytes(b"onnx")
     (found,) = find_faces(WIDE)

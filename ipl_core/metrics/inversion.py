@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import logging
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..invert import invert
 from ..media import to_float, to_uint8
 from ..sampling import draw
+from ..snapshot import Snapshot
 from ..studio.attributes import Sitters
 from ..studio.domains import PHOTO
 from ..studio.judge import Judge
@@ -82,14 +83,26 @@ def held_out_portraits(subject: Subject, count: int, resolution: int) -> tuple[S
     return sitters, to_uint8(torch.cat(pictures))
 
 
+#: What else to do with a portrait: the settings of its inversion, its number, uint8 (1, R, R, 3), the last Snapshot.
+Watch = Callable[[InvertConfig, int, Tensor, Snapshot], None]
+
+
 def evaluate_inversion(
-    presets: Sequence[str], count: int = 100, samples: int = 50, model: str = "studio", seed: int = 0
+    presets: Sequence[str],
+    count: int = 100,
+    samples: int = 50,
+    model: str = "studio",
+    seed: int = 0,
+    start: str = "auto",
+    view: str = "critic",
+    watch: Watch | None = None,
 ) -> Iterator[InversionScore]:
     """A score for every picture and preset, as each is done: `count` portraits, then `samples` of the generator's own.
 
-    Samples are drawn without truncation. Raises InputError, before any inversion, for what can't be measured.
+    Samples are drawn without truncation. start, view: as in InvertConfig. watch: called with every inverted portrait,
+    before its score comes. Raises InputError, before any inversion, for what can't be measured.
     """
-    configs = [InvertConfig(model=model, preset=preset, seed=seed) for preset in presets]
+    configs = [InvertConfig(model=model, preset=preset, seed=seed, start=start, view=view) for preset in presets]
     judge, generator = load_judge(judge_of(model)), load_generator(model)
     resolution = generator.config.resolution
     if count:
@@ -97,16 +110,30 @@ def evaluate_inversion(
         truth = judge.subject.labels(sitters)
     for config in configs:
         for number in range(count):
-            yield _score(config, "portraits", number, portraits[number : number + 1], judge, truth[number])
+            portrait = portraits[number : number + 1]
+            last = _inverted(config, portrait)
+            if watch is not None:
+                watch(config, number, portrait, last)
+            yield _score(config, "portraits", number, portrait, last, judge, truth[number])
         for number in range(samples):
             drawn = to_uint8(draw(generator, [FIRST_SAMPLE_SEED + number], psi=1.0))
-            yield _score(config, "samples", number, drawn, judge, None)
+            yield _score(config, "samples", number, drawn, _inverted(config, drawn), judge, None)
+
+
+def _inverted(config: InvertConfig, picture: Tensor) -> Snapshot:
+    *_, last = invert(config, to_float(picture), preview_interval=float("inf"))
+    return last
 
 
 def _score(
-    config: InvertConfig, kind: str, number: int, picture: Tensor, judge: Judge, truth: Tensor | None
+    config: InvertConfig,
+    kind: str,
+    number: int,
+    picture: Tensor,
+    last: Snapshot,
+    judge: Judge,
+    truth: Tensor | None,
 ) -> InversionScore:
-    *_, last = invert(config, to_float(picture), preview_interval=float("inf"))
     target, found = to_float(picture), to_float(last.after)
     before, after = judge.read(target), judge.read(found)
     if truth is None:

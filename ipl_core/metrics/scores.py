@@ -30,6 +30,11 @@ def written(scores: Iterable[Row], path: Path, markdown: Callable[[Sequence[Row]
     so_far: list[Row] = []
     for score in scores:
         so_far.append(score)
-        write_csv(so_far, path.with_suffix(".csv"))
-        path.with_suffix(".md").write_text(markdown(so_far), encoding="utf-8")
+        write_scores(so_far, path, markdown)
         yield so_far
+
+
+def write_scores(scores: Sequence[Row], path: Path, markdown: Callable[[Sequence[Row]], str]) -> None:
+    """Scores, at least one, as `path`.csv and, by `markdown`, as `path`.md."""
+    write_csv(scores, path.with_suffix(".csv"))
+    path.with_suffix(".md").write_text(markdown(scores), encoding="utf-8")

@@ -24,6 +24,7 @@ _SMOKE = {
     "steps_at_64": 1, "steps_at_128": 1, "adversarial_steps": 2, "r1_interval": 2, "warm_steps": 1, "robust_steps": 1,
     "fooling_steps": 2, "sitters_a_step": (2, 2), "adaptation_batch": 2, "steps": 2, "batch": 4, "save_every": 2,
     "supervised_sitters": 2, "supervised_steps": 1, "keep_after": 0, "drawn": 4, "fooled": 2, "adaptation_steps": 6,
+    "rendered": 4, "compared": 2,
 }  # fmt: skip
 
 
@@ -63,6 +64,17 @@ def _judge(options: argparse.Namespace) -> None:
     generator, out = (_file(options, options.subject, model) for model in ("generator", "judge"))
     recipe = _recipe(JudgeRecipe, options)
     figures = train_judge(subject_named(options.subject), recipe, options.work, generator, out, options.device)
+    write_report(figures, out.parent / "report.json")
+    sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+
+
+def _encoder(options: argparse.Namespace) -> None:
+    from .subject import subject_named
+    from .train_encoder import EncoderRecipe, train_encoder
+
+    generator, out = (_file(options, options.subject, model) for model in ("generator", "encoder"))
+    recipe = _recipe(EncoderRecipe, options)
+    figures = train_encoder(subject_named(options.subject), recipe, options.work, generator, out, options.device)
     write_report(figures, out.parent / "report.json")
     sys.stdout.write(json.dumps(figures, indent=1) + "\n")
 
@@ -133,6 +145,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "train-generator": ("train a subject's StyleGAN2: studio-SUBJECT-generator/", _generator),
     "train-clip": ("train the critic, after the generators: studio-clip/", _clip),
     "train-judge": ("train a subject's judge, after its generator: studio-SUBJECT-judge/", _judge),
+    "train-encoder": ("train a subject's encoder, after its generator: studio-SUBJECT-encoder/", _encoder),
     "generator-report": ("Fréchet distance of a subject's generator, and a sheet of its samples", _generator_report),
     "critic-report": ("true renders and adapted generators in the critic's and the judge's eyes", _critic_report),
     "example-portraits": ("draw people that no training saw, to be inverted: portrait-1.png …", _example_portraits),
