@@ -40,7 +40,7 @@ class EncoderRecipe:
 
     photos: int = 12_000  # renders to learn from; the generator's own, where they are in the work folder
     held_out: int = 200  # of them
-    steps: int = 1_500
+    steps: int = 800
     batch: int = 12  # pictures that the generator draws in a step
     rendered: int = 12  # renders in a step
     compared: int = 4  # of each kind, whose guess is drawn and compared; the dear part of a step
