@@ -84,6 +84,7 @@ def _adapt_options(parser: argparse.ArgumentParser) -> None:
     add("--keep-every", type=number, default=0, help="keep the weights of every n-th step too; 0 keeps the last alone")
     add("--keep-state", action="store_true", help="keep the optimiser's state, so that the run may go on exactly")
     add("--context", default="a photo of a", help="the words that learned prompts start from (%(default)s)")
+    add("--avoid", default="", help="a domain to keep away from, in words, such as “cartoon”")
     add("--templates", help=f"manual templates: {', '.join(TEMPLATE_SETS)}")
     add("--contrastive", help=f"form of the contrastive loss: {', '.join(CONTRASTIVE_FORMS)}")
     add("--residual", help=f"what is added to a learned prompt's features: {', '.join(RESIDUALS)}")

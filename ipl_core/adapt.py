@@ -183,7 +183,7 @@ class GeneratorTraining:
         if self._adaptive and self.steps % config.layer_interval == 0:
             self._train(self._chosen_parameters())
         w, before = _take(config, self._views, next(self._indices), self._source)
-        directions = [view.scheme.text_directions(w).expand(len(w), -1) for view in self._views]
+        directions = [view.scheme.directions(w).expand(len(w), -1) for view in self._views]
         # Random noise differs from the source's, which the pool drew; constant noise is the same for both.
         noise = "const" if config.share_noise else self._student.make_noise(self._noise, len(w))
         self._optimiser.zero_grad()

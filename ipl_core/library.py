@@ -50,7 +50,7 @@ _NOT_IN_KEY = (
     *("keep_every", "keep_state"),
 )
 # Settings that came later, with what was done before, which is what runs kept from then mean; it is no part of a key.
-_LATER = {"shortest_move": SHORTEST_MOVE, "precision": "float32"}
+_LATER = {"shortest_move": SHORTEST_MOVE, "precision": "float32", "avoid": ""}
 #: Settings that NADA, which has no stage 1, never reads.
 STAGE_1_ONLY = (
     *("context", "around_context", "mapper_steps", "mapper_batch", "mapper_lr"),
@@ -81,7 +81,7 @@ def run_key(config: AdaptConfig) -> str:
     decisive = {name: value for name, value in decisive.items() if name not in _LATER or value != _LATER[name]}
     if not config.layers.startswith("adaptive"):
         del decisive["layer_interval"]
-    for name in ("source", "target", "context"):  # CLIP reads lower case
+    for name in ("source", "target", "context", "avoid"):  # CLIP reads lower case
         if name in decisive:
             decisive[name] = decisive[name].casefold()
     decisive.update(_digests(config), revision=REVISION)
