@@ -87,7 +87,7 @@ def adapt(
 
     with own_modes(device):
         source = load_generator(config.model, config.device)
-        views, pool_paths = _open_views(config, source)
+        views, pool_paths = open_views(config, source)
         training = GeneratorTraining(config, source, views)
         previews = _Previews(config, source, views)
         forecast = training.seconds_a_step(previews.seconds_an_image)
@@ -366,7 +366,7 @@ def group_parameters(group: str, generator: Generator) -> list[str]:
 # What surrounds a step
 
 
-def _open_views(config: AdaptConfig, source: Generator) -> tuple[list[View], list[Path]]:
+def open_views(config: AdaptConfig, source: Generator) -> tuple[list[View], list[Path]]:
     """A View of each critic of `config`, and where its pool is kept."""
     views, paths = [], []
     computed = str(source.device) if config.precision == "float32" else f"{source.device} {config.precision}"

@@ -130,6 +130,16 @@ class Entry:
         return "imported" in self.settings
 
     @property
+    def mixed(self) -> bool:
+        """Whether it is a mix of others; as for an imported one, only a few of `config` then count."""
+        return "mixed" in self.settings
+
+    @property
+    def from_run(self) -> bool:
+        """Whether training made it, as all of `config` says."""
+        return not (self.imported or self.mixed)
+
+    @property
     def title(self) -> str:
         """The name that a person gave it, else `plain_title`."""
         return self.settings.get("title") or self.plain_title
@@ -140,6 +150,8 @@ class Entry:
         config = self.settings["config"]
         if self.imported:
             return f"{config['source']} → {config['target']} (imported from {self.settings['imported']['file']})"
+        if self.mixed:
+            return f"{config['source']} → {config['target']} (mixed)"
         title = f"{config['source']} → {config['target']} ({config['method']}, seed {config['seed']})"
         if not self.finished:
             how = "" if self.settings["stopped"] == "picked" else "stopped at "
@@ -443,8 +455,37 @@ def keep_imported(
     weights: the changed tensors. before, after: pictures of the preview seeds by the model and by the generator.
     Raises InputError if the library can't be written.
     """
+    return _keep_made(config, "imported", facts, facts["sha256"], weights, before, after)
+
+
+def keep_mixed(
+    config: AdaptConfig,
+    parts: Sequence[tuple[Entry, float]],
+    weights: Mapping[str, torch.Tensor],
+    before: torch.Tensor,
+    after: torch.Tensor,
+) -> Entry:
+    """Keeps a mix of entries and gives its entry; see `mixing.Mixer.keep`, and `keep_imported` for the rest.
+
+    parts: what it is a mix of, with the share of each. The same mix is kept once.
+    """
+    facts = [{"entry": entry.path.name, "share": share, "config": entry.settings["config"]} for entry, share in parts]
+    recipe = json.dumps([(entry.settings["weights"]["sha256"], share) for entry, share in parts])
+    return _keep_made(config, "mixed", facts, recipe, weights, before, after)
+
+
+def _keep_made(
+    config: AdaptConfig,
+    how: str,
+    facts: Any,
+    identity: str,
+    weights: Mapping[str, torch.Tensor],
+    before: torch.Tensor,
+    after: torch.Tensor,
+) -> Entry:
+    """Keeps an entry that no training made. how: the setting which holds the `facts` of what did, "imported" say."""
     digests = _digests(config)
-    key = hashlib.sha256(f"{facts['sha256']} {digests['model_sha256']}".encode()).hexdigest()
+    key = hashlib.sha256(f"{identity} {digests['model_sha256']}".encode()).hexdigest()
 
     def write(folder: Path) -> str:
         settings = {
@@ -453,7 +494,7 @@ def keep_imported(
             "critic": _critic(config),
             **digests,
             "key": key,
-            "imported": dict(facts),
+            how: facts,
             "steps": {"prompts": 0, "generator": 0},
             "stopped": None,
             "seconds": 0.0,
@@ -461,9 +502,9 @@ def keep_imported(
         }
         note = {name: settings[name] for name in ("config", "versions")}
         save_png(grid(before), folder / SOURCE_PICTURE, {"generator": config.model, **note})
-        save_png(grid(after), folder / SAMPLES_PICTURE, {"generator": "imported", **note})
+        save_png(grid(after), folder / SAMPLES_PICTURE, {"generator": how, **note})
         _write_entry(folder, settings, weights, {}, [])
-        return keeping.folder_name(config.target, "domain", key, "imported")
+        return keeping.folder_name(config.target, "domain", key, how)
 
     return open_entry(keeping.keep(runs_folder(), write, lambda path: _whole(path) is not None))
 
@@ -604,8 +645,9 @@ def continuation(entry: Entry, steps: int) -> tuple[AdaptConfig, Start]:
     that were learnt are kept in either case. `Run` notes which it was as settings["resumed"]["exactly"].
     Raises InputError for an entry with nothing to go on from.
     """
-    if entry.imported:
-        raise InputError(f"“{entry.title}” was imported, so there is no run to go on with: adapt from it as the model.")
+    if not entry.from_run:
+        how = "imported" if entry.imported else "mixed"
+        raise InputError(f"“{entry.title}” was {how}, so there is no run to go on with: adapt from it as the model.")
     done = entry.settings["steps"]["generator"]
     if not done:
         raise InputError(f"“{entry.title}” was stopped before its generator had changed: adapt again.")

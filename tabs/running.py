@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from ipl_core import AdaptConfig, Snapshot, adapt, catalog, library
+from ipl_core.ensemble import members
 from ipl_core.hub import Stopped
 
 from . import show
@@ -27,8 +28,9 @@ def fetched(config: AdaptConfig, stop: threading.Event) -> Iterator[str]:
     Ends early, keeping the part that has come, when `stop` is set. Raises InputError for what can't be had.
     """
     model = catalog.generators()[config.model]
-    critic = catalog.critics().get(config.critic or model.critic)
-    for entry, fetch in ((model, catalog.find_generator), (critic, catalog.fetch_critic)):
+    critics = [catalog.critics().get(name) for name, _ in members(config.critic or model.critic)]
+    fetches = [(model, catalog.find_generator), *((critic, catalog.fetch_critic) for critic in critics)]
+    for entry, fetch in fetches:
         if entry is not None and entry.offer is not None and not catalog.is_here(entry) and not stop.is_set():
             yield from _fetched(entry, fetch, stop)
 
