@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import animation_commands, library_commands, model_commands, study_commands
+from . import animation_commands, examples_commands, library_commands, model_commands, study_commands
 from .config import (
     CONTRASTIVE_FORMS,
     INVERT_PRESETS,
@@ -516,6 +516,9 @@ COMMANDS: dict[str, Command] = {
         "list, name, export, import and delete what is kept",
         library_commands.library_options,
         library_commands.library,
+    ),
+    "start-row": Command(
+        "draw the examples that the app shows before any run", examples_commands.options, examples_commands.start_row
     ),
     "study": Command(
         "ask people, in the app, which of two adapted models draws better", study_commands.options, study_commands.study

@@ -13,9 +13,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ipl_core import AdaptConfig, Snapshot, adapt, catalog, library
+from ipl_core import AdaptConfig, Snapshot, adapt, catalog, keeping, library
 from ipl_core.ensemble import members
 from ipl_core.hub import Stopped
+from ipl_core.snapshot import Start
 
 from . import show
 
@@ -59,15 +60,17 @@ def _fetched(
             fetching.result()
 
 
-def job(config: AdaptConfig, stop: threading.Event) -> Iterator[Snapshot | library.Entry]:
+def job(
+    config: AdaptConfig, stop: threading.Event, goes_on: library.Entry | None = None, start: Start | None = None
+) -> Iterator[Snapshot | library.Entry]:
     """Runs `config`: every Snapshot, then the library entry that keeps the result.
 
-    No entry comes if the run was stopped before the generator had changed. Closing the iterator ends the run
-    and keeps nothing.
+    goes_on, start: the entry that the run goes on from, and where; see `library.continuation`. No entry comes if the
+    run was stopped before the generator had changed. Closing the iterator ends the run and keeps nothing.
     """
     library.check_writable(library.runs_folder())  # before the work, not after it
-    run = library.Run(config)
-    with closing(adapt(config, stop)) as snapshots:
+    run = library.Run(config, goes_on)
+    with closing(adapt(config, stop, start=start)) as snapshots:
         for snapshot in snapshots:
             run.add(snapshot)
             yield snapshot
@@ -90,6 +93,14 @@ class Record:
         self.before: Tensor | None = None
         self.after: Tensor | None = None
         self.stopped: str | None = None
+
+    def recall(self, entry: library.Entry) -> None:
+        """Takes over the curves of a run that is kept."""
+        for row in entry.history():
+            terms = keeping.terms(row)
+            measured = {name: terms.pop(name) for name in ("diversity",) if name in terms}
+            self.curves[row["stage"]].add(row["step"], terms)
+            self.curves["diversity"].add(row["step"], measured)
 
     def add(self, snapshot: Snapshot) -> None:
         self.stopped = snapshot.stopped

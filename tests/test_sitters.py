@@ -27,7 +27,7 @@ def test_a_person_is_one_line_and_comes_back(person: SeedPerson) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "7", "studio", "studio 7", "studio 7~9", "a 99999999999~0.7", "a -1~0.7", "a 7~0.7+8", "a b 7~0.7", "a 7~0.7\n"],
+    ["", "7", "studio 7", "studio 7~9", "a 99999999999~0.7", "a -1~0.7", "a 7~0.7+8", "a b 7~0.7", "a 7~0.7\n"],
 )
 def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(InputError):

@@ -23,13 +23,17 @@ MANY = {"mapper_steps": 2, "steps": 5000, "batch": 2}
 API = {
     "/adapt": (
         "target source method preset mapper_steps steps lambda_domain batch learning_rate seed layers model critic "
-        "keep_every keep_state",
+        "keep_every keep_state avoid",
         ["dict(str, Any)"],
     ),
+    "/resume": ("entry steps", ["dict(str, Any)"]),
     "/stop": ("", ["bool"]),
     "/library": ("", ["list[dict(str, Any)]"]),
     "/people": ("", ["list[dict(str, Any)]"]),
-    "/sample": ("entry seeds psi", ["filepath", "filepath"]),
+    "/sample": ("entry seeds psi fine crossover", ["filepath", "filepath"]),
+    "/nearest": ("entry seed among count psi", ["list[dict(str, Any)]"]),
+    "/mix": ("domains parts strength title", ["dict(str, Any)"]),
+    "/interpolate": ("model seeds to frames rate loop side_by_side space easing psi suffix", ["filepath"]),
     "/invert": (
         "picture name model preset space crop steps tune_steps seed face right down zoom turn",
         ["str | float | bool | list | dict", "filepath", "filepath"],
