@@ -567,12 +567,16 @@ class Run:
         if self._folder is None:
             self._folder = keeping.scratch(runs_folder())
             weakref.finalize(self, shutil.rmtree, self._folder, True)
-        tensors = {_GENERATOR + name: tensor for name, tensor in snapshot.weights.items()}
-        settings = {"config": self.config.to_dict(), **self._identity, "step": snapshot.step}
-        # In half the space: of the embedded generator's pictures, 2 % of the bytes differ then, by 1.
-        facts = _KIND.write_tensors(tensors, self._folder / step_file(snapshot.step), settings, torch.float16)
-        save_png(grid(snapshot.after), self._folder / step_picture(snapshot.step), {"step": snapshot.step, **settings})
+        facts = self._write_step(self._folder, snapshot.step, snapshot.weights)
+        note = {"step": snapshot.step, "config": self.config.to_dict(), **self._identity}
+        save_png(grid(snapshot.after), self._folder / step_picture(snapshot.step), note)
         self._earlier[snapshot.step] = {**facts, "diversity": snapshot.diversity}
+
+    def _write_step(self, folder: Path, step: int, weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+        tensors = {_GENERATOR + name: tensor for name, tensor in weights.items()}
+        settings = {"config": self.config.to_dict(), **self._identity, "step": step}
+        # In half the space: of the embedded generator's pictures, 2 % of the bytes differ then, by 1.
+        return _KIND.write_tensors(tensors, folder / step_file(step), settings, torch.float16)
 
     def save(self) -> Entry:
         """Keeps the run in the library, whole or not at all, and gives its entry.
@@ -619,7 +623,8 @@ class Run:
     def _write_earlier(self, folder: Path, there: Entry | None) -> dict[str, Any]:
         """Puts the earlier steps into `folder` and gives what is known of them.
 
-        Those of this run, of the one that it goes on from, and of `there`, the same run as it was kept before.
+        Those of this run, of the one that it goes on from, whose last is one of them, and of `there`, the same run as
+        it was kept before.
         """
         sources = [(entry.path, entry.settings.get("earlier", {})) for entry in (self._goes_on, there) if entry]
         known = {}
@@ -628,6 +633,12 @@ class Run:
                 for name in (step_file(int(step)), step_picture(int(step))):
                     shutil.copyfile(place / name, folder / name)
                 known[step] = facts
+        origin = self._goes_on
+        step = origin.settings["steps"]["generator"] if origin and self.config.keep_every else 0
+        if 0 < step < self.last.step and str(step) not in known:  # what was the last is now one on the way
+            facts = self._write_step(folder, step, changed_weights(origin.path))
+            shutil.copyfile(origin.samples_picture, folder / step_picture(step))
+            known[str(step)] = {**facts, "diversity": origin.settings["diversity"]}
         return known
 
     def _stays(self, path: Path) -> bool:

@@ -280,7 +280,8 @@ class AdaptTab:
         model = catalog.generators()[asked["model"]]
         prompts = example_prompts(model, self._service.device)
         return make_config(
-            {**asked, "target": (prompts or ["drawing"])[0], "source": model.source, "avoid": ""}, self._service.device
+            {**asked, "target": (prompts or ["drawing"])[0], "source": model.source, "avoid": "", "keep_every": 0},
+            self._service.device,
         )
 
     # --- running ------------------------------------------------------------------------------------------------

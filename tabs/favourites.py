@@ -56,7 +56,8 @@ class Favourites:
     def show(self, remembered: Any) -> Any:
         """An update of the list: what is remembered."""
         people = known(remembered)
-        return gr.Dropdown(choices(people), value=[str(person) for person in people], visible=bool(people))
+        value = [str(person) for person in people]
+        return gr.Dropdown(choices(people), value=value, multiselect=True, visible=bool(people))
 
     def _toggle(self, event: gr.EventData, remembered: Any) -> tuple[list[str], Any]:
         people = [str(person) for person in known(remembered)]

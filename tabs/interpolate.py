@@ -170,7 +170,7 @@ class InterpolateTab:
         return (
             gr.Dropdown([*adapted, *sources], value=model if model in names else next(iter(names), None)),
             gr.Dropdown([(title, name) for name, title in kept.items()], value=still, visible=bool(kept)),
-            gr.Dropdown(choices(favourites), value=marked, visible=bool(favourites)),
+            gr.Dropdown(choices(favourites), value=marked, multiselect=True, visible=bool(favourites)),
             gr.Dropdown([_NOWHERE, *adapted, *sources], value=to if to in names else ""),
         )
 
