@@ -97,11 +97,11 @@ class LibraryTab:
                 self._sure = gr.Button("Delete for good", variant="stop", min_width=110)
 
     def _build_mix(self) -> None:
-        self._domains: list[tuple[gr.Dropdown, gr.Slider]] = []
+        self._domains: list[tuple[gr.Dropdown, gr.Number]] = []
         for number in range(MAX_MIXED):
             with gr.Row():
                 domain = gr.Dropdown([_NO_DOMAIN], value="", label=f"Domain {number + 1}", scale=3, min_width=150)
-                share = gr.Slider(0, 100, 50, step=5, label="Parts", scale=2, min_width=120)
+                share = gr.Number(50, label="Parts", minimum=0, scale=1, min_width=80)
             self._domains.append((domain, share))
         self._strength = gr.Slider(
             0.0, MAX_STRENGTH, 1.0, step=0.05, label="Strength", info="0: the source. 1: as adapted. Above: overdone."
@@ -375,10 +375,10 @@ def domains_mixed(names: Sequence[str], parts: Sequence[Any], strength: Any) -> 
     if not isinstance(strength, (int, float)) or not 0 <= strength <= MAX_STRENGTH:
         raise InputError(f"The strength must be a number from 0 to {MAX_STRENGTH:g}, not {strength}.")
     if not all(isinstance(part, (int, float)) and 0 <= part < math.inf for _, part in chosen):
-        raise InputError("The parts of a mix are numbers from 0: move the sliders.")
+        raise InputError("The parts of a mix are numbers from 0: give one for each domain.")
     total = sum(part for _, part in chosen)
     if not total:
-        raise InputError("All parts of the mix are 0, so it is made of nothing: move a slider.")
+        raise InputError("All parts of the mix are 0, so it is made of nothing: give one of them more.")
     if len({name for name, _ in chosen}) < len(chosen):
         raise InputError("A domain is chosen twice: choose it once, with more parts.")
     return [(find_entry(name), strength * part / total) for name, part in chosen]

@@ -53,7 +53,7 @@ class PeoplePanel:
             self._latent = gr.DownloadButton("Download latent", interactive=False, min_width=130)
             self._load = gr.UploadButton("Load a latent", file_types=[".safetensors"], min_width=130)
             self._delete = gr.Button("Delete", interactive=False, min_width=100)
-        with gr.Row(visible=False, equal_height=True) as self.favourites_row:
+        with gr.Row(visible=False) as self.favourites_row:
             self.favourite = gr.Dropdown([], label="Favourites of Sample", scale=3, min_width=180)
             self._keep = gr.Button("Keep as a person", min_width=130)
         self._doomed = gr.State("")  # who is deleted if the button is pressed again

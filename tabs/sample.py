@@ -122,10 +122,10 @@ class SampleTab:
             self._next = gr.Button("Next people", min_width=110)
             self._lucky = gr.Button("I feel lucky", min_width=110)
         with gr.Accordion("Mix styles", open=False):
-            self._fine = gr.Number(
-                None,
+            self._fine = gr.Textbox(
                 label="Fine layers of seed",
-                precision=0,
+                placeholder="31",
+                max_lines=1,
                 info="All these people get its colours and details and keep their own form. Blank: their own.",
             )
             self._crossover = gr.Slider(1, 9, 4, step=1, label="From layer", info="The lower, the more is taken over.")
@@ -156,6 +156,7 @@ class SampleTab:
         self.draw_on(self._draw.click)
         self.draw_on(self.entry.input)
         self.draw_on(self._seeds.submit)
+        self.draw_on(self._fine.submit)
         turned = self._next.click(
             lambda first, count: (int(first or 0) + int(count), "", ""),
             [self._first, self._count],
@@ -229,7 +230,7 @@ class SampleTab:
         count: float,
         psi: float,
         seeds: str,
-        fine: float | None,
+        fine: str,
         crossover: float,
         remembered: Any,
     ) -> Iterator[dict[Any, Any]]:
@@ -237,7 +238,8 @@ class SampleTab:
             if person:
                 return draw_person(self._service, entry or "", person)
             chosen = parse_seeds(seeds, MAX_COUNT) if seeds and seeds.strip() else count_seeds(first, count)
-            return draw_seeds(self._service, entry or "", chosen, psi, fine, crossover)
+            donor = parse_seeds(fine, 1)[0] if fine and fine.strip() else None
+            return draw_seeds(self._service, entry or "", chosen, psi, donor, crossover)
 
         yield from self._show_drawing(draw_asked, remembered)
 

@@ -1,4 +1,4 @@
-"""Sample, favourites and mixes in a real browser, on domains kept without training: stars, styles, likeness, a phone."""
+"""Sample, favourites and mixes in a real browser, on domains kept without training: stars, styles, likeness, Stop."""
 
 from __future__ import annotations
 
