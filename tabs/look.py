@@ -171,6 +171,13 @@ SCROLL_TO_STATUS = """
   if (window.innerWidth < 700) shown?.scrollIntoView({ behavior: 'smooth' });
 }
 """
+#: And so are drawn people.
+SCROLL_TO_DRAWN = """
+() => {
+  const shown = [...document.querySelectorAll('.drawn')].find((heading) => heading.offsetParent);
+  if (window.innerWidth < 700) shown?.scrollIntoView({ behavior: 'smooth' });
+}
+"""
 #: What a press on a card has opened may be elsewhere on the page.
 FOCUS_ON_ENTRY = """
 () => {

@@ -30,6 +30,7 @@ from ipl_core.sitters import draw_people as draw
 from . import show
 from .controls import Controls
 from .favourites import STARS, Favourites, known
+from .look import SCROLL_TO_DRAWN
 from .running import SECONDS_BETWEEN_YIELDS
 from .session import AT_ONCE, MODEL_JOB, Service, find_entry
 
@@ -138,7 +139,7 @@ class SampleTab:
         self._draw_favourites = gr.Button("Draw the favourites", visible=False)
 
     def _build_result(self) -> None:
-        self._heading = gr.HTML(show.note("Choose an adapted model and press Draw."))
+        self._heading = gr.HTML(show.note("Choose an adapted model and press Draw."), elem_classes="drawn")
         self._people = gr.HTML(js_on_load=STARS)
         with gr.Row():
             self._sheet = gr.DownloadButton("Download as one picture", interactive=False, min_width=150)
@@ -187,11 +188,12 @@ class SampleTab:
             self._result,
             show_progress_on=self._people,
             **_PRIVATE_JOB,
-        )
+        ).success(None, js=SCROLL_TO_DRAWN)
 
     def draw_on(self, event: Callable[..., Any]) -> None:
         """Draws with the tab's settings whenever `event`, such as a button's click, fires."""
-        event(self._show, self._request, self._result, show_progress_on=self._people, **_PRIVATE_JOB)
+        drawn = event(self._show, self._request, self._result, show_progress_on=self._people, **_PRIVATE_JOB)
+        drawn.success(None, js=SCROLL_TO_DRAWN)
 
     def draw_new_on(self, event: Callable[..., Any]) -> None:
         """The same, but only if another entry is chosen than the one whose people are there already."""
