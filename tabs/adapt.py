@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -311,7 +311,7 @@ class AdaptTab:
         self,
         config: AdaptConfig,
         words: str,
-        updates: Generator[Snapshot | library.Entry],
+        updates: Iterator[Snapshot | library.Entry],
         goes_on: library.Entry | None = None,
     ) -> Iterator[dict[Any, Any]]:
         yield self._controls.say(show.note("Loading the models …"), words)

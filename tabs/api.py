@@ -453,7 +453,7 @@ def _resume(service: Service, name: str, steps: Any, session: str) -> Iterator[d
         service.stops.end(session)
 
 
-def _steps(updates: Generator[Any]) -> Iterator[dict[str, Any]]:
+def _steps(updates: Iterator[Any]) -> Generator[dict[str, Any], None, library.Entry | None]:
     """What is said of a run's steps, every now and then; gives its library entry in the end, None if it has none."""
     shown, entry = 0.0, None
     with closing(updates):

@@ -123,7 +123,7 @@ def test_lucky_draws_others_and_bad_input_is_said(visit: Visit) -> None:
     visitor = visit()
     page = open_sample(visitor)
     page.get_by_role("button", name="I feel lucky").click()
-    page.locator(".people.beside img[alt^='seed 0, ']").wait_for(state="detached")
+    page.locator(".people.beside img[alt='seed 0, photo']").wait_for(state="detached")
     for label, value, words in (
         ("First seed", "-1", "The first seed must be"),
         ("Or these seeds", "one", "Seeds are whole numbers"),
