@@ -222,14 +222,7 @@ class AdaptTab:
 
     def forecast_on(self, event: Callable[..., Any]) -> None:
         """Measures, and says how long a run will take, whenever `event` fires."""
-        event(
-            self._measure_time,
-            list(self._fields.values()),
-            self._time,
-            show_progress="hidden",
-            api_visibility="private",
-            **MODEL_JOB,
-        )
+        event(self._measure_time, list(self._fields.values()), self._time, **AT_ONCE)
 
     def greet(self) -> tuple[str, str]:
         """Values for `greeting` when a page loads: examples, or the people of the first model, and what is in use."""
@@ -267,9 +260,11 @@ class AdaptTab:
         return ""
 
     def _measure_time(self, *values: Any) -> str:
+        """The same, measured if need be; it takes a moment, so it has no turn in the queue, and waits for none."""
         with suppress(InputError):
             config = self._hypothetical(values)
-            if is_here(config):
+            busy = len(self._service.stops) > 0  # beside a run it would measure that, too
+            if is_here(config) and not (busy and self._service.paces.known(config) is None):
                 self._service.paces.measure(config)
                 return self._say_time(*values)
         return ""

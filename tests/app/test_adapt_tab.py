@@ -88,6 +88,9 @@ def test_an_earlier_step_is_looked_at_and_kept(tab: AdaptTab, entry: library.Ent
 
 def test_the_time_is_measured_once_and_follows_the_settings(tab: AdaptTab, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tab._say_time(*asked(tab)) == "", "nothing is known yet"
+    tab._service.stops.begin("someone")
+    assert tab._measure_time(*asked(tab)) == "", "a run of someone else was measured with it"
+    tab._service.stops.end("someone")
     assert "A run with these settings takes about" in tab._measure_time(*asked(tab))
     monkeypatch.setattr(room.show, "forecast", lambda seconds: seconds)
     short, long = (tab._say_time(*asked(tab, steps=steps)) for steps in (4, 4000))
