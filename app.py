@@ -13,6 +13,7 @@ from ipl_core import InputError
 from tabs import api, look, show
 from tabs.adapt import AdaptTab
 from tabs.compare import CompareTab
+from tabs.favourites import Favourites
 from tabs.interpolate import InterpolateTab
 from tabs.library import LibraryTab
 from tabs.picture import PictureTab
@@ -36,18 +37,19 @@ def build() -> gr.Blocks:
     """The whole demo, not yet launched."""
     service = Service()
     with gr.Blocks(title="IPL Studio", analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as blocks:
+        favourites = Favourites()
         gr.HTML(show.masthead("IPL Studio", "Name a domain, and watch a generator of portraits become it."))
         with gr.Tabs(selected="adapt") as tabs:
             with gr.Tab("Adapt", id="adapt"):
                 adapt = AdaptTab(service)
             with gr.Tab("Compare", id="compare"):
-                compare = CompareTab(service)
+                compare = CompareTab(service, favourites)
             with gr.Tab("Sample", id="sample") as sample_tab:
-                sample = SampleTab(service)
+                sample = SampleTab(service, favourites)
             with gr.Tab("Interpolate", id="interpolate") as interpolate_tab:
-                interpolate = InterpolateTab(service)
+                interpolate = InterpolateTab(service, favourites)
             with gr.Tab("Your picture", id="picture") as picture_tab:
-                picture = PictureTab(service)
+                picture = PictureTab(service, favourites)
             with gr.Tab("Library", id="library") as library_tab:
                 shelf = LibraryTab(service)
             with gr.Tab("Blind study", id="study") as study_tab:
@@ -68,13 +70,23 @@ def build() -> gr.Blocks:
         def forget(request: gr.Request) -> None:
             service.stops.leave(request.session_hash)
 
-        blocks.load(adapt.greet, None, adapt.greeting, **AT_ONCE)
+        greeted = blocks.load(adapt.greet, None, adapt.greeting, **AT_ONCE)
+        adapt.forecast_on(greeted.then)
+        blocks.load(favourites.show, favourites.remembered, favourites.listed, **AT_ONCE)
         blocks.load(sample.choices, None, sample.entry, **AT_ONCE)
         opened = sample_tab.select(sample.choices, sample.entry, sample.entry, **AT_ONCE)
         sample.draw_new_on(opened.success)
         sample_tab.select(sample.person_choices, sample.person, sample.person, **AT_ONCE)
         blocks.load(interpolate.choices, None, interpolate.lists, **AT_ONCE)
-        interpolate_tab.select(interpolate.choices, interpolate.lists, interpolate.lists, **AT_ONCE)
+        interpolate_tab.select(
+            interpolate.choices, [*interpolate.lists, favourites.remembered], interpolate.lists, **AT_ONCE
+        )
+        picture_tab.select(
+            picture.people.favourite_choices,
+            favourites.remembered,
+            [picture.people.favourite, picture.people.favourites_row],
+            **AT_ONCE,
+        )
         opened = picture_tab.select(picture.people.choices, picture.people.person, picture.people.person, **AT_ONCE)
         picture.people.restyle_on(opened.success)
         with_person = picture.people.to_sample.click(
@@ -82,6 +94,7 @@ def build() -> gr.Blocks:
         )
         sample.draw_on(with_person.success)
         library_tab.select(shelf.contents, None, shelf.cards, **AT_ONCE)
+        library_tab.select(shelf.domain_choices, shelf.domains, shelf.domains, **AT_ONCE)
         from_run = adapt.to_sample.click(draw_from_run, adapt.entry, [tabs, sample.entry, sample.person], **AT_ONCE)
         sample.draw_on(from_run.success)
         for method, button in compare.to_sample.items():
@@ -93,7 +106,8 @@ def build() -> gr.Blocks:
         sample.draw_on(picked.success)
         managed = shelf.to_sample.click(draw_from_run, shelf.entry, [tabs, sample.entry, sample.person], **AT_ONCE)
         sample.draw_on(managed.success)
-        adapt.ended.then(sample.newest, [adapt.entry, sample.entry], sample.entry, **AT_ONCE)
+        for ended in adapt.ends:
+            ended.then(sample.newest, [adapt.entry, sample.entry], sample.entry, **AT_ONCE)
         blocks.load(open_asked, None, tabs, **AT_ONCE).then(ballot.look, ballot.remembered, ballot.page, **AT_ONCE)
         study_tab.select(ballot.look, ballot.remembered, ballot.page, **AT_ONCE)
         blocks.unload(forget)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import animation_commands, library_commands, model_commands, study_commands
+from . import animation_commands, examples_commands, library_commands, model_commands, study_commands
 from .config import (
     CONTRASTIVE_FORMS,
     INVERT_PRESETS,
@@ -88,6 +88,7 @@ def _adapt_options(parser: argparse.ArgumentParser) -> None:
     add("--keep-every", type=number, default=0, help="keep the weights of every n-th step too; 0 keeps the last alone")
     add("--keep-state", action="store_true", help="keep the optimiser's state, so that the run may go on exactly")
     add("--context", default="a photo of a", help="the words that learned prompts start from (%(default)s)")
+    add("--avoid", default="", help="a domain to keep away from, in words, such as “cartoon”")
     add("--templates", help=f"manual templates: {', '.join(TEMPLATE_SETS)}")
     add("--contrastive", help=f"form of the contrastive loss: {', '.join(CONTRASTIVE_FORMS)}")
     add("--residual", help=f"what is added to a learned prompt's features: {', '.join(RESIDUALS)}")
@@ -555,6 +556,9 @@ COMMANDS: dict[str, Command] = {
         "list, name, export, import and delete what is kept",
         library_commands.library_options,
         library_commands.library,
+    ),
+    "start-row": Command(
+        "draw the examples that the app shows before any run", examples_commands.options, examples_commands.start_row
     ),
     "study": Command(
         "ask people, in the app, which of two adapted models draws better", study_commands.options, study_commands.study

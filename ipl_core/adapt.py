@@ -87,7 +87,7 @@ def adapt(
 
     with own_modes(device):
         source = load_generator(config.model, config.device)
-        views, pool_paths = _open_views(config, source)
+        views, pool_paths = open_views(config, source)
         training = GeneratorTraining(config, source, views)
         previews = _Previews(config, source, views)
         if start is not None:
@@ -240,7 +240,7 @@ class GeneratorTraining:
         if self._adaptive and self.steps % config.layer_interval == 0:
             self._train(self._chosen_parameters())
         w, before = self.samples.take()
-        directions = [view.scheme.text_directions(w).expand(len(w), -1) for view in self._views]
+        directions = [view.scheme.directions(w).expand(len(w), -1) for view in self._views]
         # Random noise differs from the source's, which the pool drew; constant noise is the same for both.
         noise = "const" if config.share_noise else self._student.make_noise(self._noise, len(w))
         self._optimiser.zero_grad()
@@ -428,7 +428,7 @@ def group_parameters(group: str, generator: Generator) -> list[str]:
 # What surrounds a step
 
 
-def _open_views(config: AdaptConfig, source: Generator) -> tuple[list[View], list[Path]]:
+def open_views(config: AdaptConfig, source: Generator) -> tuple[list[View], list[Path]]:
     """A View of each critic of `config`, and where its pool is kept."""
     views, paths = [], []
     computed = str(source.device) if config.precision == "float32" else f"{source.device} {config.precision}"

@@ -143,6 +143,7 @@ _LABELS: dict[str, str] = {
     "target": "The target",
     "source": "The source",
     "context": "The context",
+    "avoid": "What to avoid",
     "model": "The model",
     "critic": "The critic",
     "method": "Method",
@@ -191,6 +192,7 @@ _LABELS: dict[str, str] = {
 _HINTS: dict[str, str] = {
     "target": "name the domain to adapt to, such as “pencil sketch”",
     "source": "name the domain that the model shows now, such as “photo”",
+    "avoid": "name a domain to keep away from, such as “cartoon”, or leave it empty",
     "context": "give the words that learned prompts start from, such as “a photo of a”",
     "model": "give the name of a model or the path of its file",
     "critic": "leave it out to take the model's own critic, or name one",
@@ -207,6 +209,7 @@ class AdaptConfig:
     model, critic: catalog names or paths; critic None takes the one the catalog names for the model. Several critics
         are an ensemble, "A+B@0.5": each has prompts of its own, and every loss is the sum of theirs, so weighted.
     context: the words the learned prompts start from.
+    avoid: domain words that the text directions are kept from leading to, "" for none; see `prompts.make_prompts`.
     templates: manual templates for NADA's direction and the domain term.
     mapper_*: stage 1 (iterations, images a step, Adam rate); lambda_domain: weight of the domain term.
     around_context: the mapper gives offsets from the context phrase, zero at first, instead of the vectors
@@ -239,6 +242,7 @@ class AdaptConfig:
     device: str = "cpu"
     preset: str = "default"
     context: str = "a photo of a"
+    avoid: str = ""
     templates: str | None = None
     mapper_steps: int | None = None
     mapper_batch: int | None = None
@@ -271,6 +275,7 @@ class AdaptConfig:
 
         for name in ("target", "source", "context", "model"):
             settle(self, name, _words(name, getattr(self, name)))
+        settle(self, "avoid", _words("avoid", self.avoid) if self.avoid else "")
         if self.critic is not None:
             settle(self, "critic", _critic(self.critic))
         if self.target.casefold() == self.source.casefold():

@@ -27,6 +27,15 @@ def text_direction(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return normalise(target - source)
 
 
+def turned_away(directions: torch.Tensor, avoided: torch.Tensor) -> torch.Tensor:
+    """Unit directions (B, D) without the part of each that leads along the unit direction `avoided` (1, D).
+
+    One that leads away from it already stays as it is.
+    """
+    along = (directions * avoided).sum(-1, keepdim=True).clamp_min(0.0)
+    return normalise(directions - along * avoided)
+
+
 def image_direction(source: torch.Tensor, target: torch.Tensor, shortest: float = SHORTEST_MOVE) -> torch.Tensor:
     """ΔI = E_I(G_t(w)) − E_I(G_s(w)), unit length once it is `shortest` long.
 

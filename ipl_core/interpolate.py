@@ -21,6 +21,7 @@ from .latents import latents_from_seeds, lerp, slerp
 from .media import to_uint8
 from .mixing import Mixer, Share
 from .people import Inverted
+from .sitters import SeedPerson
 
 SPACES = ("z", "w")
 MAX_FRAMES = 600
@@ -35,8 +36,8 @@ EASINGS: dict[str, Callable[[float], float]] = {
     "even": lambda t: t,
 }
 
-#: A seed, or a kept picture.
-Person = int | Inverted
+#: A seed, drawn with the truncation of the walk; a person by seed with one of their own; or a kept picture.
+Person = int | SeedPerson | Inverted
 
 
 @dataclass(frozen=True)
@@ -169,8 +170,14 @@ def described(
     side_by_side: bool = False,
 ) -> dict[str, Any]:
     """What an animation shows, in plain values, for the settings inside its file."""
-    names = [person if isinstance(person, int) else person.name for person in people]
+    names = [_noted(person) for person in people]
     return {"people": names, **asdict(walk), "side by side": side_by_side, **mixer.described(domains)}
+
+
+def _noted(person: Person) -> int | str:
+    if isinstance(person, Inverted):
+        return person.name
+    return str(person) if isinstance(person, SeedPerson) else person
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -199,6 +206,14 @@ def _point(mixer: Mixer, person: Person, walk: Walk) -> _Point:
             raise InputError(f"“{person.name}” is an inverted picture and has no z: choose the space w.")
         noise = tuple(one.to(source.device) for one in person.noise)
         return _Point(None, person.w_plus.to(source.device), noise, mixer.fitted(person.tuned, person.name))
+    if isinstance(person, SeedPerson):
+        if person.model != mixer.model:
+            raise InputError(
+                f"“{person.name}” was drawn by the model “{person.model}”, not “{mixer.model}”: choose people of that."
+            )
+        if walk.space == "z":
+            raise InputError(f"“{person.name}” has a truncation of their own, so no z: choose the space w.")
+        return _Point(None, person.w_plus(source).to(source.device), (), {})
     z = latents_from_seeds([person], source.config.z_dim).to(source.device)
     return _Point(z, source.to_w_plus(source.truncate(source.mapping(z), walk.psi)), (), {})
 

@@ -50,7 +50,7 @@ _NOT_IN_KEY = (
     *("keep_every", "keep_state"),
 )
 # Settings that came later, with what was done before, which is what runs kept from then mean; it is no part of a key.
-_LATER = {"shortest_move": SHORTEST_MOVE, "precision": "float32"}
+_LATER = {"shortest_move": SHORTEST_MOVE, "precision": "float32", "avoid": ""}
 #: Settings that NADA, which has no stage 1, never reads.
 STAGE_1_ONLY = (
     *("context", "around_context", "mapper_steps", "mapper_batch", "mapper_lr"),
@@ -81,7 +81,7 @@ def run_key(config: AdaptConfig) -> str:
     decisive = {name: value for name, value in decisive.items() if name not in _LATER or value != _LATER[name]}
     if not config.layers.startswith("adaptive"):
         del decisive["layer_interval"]
-    for name in ("source", "target", "context"):  # CLIP reads lower case
+    for name in ("source", "target", "context", "avoid"):  # CLIP reads lower case
         if name in decisive:
             decisive[name] = decisive[name].casefold()
     decisive.update(_digests(config), revision=REVISION)
@@ -130,6 +130,16 @@ class Entry:
         return "imported" in self.settings
 
     @property
+    def mixed(self) -> bool:
+        """Whether it is a mix of others; as for an imported one, only a few of `config` then count."""
+        return "mixed" in self.settings
+
+    @property
+    def from_run(self) -> bool:
+        """Whether training made it, as all of `config` says."""
+        return not (self.imported or self.mixed)
+
+    @property
     def title(self) -> str:
         """The name that a person gave it, else `plain_title`."""
         return self.settings.get("title") or self.plain_title
@@ -140,6 +150,8 @@ class Entry:
         config = self.settings["config"]
         if self.imported:
             return f"{config['source']} → {config['target']} (imported from {self.settings['imported']['file']})"
+        if self.mixed:
+            return f"{config['source']} → {config['target']} (mixed)"
         title = f"{config['source']} → {config['target']} ({config['method']}, seed {config['seed']})"
         if not self.finished:
             how = "" if self.settings["stopped"] == "picked" else "stopped at "
@@ -443,8 +455,37 @@ def keep_imported(
     weights: the changed tensors. before, after: pictures of the preview seeds by the model and by the generator.
     Raises InputError if the library can't be written.
     """
+    return _keep_made(config, "imported", facts, facts["sha256"], weights, before, after)
+
+
+def keep_mixed(
+    config: AdaptConfig,
+    parts: Sequence[tuple[Entry, float]],
+    weights: Mapping[str, torch.Tensor],
+    before: torch.Tensor,
+    after: torch.Tensor,
+) -> Entry:
+    """Keeps a mix of entries and gives its entry; see `mixing.Mixer.keep`, and `keep_imported` for the rest.
+
+    parts: what it is a mix of, with the share of each. The same mix is kept once.
+    """
+    facts = [{"entry": entry.path.name, "share": share, "config": entry.settings["config"]} for entry, share in parts]
+    recipe = json.dumps([(entry.settings["weights"]["sha256"], share) for entry, share in parts])
+    return _keep_made(config, "mixed", facts, recipe, weights, before, after)
+
+
+def _keep_made(
+    config: AdaptConfig,
+    how: str,
+    facts: Any,
+    identity: str,
+    weights: Mapping[str, torch.Tensor],
+    before: torch.Tensor,
+    after: torch.Tensor,
+) -> Entry:
+    """Keeps an entry that no training made. how: the setting which holds the `facts` of what did, "imported" say."""
     digests = _digests(config)
-    key = hashlib.sha256(f"{facts['sha256']} {digests['model_sha256']}".encode()).hexdigest()
+    key = hashlib.sha256(f"{identity} {digests['model_sha256']}".encode()).hexdigest()
 
     def write(folder: Path) -> str:
         settings = {
@@ -453,7 +494,7 @@ def keep_imported(
             "critic": _critic(config),
             **digests,
             "key": key,
-            "imported": dict(facts),
+            how: facts,
             "steps": {"prompts": 0, "generator": 0},
             "stopped": None,
             "seconds": 0.0,
@@ -461,9 +502,9 @@ def keep_imported(
         }
         note = {name: settings[name] for name in ("config", "versions")}
         save_png(grid(before), folder / SOURCE_PICTURE, {"generator": config.model, **note})
-        save_png(grid(after), folder / SAMPLES_PICTURE, {"generator": "imported", **note})
+        save_png(grid(after), folder / SAMPLES_PICTURE, {"generator": how, **note})
         _write_entry(folder, settings, weights, {}, [])
-        return keeping.folder_name(config.target, "domain", key, "imported")
+        return keeping.folder_name(config.target, "domain", key, how)
 
     return open_entry(keeping.keep(runs_folder(), write, lambda path: _whole(path) is not None))
 
@@ -526,12 +567,16 @@ class Run:
         if self._folder is None:
             self._folder = keeping.scratch(runs_folder())
             weakref.finalize(self, shutil.rmtree, self._folder, True)
-        tensors = {_GENERATOR + name: tensor for name, tensor in snapshot.weights.items()}
-        settings = {"config": self.config.to_dict(), **self._identity, "step": snapshot.step}
-        # In half the space: of the embedded generator's pictures, 2 % of the bytes differ then, by 1.
-        facts = _KIND.write_tensors(tensors, self._folder / step_file(snapshot.step), settings, torch.float16)
-        save_png(grid(snapshot.after), self._folder / step_picture(snapshot.step), {"step": snapshot.step, **settings})
+        facts = self._write_step(self._folder, snapshot.step, snapshot.weights)
+        note = {"step": snapshot.step, "config": self.config.to_dict(), **self._identity}
+        save_png(grid(snapshot.after), self._folder / step_picture(snapshot.step), note)
         self._earlier[snapshot.step] = {**facts, "diversity": snapshot.diversity}
+
+    def _write_step(self, folder: Path, step: int, weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+        tensors = {_GENERATOR + name: tensor for name, tensor in weights.items()}
+        settings = {"config": self.config.to_dict(), **self._identity, "step": step}
+        # In half the space: of the embedded generator's pictures, 2 % of the bytes differ then, by 1.
+        return _KIND.write_tensors(tensors, folder / step_file(step), settings, torch.float16)
 
     def save(self) -> Entry:
         """Keeps the run in the library, whole or not at all, and gives its entry.
@@ -578,7 +623,8 @@ class Run:
     def _write_earlier(self, folder: Path, there: Entry | None) -> dict[str, Any]:
         """Puts the earlier steps into `folder` and gives what is known of them.
 
-        Those of this run, of the one that it goes on from, and of `there`, the same run as it was kept before.
+        Those of this run, of the one that it goes on from, whose last is one of them, and of `there`, the same run as
+        it was kept before.
         """
         sources = [(entry.path, entry.settings.get("earlier", {})) for entry in (self._goes_on, there) if entry]
         known = {}
@@ -587,6 +633,12 @@ class Run:
                 for name in (step_file(int(step)), step_picture(int(step))):
                     shutil.copyfile(place / name, folder / name)
                 known[step] = facts
+        origin = self._goes_on
+        step = origin.settings["steps"]["generator"] if origin and self.config.keep_every else 0
+        if 0 < step < self.last.step and str(step) not in known:  # what was the last is now one on the way
+            facts = self._write_step(folder, step, changed_weights(origin.path))
+            shutil.copyfile(origin.samples_picture, folder / step_picture(step))
+            known[str(step)] = {**facts, "diversity": origin.settings["diversity"]}
         return known
 
     def _stays(self, path: Path) -> bool:
@@ -604,8 +656,9 @@ def continuation(entry: Entry, steps: int) -> tuple[AdaptConfig, Start]:
     that were learnt are kept in either case. `Run` notes which it was as settings["resumed"]["exactly"].
     Raises InputError for an entry with nothing to go on from.
     """
-    if entry.imported:
-        raise InputError(f"“{entry.title}” was imported, so there is no run to go on with: adapt from it as the model.")
+    if not entry.from_run:
+        how = "imported" if entry.imported else "mixed"
+        raise InputError(f"“{entry.title}” was {how}, so there is no run to go on with: adapt from it as the model.")
     done = entry.settings["steps"]["generator"]
     if not done:
         raise InputError(f"“{entry.title}” was stopped before its generator had changed: adapt again.")

@@ -20,7 +20,9 @@ from torch import Tensor
 from torch.func import functional_call
 
 from . import catalog, library
+from .config import MAX_TEXT, AdaptConfig
 from .errors import InputError
+from .sampling import draw
 from .stylegan2 import Generator
 
 #: A domain of the library, and how much of it.
@@ -107,6 +109,28 @@ class Mixer:
 
         save_generator(self.generator(domains), path, self.described(domains))
         return Path(path)
+
+    def keep(self, domains: Sequence[Share], title: str = "") -> library.Entry:
+        """Keeps the mix in the library and gives its entry, which is used as any other; kept again, it is the same.
+
+        title: what to call it; "" leaves its name, such as “60 % zombie + 40 % neon”. Raises InputError as `weights`
+        does, for no domains, and if the library can't be written.
+        """
+        if not any(share for _, share in domains):
+            raise InputError("A mix needs at least one domain with a share above 0.")
+        parts = [(entry, share) for entry, share in domains if share]
+        first = parts[0][0]
+        config = AdaptConfig(
+            " + ".join(f"{100 * share:.0f} % {entry.config.target}" for entry, share in parts)[:MAX_TEXT],
+            source=first.config.source,
+            model=self.model,
+            critic=first.settings["critic"],
+        )
+        mixed = self.generator(parts)
+        pictures = [draw(generator, config.preview_seeds, config.preview_psi) for generator in (self.source, mixed)]
+        weights = {name: tensor.cpu() for name, tensor in self.weights(parts).items()}
+        entry = library.keep_mixed(config, parts, weights, *pictures)
+        return library.rename(entry, title) if title.strip() else entry
 
     def described(self, domains: Sequence[Share]) -> dict[str, Any]:
         """The mix in plain values, for settings beside a picture or a file."""

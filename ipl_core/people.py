@@ -27,7 +27,9 @@ from .errors import InputError
 from .faces import Crop
 from .keeping import HISTORY, SETTINGS, home
 from .library import apply_weights
-from .media import grid, save_png
+from .media import grid, save_png, to_uint8
+from .sampling import draw_latents
+from .sitters import SeedPerson
 from .snapshot import Snapshot
 from .stylegan2 import Generator
 
@@ -196,6 +198,37 @@ class Inversion:
         noise = tuple(latent[f"noise.{k}"] for k in range(len(latent)))
         history = keeping.history_text(self._rows)
         return Inverted(w_plus, noise, dict(last.weights or {}), self.aligned, last.after, settings, history)
+
+
+def drawn_person(person: SeedPerson, generator: Generator) -> Inverted:
+    """A person by seed as if it were an inverted picture whose latent was found exactly; not kept yet.
+
+    generator: that of `person.model`. Raises InputError as `SeedPerson.w_plus` does, and if the model can't be found.
+    """
+    config = InvertConfig(model=person.model, tune=False)
+    critic = catalog.critic_of(config.model)
+    w_plus = person.w_plus(generator)
+    picture = to_uint8(draw_latents(generator, w_plus))
+    digest = catalog.generator_digest(config.model)
+    settings = {
+        **_KIND.circumstances(),
+        "kind": "stylegan2",
+        "name": person.name,
+        "config": config.to_dict(),
+        "critic": critic,
+        "model_sha256": digest,
+        "critic_sha256": catalog.critic_digest(critic),
+        "key": hashlib.sha256(f"{person} {digest}".encode()).hexdigest(),
+        "revision": REVISION,
+        "drawn": str(person),
+        "crop": None,
+        "steps": {"latent": 0, "tuning": 0},
+        "stopped": None,
+        "seconds": 0.0,
+        "distances": {"pixel": 0.0, "perceptual": 0.0},
+        "identity": None,
+    }
+    return Inverted(w_plus, (), {}, picture, picture, settings, keeping.history_text([]))
 
 
 def inversion_key(config: InvertConfig, aligned: Tensor) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from .directions import normalise, text_direction
+from .directions import normalise, text_direction, turned_away
 from .errors import InputError
 from .losses import alignment_loss, contrastive_difference, contrastive_infonce, domain_loss
 from .stylegan2 import EqualLinear, initialise, pixel_norm
@@ -56,10 +56,17 @@ def fill(phrases: Sequence[str], words: str) -> list[str]:
 class PromptScheme(nn.Module):
     """What the two stages ask of any scheme. Its state dict holds what stage 1 learnt, never CLIP.
 
-    needs_training: whether stage 1 has anything to do.
+    needs_training: whether stage 1 has anything to do. avoided: unit (1, D), the direction that stage 2 is kept from
+    leading along; None for none.
     """
 
     needs_training: bool = False
+    avoided: torch.Tensor | None = None
+
+    def directions(self, w: torch.Tensor) -> torch.Tensor:
+        """What stage 2 follows: `text_directions`, turned away from what is to be avoided."""
+        directions = self.text_directions(w)
+        return directions if self.avoided is None else turned_away(directions, self.avoided)
 
     def text_directions(self, w: torch.Tensor) -> torch.Tensor:
         """ΔT for latents w (B, w_dim): unit (1, D) if all images share it, else (B, D). No gradient."""
@@ -257,10 +264,25 @@ class Mapper(nn.Module):
 def make_prompts(config: AdaptConfig, critic: Critic, w_dim: int, generator: torch.Generator) -> PromptScheme:
     """The scheme that `config.method` names, on the critic's device, before any training.
 
-    w_dim: width of the generator's w. generator: random numbers for the mapper's first weights.
+    w_dim: width of the generator's w. generator: random numbers for the mapper's first weights. Words to avoid turn the
+    directions of any scheme, learned or not, away from theirs; prompts are learnt as without them.
     Raises InputError for words that the critic can't judge, see `Critic.check_text`, and for a source and a
-    target that are the same to it.
+    target, or a source and words to avoid, that are the same to it.
     """
+    scheme = _scheme(config, critic, w_dim, generator)
+    if config.avoid:
+        phrases = templates(config.templates)
+        critic.check_text(config.avoid, within=phrases, field="domain to avoid")
+        source, avoided = (critic.encode_texts(fill(phrases, words)) for words in (config.source, config.avoid))
+        if torch.allclose(source, avoided, atol=1e-6):
+            raise InputError(
+                f"“{config.avoid}” can't be avoided: to the critic it is the same as the source “{config.source}”."
+            )
+        scheme.avoided = text_direction(source.mean(0, keepdim=True), avoided.mean(0, keepdim=True))
+    return scheme
+
+
+def _scheme(config: AdaptConfig, critic: Critic, w_dim: int, generator: torch.Generator) -> PromptScheme:
     phrases = templates(config.templates)
     learned = config.method != "nada"
     within = [*phrases, f"{config.context} {{}}."] if learned else phrases

@@ -304,9 +304,10 @@ def _contests(entries: Sequence[Entry]) -> list[_Contest]:
     Of a kind: same target and source model, adapted in different ways.
     """
     for entry in entries:
-        if entry.imported:
+        if not entry.from_run:
+            how = "imported" if entry.imported else "mixed"
             raise InputError(
-                f"“{entry.title}” was imported, so how it was adapted isn't known: choose models adapted here."
+                f"“{entry.title}” was {how}, so no method of adaptation made it alone: choose models adapted here."
             )
     ways = _ways(entries)
     contests, alone = [], {entry.path: entry for entry in entries}

@@ -11,31 +11,35 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import gradio as gr
 
-from ipl_core import AdaptConfig, InputError, Snapshot, catalog, keeping, library
+from ipl_core import AdaptConfig, InputError, Snapshot, catalog, examples, library
 from ipl_core.config import LAYER_GROUPS, MAX_PREVIEWS, PRESETS
+from ipl_core.ensemble import members
 from ipl_core.latents import parse_seeds
 from ipl_core.media import grid, save_png, to_uint8
 from ipl_core.sampling import draw
 
 from . import show
-from .look import CURVES, SCROLL_TO_STATUS
+from .controls import Controls
+from .look import CURVES
 from .running import SECONDS_BETWEEN_YIELDS, Record, fetched, job
-from .session import AT_ONCE, MODEL_JOB, Service
+from .session import AT_ONCE, MODEL_JOB, Service, find_entry
 
 log = logging.getLogger(__name__)
 
 CHIPS_A_PAGE = 18
 LARGE = 128  # pixels; a picture above takes a CPU seconds
 FIRST_SEEDS = AdaptConfig.preview_seeds
+KEEP_EVERY, MORE_STEPS = 50, 100
+LAST = 0  # among steps
+OWN_CRITIC = "own"
 PRESET_CHOICES = [("Default: works best here", "default"), ("As in the paper", "paper"), ("As released", "official")]
 _FROM_PRESET = ("mapper_steps", "steps", "lambda_domain", "batch", "learning_rate", "layers")
 
@@ -44,7 +48,8 @@ class AdaptTab:
     """Components and listeners of the tab; build it inside `gr.Blocks`.
 
     entry: state, the folder name of the library entry on the screen, "" if there is none.
-    ended: fires when a run of this visitor has ended. to_sample: the button that leads to the Sample tab.
+    ends: events that fire when a run of this visitor has ended. to_sample: the button that leads to the Sample tab.
+    greeting: what `greet` gives the values of when a page loads; `forecast_on` adds how long a run will take.
     """
 
     def __init__(self, service: Service) -> None:
@@ -81,15 +86,19 @@ class AdaptTab:
             label="Method",
             info="IPL learns a prompt for each picture, Shared prompt one for all; NADA’s words are fixed.",
         )
-        with gr.Row():
-            self._start = gr.Button("Adapt", variant="primary", scale=2, min_width=120)
-            self._halt = gr.Button("Stop", variant="stop", interactive=False, min_width=90)
+        self._controls = Controls(
+            self._service, "", "Adapt", "Adapting …", stopping="Stopping; what has been reached is kept."
+        )
+        self._time = gr.HTML(elem_classes="time")
         with gr.Accordion("Advanced settings", open=False):
             self._build_settings(models, model)
 
     def _build_settings(self, models: Mapping[str, catalog.GeneratorEntry], model: str) -> None:
         preset = PRESETS["default"]
         self._source = gr.Textbox(models[model].source, label="Source words", info="What the model draws now.")
+        self._avoid = gr.Textbox(
+            label="Keep away from", placeholder="cartoon", max_lines=1, info="Words for what it should not become."
+        )
         self._preset = gr.Dropdown(
             PRESET_CHOICES,
             value="default",
@@ -110,28 +119,37 @@ class AdaptTab:
             f"0-{FIRST_SEEDS[-1]}", label="People to watch", info="Seeds, such as 0-7 or 3, 14, 15."
         )
         with gr.Row():
-            self._keep_every = gr.Number(0, label="Keep a step every", info="So many; 0: the last.", min_width=120)
+            self._keep_every = gr.Number(
+                KEEP_EVERY, label="Keep a step every", info="So many; 0: the last.", min_width=120
+            )
             self._keep_state = gr.Checkbox(
                 False, label="Keep the optimiser", info="To go on exactly later.", min_width=120
             )
         choices = [(label(entry), name) for name, entry in models.items() if can_be_used(entry)]
-        self._model = gr.Dropdown(choices, value=model, label="Model", info="Others than the first are large.")
+        self._model = gr.Dropdown(choices, value=model, label="Model", info="Others than the first may be large.")
         self._critic = gr.Dropdown(
-            [("The model’s own", ""), *((label(entry), name) for name, entry in open_critics().items())],
-            value="",
-            label="Critic",
-            info="The CLIP model that compares pictures with words.",
+            [("The model’s own", OWN_CRITIC), *((label(entry), name) for name, entry in open_critics().items())],
+            value=[OWN_CRITIC],
+            multiselect=True,
+            allow_custom_value=True,
+            label="Critics",
+            info="CLIP models that compare pictures with words. To weigh one of several, type ViT-B-16@0.5.",
         )
 
     def _build_result(self) -> None:
-        self._status = gr.HTML(show.note("Name a domain and press Adapt."), elem_classes="status")
-        self._announcer = gr.HTML(elem_classes="announcer")
+        self._controls.build_lines("Name a domain and press Adapt.")
         self._people = gr.HTML()
         self._diversity = gr.HTML()
+        with gr.Row(visible=False, elem_classes="earlier") as self._earlier:
+            self._step = gr.Radio([], label="Earlier steps", info="The same people on the way.", scale=3, min_width=220)
+            self._pick = gr.Button("Keep this step as a model", interactive=False, min_width=150)
         with gr.Row(visible=False) as self._result:
             self.to_sample = gr.Button("Draw more people", variant="primary", min_width=150)
             self._weights = gr.DownloadButton("Download weights", min_width=150)
             self._picture = gr.DownloadButton("Download picture", min_width=150)
+        with gr.Row(visible=False, elem_classes="go-on") as self._further:
+            self._more = gr.Number(MORE_STEPS, label="More steps", precision=0, min_width=120)
+            self._go_on = gr.Button("Go on", min_width=120)
         with gr.Row(visible=False) as self._curves_row:
             self._curves = {
                 "prompts": plot("Stage 1: losses by step"),
@@ -139,6 +157,7 @@ class AdaptTab:
                 "diversity": plot("Diversity by step of stage 2", colors_in_legend=[], y_lim=[0.0, None]),
             }
         self.entry = gr.State("")
+        self._run_shown = gr.State("")  # the entry of the run, also while one of its earlier steps is `entry`
 
     # --- listeners ----------------------------------------------------------------------------------------------
 
@@ -148,6 +167,7 @@ class AdaptTab:
             "target": self._target,
             "method": self._method,
             "source": self._source,
+            "avoid": self._avoid,
             "preset": self._preset,
             "mapper_steps": self._mapper_steps,
             "steps": self._steps,
@@ -164,59 +184,63 @@ class AdaptTab:
         }
         fields = list(self._fields.values())
         self._chips.click(lambda sample: sample[0], self._chips, self._target, **AT_ONCE)
-        self._preset.input(
+        filled = self._preset.input(
             lambda name: [PRESETS[name][field] for field in _FROM_PRESET],
             self._preset,
             [self._fields[field] for field in _FROM_PRESET],
             **AT_ONCE,
         )
-        self._model.input(self._describe, self._model, [self._source, self._people, self._about], **AT_ONCE)
-        prepared = gr.on(
-            [self._start.click, self._target.submit],
-            self._prepare,
-            fields,
-            [self._status, self._announcer, self._start, self._halt],
-            validator=self._check,
-            show_progress="hidden",
-            api_visibility="private",
-            concurrency_limit=None,
+        described = self._model.input(
+            self._describe, self._model, [self._source, self._people, self._about, self._chips], **AT_ONCE
         )
-        running = prepared.success(
-            self._run,
-            fields,
-            [
-                self._status,
-                self._announcer,
-                self._people,
-                self._diversity,
-                self._curves_row,
-                *self._curves.values(),
-                self._result,
-                self._weights,
-                self._picture,
-                self.entry,
-            ],
+        result = [
+            *(self._people, self._diversity, self._curves_row, *self._curves.values(), self._result, self._weights),
+            *(self._picture, self._earlier, self._step, self._pick, self._further, self.entry, self._run_shown),
+        ]
+        ended = self._controls.listen(
+            self._run, fields, result, [self._controls.start.click, self._target.submit], self._check
+        )
+        gone_on = self._controls.listen(
+            self._resume, [self._run_shown, self._more], result, [self._go_on.click, self._more.submit]
+        )
+        self.ends = [ended, gone_on]
+        self._step.input(
+            self._look_at_step,
+            [self._run_shown, self._step],
+            [*self._controls.lines, self._people, self._pick],
             show_progress="hidden",
             api_visibility="private",
             **MODEL_JOB,
         )
-        self.ended = running.then(self._rest, None, [self._start, self._halt], **AT_ONCE)
-        prepared.success(None, js=SCROLL_TO_STATUS)
-        self._halt.click(self._ask_to_stop, None, [self._announcer, self._halt], **AT_ONCE)
+        self._pick.click(
+            self._pick_step, [self._run_shown, self._step], [*self._controls.lines, self.entry, self._pick], **AT_ONCE
+        )
+        for event in (self._mapper_steps.input, self._steps.input, self._batch.input, filled.then):
+            event(self._say_time, fields, self._time, **AT_ONCE)
+        for event in (self._method.input, self._critic.input, described.then, ended.then, gone_on.then):
+            self.forecast_on(event)
+
+    def forecast_on(self, event: Callable[..., Any]) -> None:
+        """Measures, and says how long a run will take, whenever `event` fires."""
+        event(self._measure_time, list(self._fields.values()), self._time, **AT_ONCE)
 
     def greet(self) -> tuple[str, str]:
-        """Values for `greeting` when a page loads: the people of the first model, and the line about what is in use."""
-        return self._describe(next(iter(catalog.generators())))[1:]
+        """Values for `greeting` when a page loads: examples, or the people of the first model, and what is in use."""
+        name = next(iter(catalog.generators()))
+        _, people, words, _ = self._describe(name)
+        return examples_row(name) or people, words
 
-    def _describe(self, name: str) -> tuple[str, str, str]:
+    def _describe(self, name: str) -> tuple[str, str, str, Any]:
         model = catalog.generators()[name]
         if model.offer is not None and not catalog.is_here(model):
             words = f"{model.title}: {catalog.where(model)}, once, when you press Adapt. Licence: {model.licence}."
-            return model.source, show.note(words), ""
+            return model.source, show.note(words), "", gr.Dataset(visible=False)
+        prompts = example_prompts(model, self._service.device)
+        chips = gr.Dataset(samples=[[words] for words in prompts], visible=bool(prompts))
         try:
-            return model.source, source_people(self._service, model), about(self._service, model)
+            return model.source, source_people(self._service, model), about(self._service, model), chips
         except InputError as error:
-            return model.source, show.trouble(str(error)), ""
+            return model.source, show.trouble(str(error)), "", chips
 
     def _check(self, *values: Any) -> list[dict[str, Any]]:
         wrong = wrong_fields(dict(zip(self._fields, values)), self._service.device)
@@ -225,54 +249,75 @@ class AdaptTab:
             wrong["target"] = f"Advanced settings: {unseen[0]}"
         return [gr.validate(name not in wrong, wrong.get(name, "")) for name in self._fields]
 
-    def _prepare(self, request: gr.Request, *_: Any) -> dict[Any, Any]:
-        ahead = len(self._service.stops)
-        self._service.stops.begin(request.session_hash)
-        words = show.waiting(ahead)
-        return {
-            self._status: show.note(words),
-            self._announcer: show.spoken(words),
-            self._start: gr.Button("Adapting …", interactive=False),
-            self._halt: gr.Button("Stop", interactive=True),
-        }
+    # --- time ---------------------------------------------------------------------------------------------------
 
-    def _rest(self) -> tuple[Any, Any]:
-        return gr.Button("Adapt", interactive=True), gr.Button("Stop", interactive=False)
+    def _say_time(self, *values: Any) -> str:
+        """How long a run will take, where its pace is known; "" where the settings can't be meant."""
+        with suppress(InputError):
+            config = self._hypothetical(values)
+            pace = self._service.paces.known(config)
+            return show.forecast(pace.seconds(config)) if pace else ""
+        return ""
 
-    def _ask_to_stop(self, request: gr.Request) -> tuple[str, Any]:
-        self._service.stops.stop(request.session_hash)
-        return "Stopping; what has been reached is kept.", gr.Button("Stopping …", interactive=False)
+    def _measure_time(self, *values: Any) -> str:
+        """The same, measured if need be; it takes a moment, so it has no turn in the queue, and waits for none."""
+        with suppress(InputError):
+            config = self._hypothetical(values)
+            busy = len(self._service.stops) > 0  # beside a run it would measure that, too
+            if is_here(config) and not (busy and self._service.paces.known(config) is None):
+                self._service.paces.measure(config)
+                return self._say_time(*values)
+        return ""
 
-    def _run(self, request: gr.Request, *values: Any) -> Iterator[dict[Any, Any]]:
-        stop = self._service.stops.begin(request.session_hash)
-        try:
-            config = make_config(dict(zip(self._fields, values)), self._service.device)
-            for words in fetched(config, stop):
-                yield {self._status: show.note(words), self._announcer: show.spoken(words.partition(":")[0])}
-            if stop.is_set():
-                words = "Stopped; what was fetched is kept"
-                yield {self._status: show.ended(words, "", 0.0), self._announcer: show.spoken(words)}
-                return
-            kept = library.find(config)
-            yield from self._show_kept(config, kept) if kept else self._show_job(config, stop)
-        except InputError as error:
-            yield self._show_trouble(str(error))
-        except Exception as error:
-            yield self._show_trouble(f"The run broke off and could not be kept ({type(error).__name__}: {error}).")
-            raise
-        finally:
-            self._service.stops.end(request.session_hash)
+    def _hypothetical(self, values: Sequence[Any]) -> AdaptConfig:
+        """What is asked for, with words that any critic knows: they don't change the time."""
+        asked = dict(zip(self._fields, values))
+        model = catalog.generators()[asked["model"]]
+        prompts = example_prompts(model, self._service.device)
+        return make_config(
+            {**asked, "target": (prompts or ["drawing"])[0], "source": model.source, "avoid": "", "keep_every": 0},
+            self._service.device,
+        )
 
-    # --- from snapshots to the screen ---------------------------------------------------------------------------
+    # --- running ------------------------------------------------------------------------------------------------
 
-    def _show_job(self, config: AdaptConfig, stop: threading.Event) -> Iterator[dict[Any, Any]]:
-        words = f"Adapting {config.source} to {config.target} by {show.method_name(config)}."
-        yield {self._status: show.note("Loading the models …"), self._announcer: show.spoken(words)}
+    def _run(self, stop: threading.Event, *values: Any) -> Iterator[dict[Any, Any]]:
+        config = make_config(dict(zip(self._fields, values)), self._service.device)
+        for words in fetched(config, stop):
+            yield self._controls.say(show.note(words), words.partition(":")[0])
+        if stop.is_set():
+            words = "Stopped; what was fetched is kept"
+            yield self._controls.say(show.ended(words, "", 0.0), words)
+            return
+        kept = library.find(config)
+        if kept:
+            yield from self._show_kept(kept)
+        else:
+            words = f"Adapting {config.source} to {config.target} by {show.method_name(config)}."
+            yield from self._show_job(config, words, job(config, stop))
+
+    def _resume(self, stop: threading.Event, name: str, more: Any) -> Iterator[dict[Any, Any]]:
+        entry = find_entry(name)
+        config, start = library.continuation(entry, more)
+        words = f"Going on from step {start.step} to {config.steps}."
+        yield from self._show_job(config, words, job(config, stop, entry, start), entry)
+
+    def _show_job(
+        self,
+        config: AdaptConfig,
+        words: str,
+        updates: Iterator[Snapshot | library.Entry],
+        goes_on: library.Entry | None = None,
+    ) -> Iterator[dict[Any, Any]]:
+        yield self._controls.say(show.note("Loading the models …"), words)
         record = Record(config)
+        if goes_on is not None:
+            record.recall(goes_on)
         shown = None
-        with closing(job(config, stop)) as updates:
+        with closing(updates):
             for update in updates:
                 if isinstance(update, library.Entry):
+                    self._service.paces.forget()
                     yield from self._show_result(update, record)
                     return
                 record.add(update)
@@ -282,14 +327,17 @@ class AdaptTab:
                     shown = now
         why = "the numbers grew out of bounds" if record.stopped == "not finite" else "stopped"
         words = f"Nothing to keep: {why} before the generator had changed"
-        yield {self._status: show.ended(words, "", record.share), self._announcer: show.spoken(words)}
+        yield self._controls.say(show.ended(words, "", record.share), words)
+
+    # --- from snapshots to the screen ---------------------------------------------------------------------------
 
     def _show_step(self, snapshot: Snapshot, record: Record, first: bool) -> dict[Any, Any]:
         changes: dict[Any, Any] = {}
         if first:  # what was on the screen stays until there is something to take its place
-            changes.update({self._result: gr.Row(visible=False), self.entry: ""})
+            hidden = {row: gr.Row(visible=False) for row in (self._result, self._earlier, self._further)}
+            changes.update({**hidden, self.entry: "", self._run_shown: ""})
         if snapshot.phase != "done":
-            changes[self._status] = show.progress(snapshot, record.stages, record.share)
+            changes[self._controls.status] = show.progress(snapshot, record.stages, record.share)
         if snapshot.after is not None:  # always so on the first one
             changes[self._people] = record.people()
             changes[self._diversity] = show.diversity(snapshot.diversity)
@@ -308,17 +356,9 @@ class AdaptTab:
         }
         return {self._curves_row: gr.Row(visible=True), **plots}
 
-    def _show_kept(self, config: AdaptConfig, entry: library.Entry) -> Iterator[dict[Any, Any]]:
-        record = Record(config)
-        for row in entry.history():
-            terms = keeping.terms(row)
-            measured = {name: terms.pop(name) for name in ("diversity",) if name in terms}
-            record.curves[row["stage"]].add(row["step"], terms)
-            record.curves["diversity"].add(row["step"], measured)
-        seeds, psi = config.preview_seeds, config.preview_psi
-        generators = self._service.generators
-        record.before = to_uint8(draw(generators.get(config.model), seeds, psi))
-        record.after = to_uint8(draw(generators.get(str(entry.path)), seeds, psi))
+    def _show_kept(self, entry: library.Entry) -> Iterator[dict[Any, Any]]:
+        record = drawn(self._service, entry)
+        record.recall(entry)
         yield {
             self._people: record.people(),
             self._diversity: show.diversity(entry.settings["diversity"]),
@@ -334,45 +374,88 @@ class AdaptTab:
         elif entry.settings["stopped"]:
             words = f"Ended at step {steps} of {config.steps}: the numbers grew out of bounds"
             how = "kept as it was before that; try a lower learning rate"
+        origin = entry.settings.get("resumed")
+        if origin is not None:
+            with_what = "the state of its training" if origin["exactly"] else "a fresh optimiser"
+            how = f"went on from step {origin['step']} with {with_what}, {how}"
         details = f"{how} in the library; it took {show.duration(entry.settings['seconds'])}"
+        choices = [(str(step), step) for step in entry.steps()]
         with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
             name = f"{entry.path.name}"
             weights = shutil.copy(entry.path / library.ADAPTED, Path(folder, f"{name}.safetensors"))
             sheet = show.pairs(record.before, record.after)
             picture = save_png(grid(sheet, columns=8), Path(folder, f"{name}.png"), entry.settings["config"])
             yield {
-                self._status: show.ended(words, details, 1.0 if entry.finished else record.share),
-                self._announcer: show.spoken(f"{words}; {how} in the library."),
+                **self._controls.say(
+                    show.ended(words, details, 1.0 if entry.finished else record.share),
+                    f"{words}; {how} in the library.",
+                ),
                 self._result: gr.Row(visible=True),
                 self._weights: gr.DownloadButton(value=str(weights)),
                 self._picture: gr.DownloadButton(value=str(picture)),
+                self._earlier: gr.Row(visible=bool(choices)),
+                self._step: gr.Radio([*choices, (f"{steps}, the last", LAST)], value=LAST),
+                self._pick: gr.Button(interactive=False),
+                self._further: gr.Row(visible=True),
                 self.entry: entry.path.name,
+                self._run_shown: entry.path.name,
             }
 
-    def _show_trouble(self, words: str) -> dict[Any, Any]:
-        return {self._status: show.trouble(words), self._announcer: show.spoken(words)}
+    # --- earlier steps ------------------------------------------------------------------------------------------
+
+    def _look_at_step(self, name: str, step: int) -> dict[Any, Any]:
+        try:
+            record = drawn(self._service, find_entry(name), step)
+        except InputError as error:
+            return self._controls.say(show.trouble(str(error)), str(error))
+        words = "The people at the last step." if step == LAST else f"The people at step {step}."
+        lines = self._controls.say(show.note(words), words)
+        return {**lines, self._people: record.people(), self._pick: gr.Button(interactive=step != LAST)}
+
+    def _pick_step(self, name: str, step: int) -> dict[Any, Any]:
+        try:
+            picked = library.pick(find_entry(name), step)
+        except InputError as error:
+            return self._controls.say(show.trouble(str(error)), str(error))
+        words = f"Kept in the library: {show.entry_name(picked)}"
+        lines = self._controls.say(show.note(words), words)
+        return {**lines, self.entry: picked.path.name, self._pick: gr.Button(interactive=False)}
 
 
 # --- requests ---------------------------------------------------------------------------------------------------
 
 
 def make_config(settings: Mapping[str, Any], device: str) -> AdaptConfig:
-    """The configuration that a visitor asked for; what is absent, None or "" (but not the target) is left open.
+    """The configuration that a visitor asked for; what is absent, None, "" or [] (but not the target) is left open.
 
-    Visitors name models and critics, never paths, and don't choose the device. Raises InputError.
+    Visitors name models and critics, never paths, and don't choose the device. critic: one or several, as a list or as
+    `ensemble` has it; OWN_CRITIC stands for the model's. Raises InputError.
     """
-    given = {name: value for name, value in settings.items() if name == "target" or value not in (None, "")}
+    given = {name: value for name, value in settings.items() if name == "target" or value not in (None, "", [])}
     models = catalog.generators()
     if "model" in given and given["model"] not in models:
         raise InputError(f"There is no model “{given['model']}” here: use one of {', '.join(models)}.")
-    if "critic" in given and given["critic"] not in open_critics():
-        raise InputError(
-            f"The critic “{given['critic']}” can't be used here: leave it out for the model's own, "
-            f"or use one of {', '.join(open_critics())}."
-        )
+    if "critic" in given:
+        given["critic"] = _critics(given["critic"], models[given.get("model", AdaptConfig.model)])
     if isinstance(given.get("preview_seeds"), str):
         given["preview_seeds"] = parse_seeds(given["preview_seeds"], MAX_PREVIEWS)
     return AdaptConfig(**given, device=device)
+
+
+def _critics(asked: Any, model: catalog.GeneratorEntry) -> str | None:
+    """The critics that a visitor may name, as `AdaptConfig` takes them; None for the model's own alone."""
+    text = "+".join(map(str, asked)) if isinstance(asked, list) else str(asked)
+    if text == OWN_CRITIC:
+        return None
+    named = []
+    for name, weight in members(text):
+        if name not in (OWN_CRITIC, *open_critics()):
+            raise InputError(
+                f"The critic “{name}” can't be used here: leave it out for the model's own, "
+                f"or use one of {', '.join((OWN_CRITIC, *open_critics()))}."
+            )
+        named.append(f"{model.critic if name == OWN_CRITIC else name}{'' if weight == 1 else f'@{weight:g}'}")
+    return "+".join(named)
 
 
 def wrong_fields(settings: Mapping[str, Any], device: str) -> dict[str, str]:
@@ -386,14 +469,17 @@ def wrong_fields(settings: Mapping[str, Any], device: str) -> dict[str, str]:
         return wrong
     with _complaint(wrong, "target"):
         config = make_config(settings, device)
-        own = catalog.critic_of(config.model)
-        known = catalog.critics().get(own)
-        # The model's own is checked where it is at hand; another may have to be fetched first, by the run.
-        if config.critic is None and (known is None or known.offer is None or catalog.is_here(known)):
-            critic = catalog.load_critic(own, device)
+        for name, _ in members(config.critic or catalog.critic_of(config.model)):
+            known = catalog.critics().get(name)
+            if known is not None and not catalog.is_here(known):
+                continue  # it has to be fetched first, by the run
+            critic = catalog.load_critic(name, device)
             critic.check_text(config.target, field="target")
             with _complaint(wrong, "source"):
                 critic.check_text(config.source, field="source")
+            if config.avoid:
+                with _complaint(wrong, "avoid"):
+                    critic.check_text(config.avoid, field="domain to avoid")
     return wrong
 
 
@@ -429,6 +515,12 @@ def label(entry: catalog.GeneratorEntry | catalog.CriticEntry) -> str:
     return where if entry.offer is None else f"{where}: {entry.licence}"
 
 
+def is_here(config: AdaptConfig) -> bool:
+    """Whether all weights that a run needs are on this machine."""
+    critics = [catalog.critics().get(name) for name, _ in members(config.critic or catalog.critic_of(config.model))]
+    return all(entry is None or catalog.is_here(entry) for entry in (catalog.generators()[config.model], *critics))
+
+
 # --- what the page says by itself -------------------------------------------------------------------------------
 
 
@@ -450,18 +542,36 @@ def source_people(service: Service, model: catalog.GeneratorEntry) -> str:
     return heading + show.people(seeds, pictures, model.source)
 
 
+def examples_row(model: str) -> str:
+    """Its people in the domains of the examples; "" where there are none of this model's weights, which is logged."""
+    try:
+        row = examples.read(model)
+    except InputError as error:
+        log.warning("No examples on the start screen: %s", error)
+        return ""
+    return show.examples(row.domains, row.people, row.seeds)
+
+
+def drawn(service: Service, entry: library.Entry, step: int = LAST) -> Record:
+    """The watched people of a run at one of its steps. Raises InputError if that can't be drawn."""
+    config, record = entry.config, Record(entry.config)
+    path = entry.path if step == LAST else entry.path / library.step_file(step)
+    seeds, psi = config.preview_seeds, config.preview_psi
+    record.before = to_uint8(draw(service.generators.get(config.model), seeds, psi))
+    record.after = to_uint8(draw(service.generators.get(str(path)), seeds, psi))
+    return record
+
+
 def about(service: Service, model: catalog.GeneratorEntry) -> str:
     """The line that says what is in use, and why. Raises InputError if the model's weights can't be had."""
     edge = service.generators.get(model.name).config.resolution
-    times = [entry.settings["seconds"] for entry in library.list_entries() if entry.finished]
-    took = f"The last runs here took about {show.duration(median(times[:5]))}." if times else ""
     facts = {
         "Model": f"{model.name}, {edge} × {edge}",
         "Critic": model.critic,
         "Device": f"{service.device}, float32 ({service.why})",
         "Licence": model.licence,
     }
-    return show.facts(facts, took)
+    return show.facts(facts)
 
 
 def plot(label: str, **options: Any) -> gr.LinePlot:

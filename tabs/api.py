@@ -5,8 +5,9 @@ signatures, so annotations have to be types, not text; a function that yields is
 """
 
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,18 @@ import gradio as gr
 
 from ipl_core import InputError, library
 from ipl_core.latents import parse_seeds
+from ipl_core.media import check_animation, save_animation
 from ipl_core.people import Inverted, list_people
 from ipl_core.runs import inversion
 
 from .adapt import make_config
-from .library import exported, taken_in
+from .interpolate import plan
+from .library import domains_mixed, exported, keep_mix, taken_in
 from .people import collages, copies, fitting_entries, weighted
 from .picture import align, called
 from .picture import make_config as make_invert_config
 from .running import SECONDS_BETWEEN_YIELDS, fetched, job
-from .sample import MAX_COUNT, draw_people, save_sheet, save_zip
+from .sample import MAX_COUNT, draw_seeds, nearest, save_sheet, save_zip
 from .session import MODEL_JOB, Service, find_entry, refusal
 
 _INVERT_WORDS = (("Name", "picture"), ("Model", ""), ("Preset", "good"), ("Space", ""), ("Crop", "auto"))
@@ -32,6 +35,10 @@ _INVERT_NUMBERS = (
     *(("Steps of the latent", None), ("Steps of tuning", None), ("Seed", 0), ("Face", 1)),
     *(("Right", 0), ("Down", 0), ("Zoom", 1), ("Turn", 0)),
 )
+_WALK_WORDS = (("Model", None), ("Seeds", "0, 7, 12"), ("To", ""))
+_WALK_NUMBERS = (("Frames", 48), ("Frames a second", 24))
+_WALK_CHOICES = (("Back to the start", True), ("Beside the source", False))
+_WALK_WAYS = (("Space", "w"), ("Easing", "smooth"))
 
 
 def register(service: Service) -> None:
@@ -54,13 +61,15 @@ def register(service: Service) -> None:
         critic: str | None = None,
         keep_every: int = 0,
         keep_state: bool = False,
+        avoid: str = "",
     ) -> dict:
         """Adapts a model to `target` and yields how far it is.
 
         A step has stage, step, total, losses, diversity, seconds and remaining. What is left out comes from the preset.
-        The last dictionary has the stage "done" and the name of the
-        library entry, which /sample takes; None if the run was stopped before the generator had changed. A run that
-        exists already is given at once. /stop ends it early and keeps what has been reached.
+        critic: one or several, such as "own+ViT-B-16@0.5", "own" being the model's. avoid: words for what it should not
+        become. The last dictionary has the stage "done" and the name of the library entry, which /sample takes; None if
+        the run was stopped before the generator had changed. A run that exists already is given at once. /stop ends it
+        early and keeps what has been reached.
         """
         settings = dict(
             target=target,
@@ -78,25 +87,95 @@ def register(service: Service) -> None:
             critic=critic,
             keep_every=keep_every,
             keep_state=keep_state,
+            avoid=avoid,
         )
         yield from _adapt(service, settings, request.session_hash)
+
+    def resume(request: gr.Request, entry: str, steps: int = 100) -> dict:
+        """Goes on with the run of a library entry for `steps` more steps and yields how far it is, as /adapt does.
+
+        Exactly so if the run kept its optimiser (keep_state), else from its weights. What comes of it is an entry of
+        its own. /stop ends it early and keeps what has been reached.
+        """
+        yield from _resume(service, entry, steps, request.session_hash)
 
     def stop(request: gr.Request) -> bool:
         """Ends the run of the same client session after the step under way; false if there is none."""
         return service.stops.stop(request.session_hash)
 
-    def sample(entry: str, seeds: str = "0-11", psi: float = 0.7) -> Iterator[tuple[str, str]]:
+    def sample(
+        entry: str, seeds: str = "0-11", psi: float = 0.7, fine: float | None = None, crossover: float = 4
+    ) -> Iterator[tuple[str, str]]:
         """Draws seeds (such as "0-11" or "3, 7, 20-25") by a library entry and by its source.
 
         Gives a PNG of all pairs, source before adapted, four pairs in a row, and a zip of single PNGs. `entry` is a
-        name that /adapt or /library gave; psi, the truncation, goes from 0 to 1.5.
+        name that /adapt or /library gave; psi, the truncation, goes from 0 to 1.5. fine: a seed whose fine layers all
+        of them get, from the layer `crossover` on, counted from 0 at the coarsest.
         """
         try:
-            drawing = draw_people(service, entry, parse_seeds(seeds, MAX_COUNT), psi)
+            drawing = draw_seeds(service, entry, parse_seeds(seeds, MAX_COUNT), psi, fine, crossover)
         except InputError as error:
             raise refusal(error) from error
         with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
             yield str(save_sheet(drawing, Path(folder))), str(save_zip(drawing, Path(folder)))
+
+    def nearest_(
+        request: gr.Request, entry: str, seed: int, among: int = 256, count: int = 11, psi: float = 0.7
+    ) -> list[dict]:
+        """Finds the people who look most like that of `seed` among the seeds from 0, in the eyes of the model's critic.
+
+        Gives a list of seed and likeness (−1 to 1), the nearest first. `entry` is a library entry whose source model
+        draws them, by a name that /library gave. /stop ends it early, with an empty list.
+        """
+        stop = service.stops.begin(request.session_hash)
+        try:
+            found: list[tuple[int, float]] = []
+            for _, _, found in nearest(service, find_entry(entry).config.model, seed, among, psi, count, stop):  # noqa: B007
+                pass
+            return [{"seed": other, "likeness": cosine} for other, cosine in found]
+        except InputError as error:
+            raise refusal(error) from error
+        finally:
+            service.stops.end(request.session_hash)
+
+    def mix(domains: str, parts: str = "", strength: float = 1.0, title: str = "") -> dict:
+        """Keeps a mix of library entries as an entry of its own and gives its row, as /library does.
+
+        domains: names of entries of one model, with commas between them. parts: a number for each, relative to their
+        sum, such as "2,1"; nothing for equal ones. strength: 0 the source, 1 as adapted, up to 2.
+        """
+        names = [part.strip() for part in domains.split(",") if part.strip()]
+        return _row_of(lambda: keep_mix(service, domains_mixed(names, numbers(parts, len(names)), strength), title))
+
+    def interpolate(
+        model: str,
+        seeds: str = "0, 7, 12",
+        to: str = "",
+        frames: float = 48,
+        rate: float = 24,
+        loop: bool = True,
+        side_by_side: bool = False,
+        space: str = "w",
+        easing: str = "smooth",
+        psi: float = 0.7,
+        suffix: str = ".webp",
+    ) -> Iterator[str]:
+        """Animates people who turn into each other, or, with `to`, the first of them on the way to another model.
+
+        model, to: a library entry, or "source NAME" for a model as it is. suffix: .webp, .mp4 or .gif. space: w for
+        straight lines, z for great circles. easing: smooth, slow or even. Gives the file.
+        """
+        asked = dict(model=model, seeds=seeds, persons=[], sitters=[], to=to, frames=frames, loop=loop)
+        asked.update(side_by_side=side_by_side, space=space, easing=easing, psi=psi)
+        try:
+            check_animation(f"animation{suffix}", rate)
+            journey = plan(service, asked, rate, threading.Event())
+            pictures = [frame.picture for frame in journey.frames]
+            with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
+                path = Path(folder, journey.name + suffix)
+                yield str(save_animation(pictures, path, rate, journey.note, journey.enlarge))
+        except InputError as error:
+            raise refusal(error) from error
 
     def invert(
         request: gr.Request,
@@ -170,7 +249,10 @@ def register(service: Service) -> None:
             raise refusal(error) from error
 
     gr.api(adapt, api_name="adapt", **MODEL_JOB)
+    gr.api(resume, api_name="resume", **MODEL_JOB)
     gr.api(stop, api_name="stop", queue=False)
+    gr.api(nearest_, api_name="nearest", **MODEL_JOB)
+    gr.api(mix, api_name="mix", **MODEL_JOB)
     gr.api(kept, api_name="library")
     gr.api(kept_people, api_name="people")
     gr.api(rename, api_name="rename")
@@ -205,9 +287,25 @@ def register(service: Service) -> None:
             gr.Textbox(label="Library entry", visible=False),
             gr.Textbox("0-11", label="Seeds", visible=False),
             gr.Number(0.7, label="Truncation", visible=False),
+            gr.Number(None, label="Seed of the fine layers", visible=False),
+            gr.Number(4, label="First fine layer", visible=False),
         ],
         [gr.File(label="Picture of all pairs", visible=False), gr.File(label="Zip of all", visible=False)],
         api_name="sample",
+        **MODEL_JOB,
+    )
+    gr.Button(visible=False).click(
+        interpolate,
+        [
+            *(gr.Textbox(text, label=label, visible=False) for label, text in _WALK_WORDS),
+            *(gr.Number(number, label=label, visible=False) for label, number in _WALK_NUMBERS),
+            *(gr.Checkbox(yes, label=label, visible=False) for label, yes in _WALK_CHOICES),
+            *(gr.Textbox(text, label=label, visible=False) for label, text in _WALK_WAYS),
+            gr.Number(0.7, label="Truncation", visible=False),
+            gr.Textbox(".webp", label="Suffix", visible=False),
+        ],
+        gr.File(label="Animation", visible=False),
+        api_name="interpolate",
         **MODEL_JOB,
     )
     gr.Button(visible=False).click(
@@ -267,7 +365,7 @@ def row(entry: library.Entry) -> dict[str, Any]:
     """What /library says of an entry."""
     config = entry.config
     facts = {name: getattr(config, name) for name in ("target", "source", "method", "seed")}
-    if entry.imported:
+    if not entry.from_run:
         facts.update(method=None, seed=None)
     facts.update({name: entry.settings[name] for name in ("stopped", "seconds", "created")})
     return {"name": entry.path.name, "title": entry.title, **facts, "steps": entry.steps(), "bytes": entry.bytes}
@@ -335,17 +433,52 @@ def _adapt(service: Service, settings: Mapping[str, Any], session: str) -> Itera
             pass
         entry = None if stop.is_set() else library.find(config)
         if entry is None and not stop.is_set():
-            shown = 0.0
-            with closing(job(config, stop)) as updates:
-                for update in updates:
-                    if isinstance(update, library.Entry):
-                        entry = update
-                    elif update.phase != "done" and time.monotonic() - shown >= SECONDS_BETWEEN_YIELDS:
-                        shown = time.monotonic()
-                        names = ("step", "total", "losses", "diversity", "seconds", "remaining")
-                        yield {"stage": update.phase, **{name: getattr(update, name) for name in names}}
-        yield {"stage": "done", "entry": entry and entry.path.name, "stopped": entry and entry.settings["stopped"]}
+            entry = yield from _steps(job(config, stop))
+        yield _end(entry)
     except InputError as error:
         raise refusal(error) from error
     finally:
         service.stops.end(session)
+
+
+def _resume(service: Service, name: str, steps: Any, session: str) -> Iterator[dict[str, Any]]:
+    stop = service.stops.begin(session)
+    try:
+        entry = find_entry(name)
+        config, start = library.continuation(entry, steps)
+        yield _end((yield from _steps(job(config, stop, entry, start))))
+    except InputError as error:
+        raise refusal(error) from error
+    finally:
+        service.stops.end(session)
+
+
+def _steps(updates: Iterator[Any]) -> Generator[dict[str, Any], None, library.Entry | None]:
+    """What is said of a run's steps, every now and then; gives its library entry in the end, None if it has none."""
+    shown, entry = 0.0, None
+    with closing(updates):
+        for update in updates:
+            if isinstance(update, library.Entry):
+                entry = update
+            elif update.phase != "done" and time.monotonic() - shown >= SECONDS_BETWEEN_YIELDS:
+                shown = time.monotonic()
+                names = ("step", "total", "losses", "diversity", "seconds", "remaining")
+                yield {"stage": update.phase, **{name: getattr(update, name) for name in names}}
+    return entry
+
+
+def _end(entry: library.Entry | None) -> dict[str, Any]:
+    return {"stage": "done", "entry": entry and entry.path.name, "stopped": entry and entry.settings["stopped"]}
+
+
+def numbers(text: str, count: int) -> list[float]:
+    """Numbers such as "2,1", one for each of `count`; all 1 for a blank text. Raises InputError."""
+    if not text.strip():
+        return [1.0] * count
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if len(found) != count:
+        raise InputError(f"Give a number for each of the {count} domains, such as 2,1; got {text[:80]!r}.")
+    return found

@@ -19,7 +19,7 @@ import gradio as gr
 from torch import Tensor
 
 from ipl_core import AdaptConfig, InputError, catalog, library
-from ipl_core.config import METHODS, PRESETS
+from ipl_core.config import MAX_PREVIEWS, METHODS, PRESETS
 from ipl_core.media import enlarged, enlargement, grid, save_png, to_pictures, to_uint8
 from ipl_core.metrics.side_by_side import Figures, SideBySide
 from ipl_core.sampling import draw
@@ -27,6 +27,7 @@ from ipl_core.sampling import draw
 from . import show
 from .adapt import LARGE, PRESET_CHOICES, can_be_used, label, make_config, open_critics, wrong_fields
 from .controls import Controls
+from .favourites import Favourites, known
 from .running import SECONDS_BETWEEN_YIELDS, Record, fetched, job
 from .session import AT_ONCE, MODEL_JOB, Service, find_entry
 
@@ -75,8 +76,8 @@ class CompareTab:
     library entries.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, favourites: Favourites) -> None:
+        self._service, self._favourites = service, favourites
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 self._build_request()
@@ -92,6 +93,7 @@ class CompareTab:
             [(show.METHOD_NAMES[method], method) for method in METHODS], value=list(METHODS), label="Methods"
         )
         self._people = gr.Textbox("0-5", label="The same people", info="Seeds, such as 0-5 or 3, 14, 15.")
+        self._take = gr.Button("Take my favourites of Sample", size="sm")
         self._controls = Controls(self._service, "comparison", "Compare", "Comparing …")
         with gr.Accordion("Settings of all runs", open=False):
             self._source_words = gr.Textbox(models[model].source, label="What the model draws now")
@@ -161,8 +163,14 @@ class CompareTab:
             self._run,
             list(self._fields.values()),
             [self._pictures, self._table, *kept, *pair],
-            others=[self._target.submit],
+            [self._controls.start.click, self._target.submit],
             check=self._check,
+        )
+        self._take.click(
+            self._take_favourites,
+            self._favourites.remembered,
+            [self._people, *self._controls.lines],
+            **AT_ONCE,
         )
         self._preset.input(
             lambda preset: [PRESETS[preset][known] for known in _FROM_PRESET],
@@ -180,6 +188,15 @@ class CompareTab:
             api_visibility="private",
             **MODEL_JOB,
         )
+
+    def _take_favourites(self, remembered: Any) -> dict[Any, Any]:
+        """The seeds among the favourites; mixed people have no seed of their own, and methods are compared on seeds."""
+        seeds = list(dict.fromkeys(sitter.seed for sitter in known(remembered) if sitter.fine is None))[:MAX_PREVIEWS]
+        if not seeds:
+            words = "No seed is among your favourites yet: press a star in the tab Sample."
+            return self._controls.say(show.note(words), words)
+        words = f"Took {len(seeds)} of your favourites."
+        return {self._people: ", ".join(map(str, seeds)), **self._controls.say(show.note(words), words)}
 
     def _check(self, *values: Any) -> list[dict[str, Any]]:
         asked = dict(zip(self._fields, values))

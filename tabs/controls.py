@@ -1,7 +1,7 @@
 """The buttons that start and stop a tab's jobs, and the lines that say how one is doing.
 
 A job is a generator of updates that is given its stop flag and the values of the form. It waits its turn among the
-model jobs of all visitors; what goes wrong in it is told where its progress stood.
+model jobs of all visitors, and says how many are before it; what goes wrong in it is told where its progress stood.
 """
 
 from __future__ import annotations
@@ -20,43 +20,58 @@ from .session import AT_ONCE, MODEL_JOB, Service
 
 Job = Callable[..., Iterator[dict[Any, Any]]]
 
+_SECONDS_BETWEEN_LOOKS = 2.0  # at the queue, by a visitor who waits in it
+
 
 class Controls:
-    """Start and Stop, built where this is made; `build_lines` puts the lines where they belong.
+    """Start and Stop, built where this is made; `build_lines` puts the lines where they belong, before `listen`.
 
-    kind: of the jobs that this Stop ends. idle, busy: what Start says before and while a job waits or runs.
+    kind: of the jobs that this Stop ends. idle, busy: what Start says before and while a job waits or runs. stopping:
+    what is said when Stop is pressed.
     """
 
-    def __init__(self, service: Service, kind: str, idle: str, busy: str) -> None:
+    def __init__(self, service: Service, kind: str, idle: str, busy: str, stopping: str = "Stopping.") -> None:
         self._service, self._kind, self._idle, self._busy = service, kind, idle, busy
+        self._stopping = stopping
         with gr.Row():
             self.start = gr.Button(idle, variant="primary", scale=2, min_width=120)
             self._halt = gr.Button("Stop", variant="stop", interactive=False, min_width=90)
+        self._clock = gr.Timer(_SECONDS_BETWEEN_LOOKS, active=False)  # ticks while a job waits
 
     def build_lines(self, words: str) -> None:
         """The lines for progress: the one that is seen, with `words` at first, and the one that is heard."""
         self.status = gr.HTML(show.note(words), elem_classes="status")
-        self._announcer = gr.HTML(elem_classes="announcer")
+        self.announcer = gr.HTML(elem_classes="announcer")
+        self._halt.click(self._ask_to_stop, None, [self.announcer, self._halt], **AT_ONCE)
+        self._clock.tick(self._look_at_queue, None, [self.status, self.announcer], **AT_ONCE)
+
+    @property
+    def lines(self) -> list[Any]:
+        """The components that `say` updates."""
+        return [self.status, self.announcer]
 
     def say(self, seen: str, heard: str | None = None) -> dict[Any, Any]:
         """An update of the lines: HTML to be seen, plain words to be heard; None leaves what was said last."""
         lines = {self.status: seen}
-        return lines if heard is None else {**lines, self._announcer: show.spoken(heard)}
+        return lines if heard is None else {**lines, self.announcer: show.spoken(heard)}
 
     def listen(
         self,
         job: Job,
         inputs: Sequence[Any],
         outputs: Sequence[Any],
-        others: Sequence[Callable[..., Any]] = (),
+        events: Sequence[Callable[..., Any]],
         check: Callable[..., Any] | None = None,
-    ) -> None:
-        """Runs `job` on a click on Start and when one of the `others` fires, if `check` finds nothing wrong."""
+    ) -> Any:
+        """Runs `job` when one of the `events` fires, such as a click on Start, if `check` finds nothing wrong.
+
+        Gives the event that fires when it has ended.
+        """
         prepared = gr.on(
-            [self.start.click, *others],
+            list(events),
             self._prepare,
             list(inputs),
-            [self.status, self._announcer, self.start, self._halt],
+            [self.status, self.announcer, self.start, self._halt, self._clock],
             validator=check,
             show_progress="hidden",
             api_visibility="private",
@@ -69,18 +84,18 @@ class Controls:
         running = prepared.success(
             run,
             list(inputs),
-            [self.status, self._announcer, *outputs],
+            [self.status, self.announcer, self._clock, *outputs],
             show_progress="hidden",
             api_visibility="private",
             **MODEL_JOB,
         )
-        running.then(self._rest, None, [self.start, self._halt], **AT_ONCE)
         prepared.success(None, js=SCROLL_TO_STATUS)
-        self._halt.click(self._ask_to_stop, None, [self._announcer, self._halt], **AT_ONCE)
+        return running.then(self._rest, None, [self.start, self._halt, self._clock], **AT_ONCE)
 
     def _run(self, job: Job, session: str, values: Sequence[Any]) -> Iterator[dict[Any, Any]]:
-        stop: threading.Event = self._service.stops.begin(session, self._kind)
+        stop: threading.Event = self._service.stops.run(session, self._kind)
         try:
+            yield {self._clock: gr.Timer(active=False)}
             yield from job(stop, *values)
         except InputError as error:
             yield self.say(show.trouble(str(error)), str(error))
@@ -91,15 +106,28 @@ class Controls:
         finally:
             self._service.stops.end(session, self._kind)
 
-    def _prepare(self, request: gr.Request, *_: Any) -> tuple[Any, ...]:
-        words = show.waiting(len(self._service.stops))
+    def _prepare(self, request: gr.Request, *_: Any) -> dict[Any, Any]:
         self._service.stops.begin(request.session_hash, self._kind)
-        busy = gr.Button(self._busy, interactive=False)
-        return show.note(words), words, busy, gr.Button("Stop", interactive=True)
+        ahead = self._service.stops.ahead(request.session_hash, self._kind) or 0
+        words = show.waiting(ahead)
+        return {
+            **self.say(show.note(words), words),
+            self.start: gr.Button(self._busy, interactive=False),
+            self._halt: gr.Button("Stop", interactive=True),
+            self._clock: gr.Timer(active=ahead > 0),
+        }
 
-    def _rest(self) -> tuple[Any, Any]:
-        return gr.Button(self._idle, interactive=True), gr.Button("Stop", interactive=False)
+    def _look_at_queue(self, request: gr.Request) -> Any:
+        ahead = self._service.stops.ahead(request.session_hash, self._kind)
+        if ahead is None:  # its turn has come, and what is said now is said by the job
+            return gr.skip()
+        words = show.waiting(ahead)
+        return self.say(show.note(words), words)
+
+    def _rest(self, request: gr.Request) -> tuple[Any, Any, Any]:
+        self._service.stops.end(request.session_hash, self._kind)  # a full queue may have refused the job
+        return gr.Button(self._idle, interactive=True), gr.Button("Stop", interactive=False), gr.Timer(active=False)
 
     def _ask_to_stop(self, request: gr.Request) -> tuple[str, Any]:
         self._service.stops.stop(request.session_hash, self._kind)
-        return "Stopping.", gr.Button("Stopping …", interactive=False)
+        return show.spoken(self._stopping), gr.Button("Stopping …", interactive=False)

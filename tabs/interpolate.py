@@ -31,6 +31,7 @@ from ipl_core.mixing import Mixer
 
 from . import show
 from .controls import Controls
+from .favourites import Favourites, choices, known
 from .running import SECONDS_BETWEEN_YIELDS
 from .session import Service, find_entry
 
@@ -57,8 +58,8 @@ class InterpolateTab:
     lists: the components that list models and people; `choices` gives their values.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, favourites: Favourites) -> None:
+        self._service, self._favourites = service, favourites
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 self._build_request()
@@ -86,6 +87,9 @@ class InterpolateTab:
         self._seeds = gr.Textbox("0, 7, 12", label="People, by seed", info="In this order, such as 0, 7, 12-14.")
         self._persons = gr.Dropdown(
             [], value=[], multiselect=True, label="And these, from pictures", info="After those by seed.", visible=False
+        )
+        self._sitters = gr.Dropdown(
+            [], value=[], multiselect=True, label="And these favourites", info="As marked in Sample.", visible=False
         )
         self._to = gr.Dropdown(
             [_NOWHERE], value="", label="Become another model", info="Shows the first person on the way there."
@@ -117,11 +121,12 @@ class InterpolateTab:
     # --- listeners ----------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        self.lists = [self._model, self._persons, self._to]
+        self.lists = [self._model, self._persons, self._sitters, self._to]
         self._fields = {
             "model": self._model,
             "seeds": self._seeds,
             "persons": self._persons,
+            "sitters": self._sitters,
             "to": self._to,
             "frames": self._frames,
             "rate": self._rate,
@@ -136,11 +141,21 @@ class InterpolateTab:
             self._run,
             fields,
             [self._picture, self._caption, self._result, *self._files.values()],
-            others=[self._seeds.submit],
+            [self._controls.start.click, self._seeds.submit],
         )
 
-    def choices(self, model: str | None = None, persons: Sequence[str] = (), to: str = "") -> tuple[Any, Any, Any]:
-        """Updates of `lists`: what there is now, with what was chosen before kept where it is still there."""
+    def choices(
+        self,
+        model: str | None = None,
+        persons: Sequence[str] = (),
+        sitters: Sequence[str] = (),
+        to: str = "",
+        remembered: Any = None,
+    ) -> tuple[Any, Any, Any, Any]:
+        """Updates of `lists`: what there is now, with what was chosen before kept where it is still there.
+
+        remembered: the visitor's favourites, as their browser has them.
+        """
         sources = [
             (f"{entry.title} as it is", _SOURCE + name)
             for name, entry in catalog.generators().items()
@@ -150,9 +165,12 @@ class InterpolateTab:
         kept = {person.path.name: person.title for person in people.list_people()}
         names = [name for _, name in (*adapted, *sources)]
         still = [person for person in persons or () if person in kept]
+        favourites = known(remembered)
+        marked = [str(sitter) for sitter in favourites if str(sitter) in (sitters or ())]
         return (
             gr.Dropdown([*adapted, *sources], value=model if model in names else next(iter(names), None)),
             gr.Dropdown([(title, name) for name, title in kept.items()], value=still, visible=bool(kept)),
+            gr.Dropdown(choices(favourites), value=marked, multiselect=True, visible=bool(favourites)),
             gr.Dropdown([_NOWHERE, *adapted, *sources], value=to if to in names else ""),
         )
 
@@ -213,6 +231,7 @@ def plan(service: Service, asked: Mapping[str, Any], rate: Any, stop: threading.
     mixer = Mixer(model, service.device, service.generators.get(model))
     persons: list[Person] = parse_seeds(asked["seeds"], MAX_POINTS) if (asked["seeds"] or "").strip() else []
     persons += [people.open_person(name) for name in asked["persons"] or ()]
+    persons += known(asked["sitters"])
     side = bool(asked["side_by_side"])
     if asked["to"]:
         other, goal = chosen(asked["to"])
@@ -258,4 +277,4 @@ def domain(mixer: Mixer, entry: library.Entry | None) -> str:
     """What a model shows, in words."""
     if entry is None:
         return catalog.generators()[mixer.model].source
-    return f"{entry.config.target} ({show.method_name(entry.config)})"
+    return f"{entry.config.target} ({show.entry_method(entry)})"

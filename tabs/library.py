@@ -5,18 +5,28 @@ Generators that were adapted elsewhere come in here, too. What a handler does to
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import torch
+from torch import Tensor
 
-from ipl_core import InputError, catalog, library
+from ipl_core import AdaptConfig, InputError, catalog, library
+from ipl_core.config import MAX_PREVIEWS
 from ipl_core.exchange import FORMATS, export_generator, formats, import_generator
+from ipl_core.latents import parse_seeds
+from ipl_core.media import to_uint8
+from ipl_core.memory import pictures_at_once
+from ipl_core.mixing import MAX_STRENGTH, Mixer
+from ipl_core.sampling import draw, seed_latents
 
 from . import show
 from .look import FOCUS_ON_ENTRY, FOCUS_ON_QUESTION
+from .people import Mix, mix_words
 from .session import AT_ONCE, MODEL_JOB, Service, find_entry
 
 #: Cards are buttons in the value, so the component has to say which one was pressed.
@@ -26,6 +36,8 @@ element.addEventListener('click', (event) => {
   if (button) trigger(button.matches('.manage') ? 'select' : 'click', { name: button.dataset.name });
 });
 """
+MAX_MIXED = 4  # domains in the form; the API takes more
+_NO_DOMAIN = ("None", "")
 _LAST = "last"
 _STEPS = "Earlier ones can be looked at, exported, or kept as a model."
 _NO_STEPS = "No earlier ones were kept; the tab Adapt does so in its advanced settings."
@@ -47,9 +59,12 @@ class LibraryTab:
                 self._announcer = gr.HTML(elem_classes="announcer")
                 with gr.Column(visible=False, elem_classes="chosen") as self._panel:
                     self._build_panel()
+                with gr.Accordion("Mix domains, or change their strength", open=False) as self._mixing:
+                    self._build_mix()
                 with gr.Accordion("Import an adapted generator", open=False):
                     self._build_import()
             with gr.Column(scale=9, min_width=300):
+                self._mixed = gr.HTML()
                 self.cards = gr.HTML(js_on_load=_CLICK)
         self.entry = gr.State("")
         self._listen()
@@ -80,6 +95,26 @@ class LibraryTab:
             with gr.Row():
                 self._spare = gr.Button("Keep it", min_width=110)
                 self._sure = gr.Button("Delete for good", variant="stop", min_width=110)
+
+    def _build_mix(self) -> None:
+        self._domains: list[tuple[gr.Dropdown, gr.Number]] = []
+        for number in range(MAX_MIXED):
+            with gr.Row():
+                domain = gr.Dropdown([_NO_DOMAIN], value="", label=f"Domain {number + 1}", scale=3, min_width=150)
+                share = gr.Number(50, label="Parts", minimum=0, scale=1, min_width=80)
+            self._domains.append((domain, share))
+        self._strength = gr.Slider(
+            0.0, MAX_STRENGTH, 1.0, step=0.05, label="Strength", info="0: the source. 1: as adapted. Above: overdone."
+        )
+        self._seeds = gr.Textbox("0-7", label="Whom to draw", info="Seeds, such as 0-7 or 3, 14, 15.", max_lines=1)
+        self._draw_mix = gr.Button("Draw the mix", variant="primary")
+        self._mix_title = gr.Textbox(
+            label="Name of the mix",
+            info="Blank, it says what it is made of.",
+            max_lines=1,
+            max_length=library.MAX_TITLE,
+        )
+        self._keep_mix = gr.Button("Keep the mix as a model of its own")
 
     def _build_import(self) -> None:
         models = [(entry.title, name) for name, entry in catalog.generators().items() if catalog.is_here(entry)]
@@ -122,6 +157,24 @@ class LibraryTab:
         asked.success(None, js=FOCUS_ON_QUESTION)
         self._spare.click(lambda: gr.Group(visible=False), None, self._question, **AT_ONCE)
         self._sure.click(self._delete_entry, self.entry, everything, **AT_ONCE)
+        mix = [component for pair in self._domains for component in pair] + [self._strength]
+        for event in (self._draw_mix.click, self._strength.release, self._seeds.submit):
+            event(
+                self._show_mix,
+                [self._seeds, *mix],
+                [*told, self._mixed],
+                show_progress_on=self._mixed,
+                api_visibility="private",
+                **MODEL_JOB,
+            )
+        self._keep_mix.click(
+            self._keep_mixed,
+            [self._mix_title, *mix],
+            [*everything, self._mix_title],
+            show_progress_on=self._mixed,
+            api_visibility="private",
+            **MODEL_JOB,
+        ).success(None, js=FOCUS_ON_ENTRY)
         self._import.click(
             self._take_in,
             [self._upload, self._model, self._target],
@@ -141,6 +194,40 @@ class LibraryTab:
         total = catalog.size_words(sum(entry.bytes for entry in entries))
         heading = show.heading("Adapted domains", f"{len(entries)} kept, {total} on the disk")
         return above + heading + show.cards(entries)
+
+    @property
+    def domains(self) -> list[gr.Dropdown]:
+        """The components whose values `domain_choices` gives."""
+        return [domain for domain, _ in self._domains]
+
+    def domain_choices(self, *chosen: str) -> list[Any]:
+        """Updates of `domains`: what is kept, with what was chosen before kept where it is still there."""
+        kept = [(show.entry_title(entry), entry.path.name) for entry in library.list_entries()]
+        names = {name for _, name in kept}
+        return [gr.Dropdown([_NO_DOMAIN, *kept], value=name if name in names else "") for name in chosen]
+
+    # --- a mix ----------------------------------------------------------------------------------------------
+
+    def _show_mix(self, seeds: str, *mix: Any) -> dict[Any, Any]:
+        def change() -> dict[Any, Any]:
+            *parts, strength = mix
+            mixed = domains_mixed(parts[::2], parts[1::2], strength)
+            before, after = draw_mix(self._service, mixed, seeds)
+            words = mix_words(mixed)
+            source = mixed[0][0].config.source
+            people = show.people(parse_seeds(seeds, MAX_PREVIEWS), before, source, after, words)
+            return {**self._tell(f"Drawn: {words}"), self._mixed: show.heading(words, "below what they were") + people}
+
+        return self._attempt(change)
+
+    def _keep_mixed(self, title: str, *mix: Any) -> dict[Any, Any]:
+        def change() -> dict[Any, Any]:
+            *parts, strength = mix
+            entry = keep_mix(self._service, domains_mixed(parts[::2], parts[1::2], strength), title)
+            words = f"Kept: {show.entry_name(entry)}"
+            return {**self._shown(entry, words), self.cards: self.contents(), self._mix_title: ""}
+
+        return self._attempt(change)
 
     # --- one entry ----------------------------------------------------------------------------------------------
 
@@ -275,6 +362,44 @@ def exported(name: str, suffix: str, step: int, folder: Path) -> Path:
     if suffix not in FORMATS:
         raise InputError(f"Generators are exported as one of {', '.join(FORMATS)}, not {suffix}.")
     return export_generator(entry, folder / f"{name}{f'-step-{step}' if step else ''}{suffix}", step or None)
+
+
+def domains_mixed(names: Sequence[str], parts: Sequence[Any], strength: Any) -> Mix:
+    """What a visitor wants mixed: the entries called `names`, "" for none, by relative `parts`, at a strength.
+
+    Raises InputError for what can't be meant.
+    """
+    chosen = [(name, part) for name, part in zip(names, parts) if name]
+    if not chosen:
+        raise InputError("Choose at least one domain to mix.")
+    if not isinstance(strength, (int, float)) or not 0 <= strength <= MAX_STRENGTH:
+        raise InputError(f"The strength must be a number from 0 to {MAX_STRENGTH:g}, not {strength}.")
+    if not all(isinstance(part, (int, float)) and 0 <= part < math.inf for _, part in chosen):
+        raise InputError("The parts of a mix are numbers from 0: give one for each domain.")
+    total = sum(part for _, part in chosen)
+    if not total:
+        raise InputError("All parts of the mix are 0, so it is made of nothing: give one of them more.")
+    if len({name for name, _ in chosen}) < len(chosen):
+        raise InputError("A domain is chosen twice: choose it once, with more parts.")
+    return [(find_entry(name), strength * part / total) for name, part in chosen]
+
+
+def draw_mix(service: Service, mix: Mix, seeds: str) -> tuple[Tensor, Tensor]:
+    """The people of `seeds` by the source and by the mix, bytes (N, H, W, 3) each. Raises InputError."""
+    chosen = parse_seeds(seeds, MAX_PREVIEWS)
+    source = service.generators.get(mix[0][0].config.model)
+    mixer = Mixer(mix[0][0].config.model, service.device, source)
+    psi = AdaptConfig.preview_psi
+    weights = mixer.weights(mix)
+    latents = seed_latents(source, chosen, psi).split(pictures_at_once(source.config.resolution))
+    drawn = torch.cat([mixer.draw(part, weights) for part in latents])
+    return to_uint8(draw(source, chosen, psi)), to_uint8(drawn)
+
+
+def keep_mix(service: Service, mix: Mix, title: str) -> library.Entry:
+    """The mix as a library entry. Raises InputError."""
+    model = mix[0][0].config.model
+    return Mixer(model, service.device, service.generators.get(model)).keep(mix, title or "")
 
 
 def taken_in(path: str | None, model: str, target: str) -> library.Entry:

@@ -145,13 +145,19 @@ def theme() -> gr.themes.Base:
 
 STYLE_SHEET = Path(__file__).with_name("style.css")
 
-#: Two things for those who listen to the page. A region is announced only if it is one before its words change,
+#: Three things for those who listen to the page. A region is announced only if it is one before its words change,
 #: and a component's inner nodes are replaced with its value: so the role belongs on the component itself, as soon as
-#: its tab is there. And what a field complains about has to be said, too.
+#: its tab is there. What a field complains about has to be said, too. And an example that is a picture is a button
+#: without a word, which is therefore called as its file is.
 SCRIPT = """
 () => {
   const announce = (root) => {
     for (const region of root.querySelectorAll?.('.announcer') ?? []) region.setAttribute('role', 'status');
+  };
+  const name = (button) => {
+    const picture = button?.querySelector('img');
+    if (!picture || button.innerText.trim()) return;
+    button.setAttribute('aria-label', decodeURIComponent(picture.src.split('/').pop()).replace(/[.][a-z]+$/, ''));
   };
   announce(document);
   new MutationObserver((changes) => {
@@ -159,6 +165,8 @@ SCRIPT = """
       for (const node of change.addedNodes) {
         if (node.classList?.contains('validation-error')) node.setAttribute('role', 'alert');
         announce(node);
+        for (const button of node.querySelectorAll?.('button.gallery-item') ?? []) name(button);
+        name(node.closest?.('button.gallery-item'));
       }
     }
   }).observe(document.body, { childList: true, subtree: true });
@@ -168,6 +176,13 @@ SCRIPT = """
 SCROLL_TO_STATUS = """
 () => {
   const shown = [...document.querySelectorAll('.status')].find((status) => status.offsetParent);
+  if (window.innerWidth < 700) shown?.scrollIntoView({ behavior: 'smooth' });
+}
+"""
+#: And so are drawn people.
+SCROLL_TO_DRAWN = """
+() => {
+  const shown = [...document.querySelectorAll('.drawn')].find((heading) => heading.offsetParent);
   if (window.innerWidth < 700) shown?.scrollIntoView({ behavior: 'smooth' });
 }
 """

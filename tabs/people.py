@@ -18,12 +18,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ipl_core import InputError, library, people
+from ipl_core import InputError, catalog, library, people
 from ipl_core.media import labelled, save_png, to_pictures, to_uint8
 from ipl_core.mixing import MAX_STRENGTH
 from ipl_core.restyle import Restyler
+from ipl_core.sitters import SeedPerson
 
 from . import show
+from .favourites import Favourites, choices, known
 from .session import AT_ONCE, MODEL_JOB, Service, find_entry
 
 SLIDER_SIDE = 384  # a small picture would be a stamp in the before/after slider
@@ -33,11 +35,12 @@ SECONDS_BETWEEN_YIELDS = 0.8
 class PeoplePanel:
     """Components and listeners of the panel; build it inside `gr.Blocks`.
 
-    person: the dropdown of kept people, by folder name. to_sample: the button that leads to the Sample tab.
+    person: the dropdown of kept people, by folder name. to_sample: the button that leads to the Sample tab. favourite:
+    the dropdown of people by seed that may be kept, too; `favourite_choices` gives its values.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, favourites: Favourites) -> None:
+        self._service, self._favourites = service, favourites
         self._build()
         self._listen()
 
@@ -50,6 +53,9 @@ class PeoplePanel:
             self._latent = gr.DownloadButton("Download latent", interactive=False, min_width=130)
             self._load = gr.UploadButton("Load a latent", file_types=[".safetensors"], min_width=130)
             self._delete = gr.Button("Delete", interactive=False, min_width=100)
+        with gr.Row(visible=False) as self.favourites_row:
+            self.favourite = gr.Dropdown([], label="Favourites of Sample", scale=3, min_width=180)
+            self._keep = gr.Button("Keep as a person", min_width=130)
         self._doomed = gr.State("")  # who is deleted if the button is pressed again
         self._note = gr.HTML()
         self._strength = gr.Slider(
@@ -88,6 +94,15 @@ class PeoplePanel:
         self.restyle_on(self._strength.release)
         loaded = self._load.upload(self._load_latent, self._load, [self.person, self._note], **AT_ONCE)
         self.restyle_on(loaded.success)
+        kept = self._keep.click(
+            self._keep_favourite,
+            self.favourite,
+            [self.person, self._note],
+            show_progress="hidden",
+            api_visibility="private",
+            **MODEL_JOB,
+        )
+        self.restyle_on(kept.success)
         deletion = [self._doomed, self._delete, self._note]
         self.person.input(lambda: ("", _undecided(), ""), None, deletion, **AT_ONCE)
         deleted = self._delete.click(
@@ -127,6 +142,22 @@ class PeoplePanel:
     def choices(self, chosen: str | None = None) -> Any:
         """An update of `person`: who is kept, with `chosen` chosen if they are there, else the newest."""
         return people_choices(chosen)
+
+    def favourite_choices(self, remembered: Any) -> tuple[Any, Any]:
+        """Updates of `favourite` and of its row: the people by seed that the visitor's browser remembers."""
+        favourites = known(remembered)
+        value = str(favourites[-1]) if favourites else None
+        return gr.Dropdown(choices(favourites), value=value), gr.Row(visible=bool(favourites))
+
+    def _keep_favourite(self, text: str | None) -> tuple[Any, str]:
+        try:
+            sitter = SeedPerson.parse(text or "")
+            if sitter.model not in catalog.generators():
+                raise InputError(f"There is no model “{sitter.model[:80]}” here: choose another favourite.")
+            kept = people.keep(people.drawn_person(sitter, self._service.generators.get(sitter.model)))
+        except InputError as error:
+            return gr.skip(), show.trouble(str(error))
+        return people_choices(kept.path.name), show.note(f"Kept: {kept.name}.")
 
     def _load_latent(self, path: str) -> tuple[Any, str]:
         try:
@@ -300,7 +331,7 @@ def mix_words(mix: Mix) -> str:
 
 
 def _domain(entry: library.Entry) -> str:
-    return f"{entry.config.target}, {show.method_name(entry.config)}"
+    return f"{entry.config.target}, {show.entry_method(entry)}"
 
 
 def restyle_settings(inverted: people.Inverted, mixes: Sequence[Mix]) -> dict[str, Any]:

@@ -29,10 +29,11 @@ from ipl_core.runs import crop_for, inversion
 
 from . import show
 from .adapt import can_be_used, label, plot
-from .look import SCROLL_TO_STATUS
+from .controls import Controls
+from .favourites import Favourites
 from .people import PeoplePanel, people_choices
 from .running import SECONDS_BETWEEN_YIELDS, fetched
-from .session import AT_ONCE, MODEL_JOB, Service
+from .session import AT_ONCE, Service
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "pictures"
 MAX_NAME = 60
@@ -106,7 +107,7 @@ class PictureTab:
     people: those who are kept, restyled below the inversion.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, favourites: Favourites) -> None:
         self._service = service
         gr.HTML(show.note(_HONEST))
         with gr.Row(equal_height=False):
@@ -114,7 +115,7 @@ class PictureTab:
                 self._build_request()
             with gr.Column(scale=8, min_width=300):
                 self._build_inversion()
-                self.people = PeoplePanel(service)
+                self.people = PeoplePanel(service, favourites)
         self._listen()
 
     # --- components ---------------------------------------------------------------------------------------------
@@ -156,9 +157,9 @@ class PictureTab:
             label="How long may it take?",
             info="Good tunes the generator, too; Best takes several times as long.",
         )
-        with gr.Row():
-            self._start = gr.Button("Invert", variant="primary", scale=2, min_width=120)
-            self._halt = gr.Button("Stop", variant="stop", interactive=False, min_width=90)
+        self._controls = Controls(
+            self._service, _KIND, "Invert", "Inverting …", stopping="Stopping; what has been reached is kept."
+        )
         with gr.Accordion("Advanced settings", open=False):
             self._build_settings()
 
@@ -191,8 +192,7 @@ class PictureTab:
         self._model = gr.Dropdown(choices, value=next(iter(models)), label="Model to invert with")
 
     def _build_inversion(self) -> None:
-        self._status = gr.HTML(show.note("Give a picture and press Invert."), elem_classes="status")
-        self._announcer = gr.HTML(elem_classes="announcer")
+        self._controls.build_lines("Give a picture and press Invert.")
         self._found = gr.HTML()
         self._likeness = gr.HTML()
         with gr.Accordion("Losses", open=False, visible=False) as self._curve_box:
@@ -216,7 +216,7 @@ class PictureTab:
         self._picture.change(
             self._take,
             [self._picture, self._model, self._crop_by],
-            [self._view, self._announcer, *where, self._name],
+            [self._view, self._controls.announcer, *where, self._name],
             **AT_ONCE,
         )
         gr.on(
@@ -237,29 +237,13 @@ class PictureTab:
             **AT_ONCE,
         )
         request = [self._picture, self._name, *self._config_fields.values(), *where]
-        prepared = self._start.click(
-            self._prepare,
-            request,
-            [self._status, self._announcer, self._start, self._halt],
-            validator=self._check,
-            show_progress="hidden",
-            api_visibility="private",
-            concurrency_limit=None,
-        )
-        running = prepared.success(
+        rested = self._controls.listen(
             self._run,
             request,
-            [
-                *(self._status, self._announcer, self._found, self._likeness),
-                *(self._curve_box, self._curve, self.people.person),
-            ],
-            show_progress="hidden",
-            api_visibility="private",
-            **MODEL_JOB,
+            [self._found, self._likeness, self._curve_box, self._curve, self.people.person],
+            [self._controls.start.click],
+            self._check,
         )
-        rested = running.then(self._rest, None, [self._start, self._halt], **AT_ONCE)
-        prepared.success(None, js=SCROLL_TO_STATUS)
-        self._halt.click(self._ask_to_stop, None, [self._announcer, self._halt], **AT_ONCE)
         self.people.restyle_on(rested.then)
 
     # --- the picture and its crop -------------------------------------------------------------------------------
@@ -268,21 +252,21 @@ class PictureTab:
         """A new picture: where its faces are, with the crop at its proposed place."""
         afresh = {self._right: 0, self._down: 0, self._zoom: 1, self._turn: 0, self._face: gr.Radio(visible=False)}
         if path is None:
-            return {**afresh, self._view: "", self._announcer: "", self._crop_by: "auto"}
+            return {**afresh, self._view: "", self._controls.announcer: "", self._crop_by: "auto"}
         try:
             seen = look_at(path)
             if crop_by == "none" and seen.view.width != seen.view.height:  # as the picture before was taken
                 crop_by = "auto"
             html, note = crop_view(seen, chosen_crop(seen, model, crop_by))
         except InputError as error:
-            return {**afresh, self._view: show.trouble(str(error)), self._announcer: str(error)}
+            return {**afresh, self._view: show.trouble(str(error)), self._controls.announcer: show.spoken(str(error))}
         count = len(seen.faces)
         faces = [(f"{number}{', the largest' if number == 1 else ''}", number) for number in range(1, count + 1)]
         return {
             **afresh,
             self._crop_by: crop_by,
             self._view: html,
-            self._announcer: note,
+            self._controls.announcer: show.spoken(note),
             self._face: gr.Radio(faces, value=1 if count else None, visible=count > 1),
             self._name: called("", path),
         }
@@ -334,46 +318,17 @@ class PictureTab:
                 wrong.setdefault(_NAME, f"Advanced settings: {error}")  # they may be folded away
         return [gr.validate(number not in wrong, wrong.get(number, "")) for number in range(len(values))]
 
-    def _prepare(self, request: gr.Request, *_: Any) -> dict[Any, Any]:
-        ahead = len(self._service.stops)
-        self._service.stops.begin(request.session_hash, _KIND)
-        words = f"Waiting for {ahead} other {'run' if ahead == 1 else 'runs'} to end …" if ahead else "Getting ready …"
-        return {
-            self._status: show.note(words),
-            self._announcer: words,
-            self._start: gr.Button("Inverting …", interactive=False),
-            self._halt: gr.Button("Stop", interactive=True),
-        }
-
-    def _rest(self) -> tuple[Any, Any]:
-        return gr.Button("Invert", interactive=True), gr.Button("Stop", interactive=False)
-
-    def _ask_to_stop(self, request: gr.Request) -> tuple[str, Any]:
-        self._service.stops.stop(request.session_hash, _KIND)
-        return "Stopping; what has been reached is kept.", gr.Button("Stopping …", interactive=False)
-
-    def _run(self, request: gr.Request, *values: Any) -> Iterator[dict[Any, Any]]:
+    def _run(self, stop: threading.Event, *values: Any) -> Iterator[dict[Any, Any]]:
         path, name, settings, where = self._split(values)
-        stop = self._service.stops.begin(request.session_hash, _KIND)
-        try:
-            config = make_config(settings, self._service.device)
-            for words in fetched(config, stop):
-                yield {self._status: show.note(words), self._announcer: words.partition(":")[0]}
-            if stop.is_set():
-                yield self._show_end("Stopped before the first step", "", 0.0)
-                return
-            words = f"Loading the models … {people.start_words(config)}"
-            yield {self._status: show.note(words), self._announcer: "Inverting."}
-            aligned, crop = align(self._service, path, config.model, *where)
-            yield from self._show_job(config, aligned, crop, called(name, path), stop)
-        except InputError as error:
-            yield {self._status: show.trouble(str(error)), self._announcer: str(error)}
-        except Exception as error:
-            words = f"The inversion broke off and could not be kept ({type(error).__name__}: {error})."
-            yield {self._status: show.trouble(words), self._announcer: words}
-            raise
-        finally:
-            self._service.stops.end(request.session_hash, _KIND)
+        config = make_config(settings, self._service.device)
+        for words in fetched(config, stop):
+            yield self._controls.say(show.note(words), words.partition(":")[0])
+        if stop.is_set():
+            yield self._show_end("Stopped before the first step", "", 0.0)
+            return
+        yield self._controls.say(show.note(f"Loading the models … {people.start_words(config)}"), "Inverting.")
+        aligned, crop = align(self._service, path, config.model, *where)
+        yield from self._show_job(config, aligned, crop, called(name, path), stop)
 
     def _show_job(
         self, config: InvertConfig, aligned: Tensor, crop: Crop, name: str, stop: threading.Event
@@ -397,7 +352,7 @@ class PictureTab:
         if first:
             changes.update({self._likeness: "", self._curve_box: gr.Accordion(visible=True)})
         if snapshot.phase != "done":
-            changes[self._status] = show.progress(snapshot, progress.stages, progress.share)
+            changes[self._controls.status] = show.progress(snapshot, progress.stages, progress.share)
         if snapshot.after is not None:
             both = torch.cat((aligned, snapshot.after))
             changes[self._found] = show.collage(both, ["picture", "inverted so far"], name, layout="pair")
@@ -423,7 +378,7 @@ class PictureTab:
         }
 
     def _show_end(self, words: str, details: str, share: float) -> dict[Any, Any]:
-        return {self._status: show.ended(words, details, share), self._announcer: words}
+        return self._controls.say(show.ended(words, details, share), words)
 
 
 class _Progress:

@@ -13,8 +13,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ipl_core import AdaptConfig, Snapshot, adapt, catalog, library
+from ipl_core import AdaptConfig, Snapshot, adapt, catalog, keeping, library
+from ipl_core.ensemble import members
 from ipl_core.hub import Stopped
+from ipl_core.snapshot import Start
 
 from . import show
 
@@ -27,8 +29,9 @@ def fetched(config: AdaptConfig, stop: threading.Event) -> Iterator[str]:
     Ends early, keeping the part that has come, when `stop` is set. Raises InputError for what can't be had.
     """
     model = catalog.generators()[config.model]
-    critic = catalog.critics().get(config.critic or model.critic)
-    for entry, fetch in ((model, catalog.find_generator), (critic, catalog.fetch_critic)):
+    critics = [catalog.critics().get(name) for name, _ in members(config.critic or model.critic)]
+    fetches = [(model, catalog.find_generator), *((critic, catalog.fetch_critic) for critic in critics)]
+    for entry, fetch in fetches:
         if entry is not None and entry.offer is not None and not catalog.is_here(entry) and not stop.is_set():
             yield from _fetched(entry, fetch, stop)
 
@@ -57,15 +60,17 @@ def _fetched(
             fetching.result()
 
 
-def job(config: AdaptConfig, stop: threading.Event) -> Iterator[Snapshot | library.Entry]:
+def job(
+    config: AdaptConfig, stop: threading.Event, goes_on: library.Entry | None = None, start: Start | None = None
+) -> Iterator[Snapshot | library.Entry]:
     """Runs `config`: every Snapshot, then the library entry that keeps the result.
 
-    No entry comes if the run was stopped before the generator had changed. Closing the iterator ends the run
-    and keeps nothing.
+    goes_on, start: the entry that the run goes on from, and where; see `library.continuation`. No entry comes if the
+    run was stopped before the generator had changed. Closing the iterator ends the run and keeps nothing.
     """
     library.check_writable(library.runs_folder())  # before the work, not after it
-    run = library.Run(config)
-    with closing(adapt(config, stop)) as snapshots:
+    run = library.Run(config, goes_on)
+    with closing(adapt(config, stop, start=start)) as snapshots:
         for snapshot in snapshots:
             run.add(snapshot)
             yield snapshot
@@ -88,6 +93,14 @@ class Record:
         self.before: Tensor | None = None
         self.after: Tensor | None = None
         self.stopped: str | None = None
+
+    def recall(self, entry: library.Entry) -> None:
+        """Takes over the curves of a run that is kept."""
+        for row in entry.history():
+            terms = keeping.terms(row)
+            measured = {name: terms.pop(name) for name in ("diversity",) if name in terms}
+            self.curves[row["stage"]].add(row["step"], terms)
+            self.curves["diversity"].add(row["step"], measured)
 
     def add(self, snapshot: Snapshot) -> None:
         self.stopped = snapshot.stopped

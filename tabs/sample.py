@@ -1,12 +1,16 @@
-"""The Sample tab: the same seeds by a source generator and by one adapted from it, side by side, to keep.
+"""The Sample tab: the same people by a source generator and by one adapted from it, side by side, to keep.
 
-What is drawn depends on the library entry, the seeds and the truncation alone; nothing of a visitor is remembered.
+What is drawn depends on the library entry, the seeds, the truncation and the mixed styles alone; what a visitor marks
+is remembered by their browser.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 import tempfile
+import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,13 +24,19 @@ from ipl_core import InputError, library
 from ipl_core.latents import MAX_SEED, parse_seeds
 from ipl_core.media import grid, save_png, to_pictures, to_uint8
 from ipl_core.people import list_people
-from ipl_core.sampling import draw
+from ipl_core.sitters import MAX_PSI, SeedPerson
+from ipl_core.sitters import draw_people as draw
 
 from . import show
+from .controls import Controls
+from .favourites import STARS, Favourites, known
+from .look import SCROLL_TO_DRAWN
+from .running import SECONDS_BETWEEN_YIELDS
 from .session import AT_ONCE, MODEL_JOB, Service, find_entry
 
 MAX_COUNT = 64
-MAX_PSI = 1.5
+MAX_CROWD = 1024  # seeds that are looked through for the nearest
+NEAREST = 11
 _NOBODY = ("People of these seeds", "")
 _PRIVATE_JOB = {**MODEL_JOB, "api_visibility": "private"}
 
@@ -35,27 +45,29 @@ _PRIVATE_JOB = {**MODEL_JOB, "api_visibility": "private"}
 class Drawing:
     """People of one request: bytes (N, H, W, 3) by the source and by the adapted generator.
 
-    person: name of an inverted person, drawn instead of seeds and without truncation; "" for none.
+    sitters: who they are. person: name of an inverted person, drawn in place of them; "" for none. remarks: a few
+    words for each, such as how near to another they are, or none at all.
     """
 
     entry: library.Entry
-    seeds: Sequence[int]
-    psi: float
+    sitters: Sequence[SeedPerson]
     before: Tensor
     after: Tensor
     person: str = ""
+    remarks: Sequence[str] = ()
 
-    def people(self) -> str:
-        """The pairs as HTML."""
+    def people(self, favourites: Sequence[SeedPerson]) -> str:
+        """The pairs as HTML, with a star for each that can be a favourite."""
         config = self.entry.config
         adapted = f"{config.target}, {show.entry_method(self.entry)}"
-        who = [self.person] if self.person else self.seeds
-        return show.people(who, self.before, config.source, self.after, adapted, layout="beside")
+        who = [self.person] if self.person else [sitter.name for sitter in self.sitters]
+        stars = [(str(sitter), sitter in favourites) for sitter in self.sitters]
+        return show.people(who, self.before, config.source, self.after, adapted, "beside", stars, self.remarks)
 
     @property
     def settings(self) -> dict[str, Any]:
         """What the pictures were drawn with."""
-        who = {"person": self.person} if self.person else {"seeds": list(self.seeds), "psi": self.psi}
+        who = {"person": self.person} if self.person else _described(self.sitters)
         return {**who, "adapted by": self.entry.settings["config"]}
 
     @property
@@ -63,8 +75,19 @@ class Drawing:
         """For files: which domain and which seeds."""
         if self.person:
             return f"{self.entry.path.name}-person"
-        seeds = f"{self.seeds[0]}" if len(self.seeds) == 1 else f"{self.seeds[0]}-{self.seeds[-1]}"
-        return f"{self.entry.path.name}-seeds-{seeds}"
+        first, last = self.sitters[0].seed, self.sitters[-1].seed
+        return f"{self.entry.path.name}-seeds-{first}" + (f"-{last}" if len(self.sitters) > 1 else "")
+
+
+def _described(sitters: Sequence[SeedPerson]) -> dict[str, Any]:
+    """People by seed in plain values; what is the same for all of them is said once."""
+    same = {sitter.psi for sitter in sitters}
+    facts: dict[str, Any] = {"seeds": [sitter.seed for sitter in sitters]}
+    if len(same) == 1:
+        facts["psi"] = same.pop()
+    if any(sitter.fine is not None for sitter in sitters) or len(facts) == 1:
+        facts["people"] = [str(sitter) for sitter in sitters]
+    return facts
 
 
 class SampleTab:
@@ -73,43 +96,68 @@ class SampleTab:
     entry: the dropdown of library entries, by folder name. person: that of inverted people, "" for none.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, favourites: Favourites) -> None:
+        self._service, self._favourites = service, favourites
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
-                self._shown = gr.State("")  # the entry that was drawn last
-                self.entry = gr.Dropdown([], label="Adapted model", info="What the library holds, the newest first.")
-                self.person = gr.Dropdown(
-                    [_NOBODY], value="", label="Whom", info="Or a person of the tab Your picture, without truncation."
-                )
-                self._first = gr.Number(0, label="First seed", precision=0)
-                self._count = gr.Slider(1, MAX_COUNT, 12, step=1, label="How many")
-                self._psi = gr.Slider(
-                    0.0,
-                    MAX_PSI,
-                    0.7,
-                    step=0.05,
-                    label="Truncation",
-                    info="0: all the mean face. 1: as varied as trained.",
-                )
-                self._seeds = gr.Textbox(label="Or these seeds", placeholder="3, 7, 20-25", max_lines=1)
-                with gr.Row():
-                    self._draw = gr.Button("Draw", variant="primary", min_width=130)
-                    self._next = gr.Button("Next people", min_width=130)
+                self._build_request()
             with gr.Column(scale=9, min_width=300):
-                self._heading = gr.HTML(show.note("Choose an adapted model and press Draw."))
-                self._people = gr.HTML()
-                with gr.Row():
-                    self._sheet = gr.DownloadButton("Download as one picture", interactive=False, min_width=150)
-                    self._zip = gr.DownloadButton("Download all, zipped", interactive=False, min_width=150)
+                self._build_result()
         self._listen()
 
+    def _build_request(self) -> None:
+        self._shown = gr.State("")  # the entry that was drawn last
+        self.entry = gr.Dropdown([], label="Adapted model", info="What the library holds, the newest first.")
+        self.person = gr.Dropdown(
+            [_NOBODY], value="", label="Whom", info="Or a person of the tab Your picture, without truncation."
+        )
+        with gr.Row():
+            self._first = gr.Number(0, label="First seed", precision=0, min_width=120)
+            self._seeds = gr.Textbox(label="Or these seeds", placeholder="3, 7, 20-25", max_lines=1, min_width=120)
+        self._count = gr.Slider(1, MAX_COUNT, 12, step=1, label="How many")
+        self._psi = gr.Slider(
+            0.0, MAX_PSI, 0.7, step=0.05, label="Truncation", info="0: all the mean face. 1: as varied as trained."
+        )
+        with gr.Row():
+            self._draw = gr.Button("Draw", variant="primary", min_width=90)
+            self._next = gr.Button("Next people", min_width=110)
+            self._lucky = gr.Button("I feel lucky", min_width=110)
+        with gr.Accordion("Mix styles", open=False):
+            self._fine = gr.Textbox(
+                label="Fine layers of seed",
+                placeholder="31",
+                max_lines=1,
+                info="All these people get its colours and details and keep their own form. Blank: their own.",
+            )
+            self._crossover = gr.Slider(1, 9, 4, step=1, label="From layer", info="The lower, the more is taken over.")
+        with gr.Accordion("Who looks like whom", open=False):
+            self._like = gr.Number(0, label="Nearest to seed", precision=0, info="In the eyes of the model’s critic.")
+            self._crowd = gr.Slider(16, MAX_CROWD, 256, step=16, label="Looked for among so many seeds")
+            self._controls = Controls(self._service, "nearest", "Find the nearest", "Looking …")
+            self._controls.build_lines("The first search takes longest; who was seen is remembered.")
+        self._favourites.build_list()
+        self._draw_favourites = gr.Button("Draw the favourites", visible=False)
+
+    def _build_result(self) -> None:
+        self._heading = gr.HTML(show.note("Choose an adapted model and press Draw."), elem_classes="drawn")
+        self._people = gr.HTML(js_on_load=STARS)
+        with gr.Row():
+            self._sheet = gr.DownloadButton("Download as one picture", interactive=False, min_width=150)
+            self._zip = gr.DownloadButton("Download all, zipped", interactive=False, min_width=150)
+
+    # --- listeners ----------------------------------------------------------------------------------------------
+
     def _listen(self) -> None:
-        self._request = [self.entry, self.person, self._first, self._count, self._psi, self._seeds]
-        self._result = [self._heading, self._people, self._sheet, self._zip, self._shown]
+        remembered = self._favourites.remembered
+        self._request = [
+            *(self.entry, self.person, self._first, self._count, self._psi, self._seeds),
+            *(self._fine, self._crossover, remembered),
+        ]
+        self._result = [self._heading, self._people, self._sheet, self._zip, self._shown, self._crossover]
         self.draw_on(self._draw.click)
         self.draw_on(self.entry.input)
         self.draw_on(self._seeds.submit)
+        self.draw_on(self._fine.submit)
         turned = self._next.click(
             lambda first, count: (int(first or 0) + int(count), "", ""),
             [self._first, self._count],
@@ -117,10 +165,35 @@ class SampleTab:
             **AT_ONCE,
         )
         self.draw_on(turned.success)
+        drawn_by_lot = self._lucky.click(
+            lambda: (secrets.randbelow(MAX_SEED - MAX_COUNT), "", ""),
+            None,
+            [self._first, self._seeds, self.person],
+            **AT_ONCE,
+        )
+        self.draw_on(drawn_by_lot.success)
+        self._controls.listen(
+            self._find_nearest,
+            [self.entry, self._like, self._crowd, self._psi, remembered],
+            [*self._result, self._seeds, self.person],
+            [self._controls.start.click],
+        )
+        self._favourites.listen(self._people)
+        self._favourites.listed.change(
+            lambda chosen: gr.Button(visible=bool(chosen)), self._favourites.listed, self._draw_favourites, **AT_ONCE
+        )
+        self._draw_favourites.click(
+            self._show_favourites,
+            [self.entry, remembered],
+            self._result,
+            show_progress_on=self._people,
+            **_PRIVATE_JOB,
+        ).success(None, js=SCROLL_TO_DRAWN)
 
     def draw_on(self, event: Callable[..., Any]) -> None:
         """Draws with the tab's settings whenever `event`, such as a button's click, fires."""
-        event(self._show, self._request, self._result, show_progress_on=self._people, **_PRIVATE_JOB)
+        drawn = event(self._show, self._request, self._result, show_progress_on=self._people, **_PRIVATE_JOB)
+        drawn.success(None, js=SCROLL_TO_DRAWN)
 
     def draw_new_on(self, event: Callable[..., Any]) -> None:
         """The same, but only if another entry is chosen than the one whose people are there already."""
@@ -140,8 +213,10 @@ class SampleTab:
     def person_choices(self, chosen: str | None = None) -> Any:
         """An update of `person`: who is kept, with `chosen` chosen if they are there, else nobody."""
         kept = [(person.title, person.path.name) for person in list_people()]
-        known = any(name == chosen for _, name in kept)
-        return gr.Dropdown([_NOBODY, *kept], value=chosen if known else "")
+        named = any(name == chosen for _, name in kept)
+        return gr.Dropdown([_NOBODY, *kept], value=chosen if named else "")
+
+    # --- to the screen ------------------------------------------------------------------------------------------
 
     def _show_new(self, shown: str, entry: str | None, *rest: Any) -> Iterator[dict[Any, Any]]:
         if entry and entry != shown:
@@ -150,25 +225,73 @@ class SampleTab:
             yield {self._shown: shown}
 
     def _show(
-        self, entry: str | None, person: str | None, first: float, count: float, psi: float, seeds: str
+        self,
+        entry: str | None,
+        person: str | None,
+        first: float,
+        count: float,
+        psi: float,
+        seeds: str,
+        fine: str,
+        crossover: float,
+        remembered: Any,
     ) -> Iterator[dict[Any, Any]]:
-        try:
+        def draw_asked() -> Drawing:
             if person:
-                drawing = draw_person(self._service, entry or "", person)
-            else:
-                chosen = parse_seeds(seeds, MAX_COUNT) if seeds and seeds.strip() else count_seeds(first, count)
-                drawing = draw_people(self._service, entry or "", chosen, psi)
+                return draw_person(self._service, entry or "", person)
+            chosen = parse_seeds(seeds, MAX_COUNT) if seeds and seeds.strip() else count_seeds(first, count)
+            donor = parse_seeds(fine, 1)[0] if fine and fine.strip() else None
+            return draw_seeds(self._service, entry or "", chosen, psi, donor, crossover)
+
+        yield from self._show_drawing(draw_asked, remembered)
+
+    def _show_favourites(self, entry: str | None, remembered: Any) -> Iterator[dict[Any, Any]]:
+        yield from self._show_drawing(
+            lambda: draw_sitters(self._service, entry or "", known(remembered)[:MAX_COUNT]), remembered
+        )
+
+    def _show_drawing(self, draw_asked: Callable[[], Drawing], remembered: Any) -> Iterator[dict[Any, Any]]:
+        try:
+            drawing = draw_asked()
         except InputError as error:
             yield {self._heading: show.trouble(str(error))}
             return
+        yield from self._show_drawn(drawing, remembered)
+
+    def _show_drawn(self, drawing: Drawing, remembered: Any) -> Iterator[dict[Any, Any]]:
+        layers = self._service.generators.get(drawing.entry.config.model).num_layers
         with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
             yield {
                 self._heading: show.heading(show.entry_title(drawing.entry), "before on the left, after on the right"),
-                self._people: drawing.people(),
+                self._people: drawing.people(known(remembered)),
                 self._sheet: gr.DownloadButton(value=str(save_sheet(drawing, Path(folder))), interactive=True),
                 self._zip: gr.DownloadButton(value=str(save_zip(drawing, Path(folder))), interactive=True),
-                self._shown: entry,
+                self._shown: drawing.entry.path.name,
+                self._crossover: gr.Slider(maximum=layers - 1),
             }
+
+    def _find_nearest(
+        self, stop: threading.Event, name: str | None, seed: Any, crowd: Any, psi: Any, remembered: Any
+    ) -> Iterator[dict[Any, Any]]:
+        entry = find_entry(name or "")
+        search = nearest(self._service, entry.config.model, seed, crowd, psi, NEAREST, stop)
+        yield self._controls.say(show.note("Loading the models …"), f"Looking for the nearest to seed {seed}.")
+        shown, seen, total, found = 0.0, 0, 1, []
+        for seen, total, found in search:  # noqa: B007 – the last says who they are
+            if time.monotonic() - shown >= SECONDS_BETWEEN_YIELDS:
+                yield self._controls.say(show.seen(seen, total))
+                shown = time.monotonic()
+        if not found:
+            words = f"Stopped after {seen} of {total} people; they are remembered"
+            yield self._controls.say(show.ended(words, "", seen / total), words)
+            return
+        seeds = [int(seed), *(other for other, _ in found)]
+        remarks = ["", *(f"likeness {cosine:.2f}" for _, cosine in found)]
+        drawing = draw_seeds(self._service, entry.path.name, seeds, psi, remarks=remarks)
+        words = f"The nearest to seed {int(seed)} among {int(crowd)}: {', '.join(map(str, seeds[1:4]))} and so on"
+        for changes in self._show_drawn(drawing, remembered):
+            lines = self._controls.say(show.ended(words, ""), words)
+            yield {**changes, **lines, self._seeds: ", ".join(map(str, seeds)), self.person: ""}
 
 
 # --- drawing and keeping ----------------------------------------------------------------------------------------
@@ -176,28 +299,86 @@ class SampleTab:
 
 def count_seeds(first: Any, count: Any) -> list[int]:
     """Successive seeds. Raises InputError for a first seed or a count that can't be meant."""
-    if not isinstance(first, (int, float)) or first != int(first) or not 0 <= first <= MAX_SEED - MAX_COUNT:
-        raise InputError(f"The first seed must be a whole number from 0 to {MAX_SEED - MAX_COUNT}, not {first}.")
-    if not isinstance(count, (int, float)) or count != int(count) or not 1 <= count <= MAX_COUNT:
-        raise InputError(f"How many people: give a whole number from 1 to {MAX_COUNT}, not {count}.")
-    return list(range(int(first), int(first) + int(count)))
+    start = whole(first, "The first seed", 0, MAX_SEED - MAX_COUNT)
+    return list(range(start, start + whole(count, "How many people", 1, MAX_COUNT)))
 
 
-def draw_people(service: Service, name: str, seeds: Sequence[int], psi: Any) -> Drawing:
-    """Draws `seeds` by the library entry called `name` and by its source. Raises InputError."""
+def whole(number: Any, what: str, low: int, high: int) -> int:
+    """A whole number as a form or an API caller sends it. Raises InputError, calling it `what`, for any other."""
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or number % 1 or not low <= number <= high:
+        raise InputError(f"{what} must be a whole number from {low} to {high}, not {number}.")
+    return int(number)
+
+
+def draw_seeds(
+    service: Service,
+    name: str,
+    seeds: Sequence[int],
+    psi: Any,
+    fine: Any = None,
+    crossover: Any = 1,
+    remarks: Sequence[str] = (),
+) -> Drawing:
+    """Draws `seeds` by the library entry called `name` and by its source. Raises InputError.
+
+    fine: a seed whose layers all of them get from `crossover` on; None for none.
+    """
     if not isinstance(psi, (int, float)) or not 0 <= psi <= MAX_PSI:
         raise InputError(f"Truncation must be a number from 0 to {MAX_PSI}, not {psi}.")
     entry = find_entry(name)
-    source = service.generators.get(entry.config.model)
-    adapted = service.generators.get(str(entry.path))
-    return Drawing(entry, seeds, psi, to_uint8(draw(source, seeds, psi)), to_uint8(draw(adapted, seeds, psi)))
+    model = entry.config.model
+    styles: dict[str, int] = {}
+    if fine is not None:
+        layers = service.generators.get(model).num_layers
+        styles["fine"] = whole(fine, "The seed of the fine layers", 0, MAX_SEED)
+        styles["crossover"] = whole(crossover, "The layer from which on they are taken", 1, layers - 1)
+    return draw_sitters(service, name, [SeedPerson(model, seed, psi, **styles) for seed in seeds], remarks)
+
+
+def draw_sitters(service: Service, name: str, sitters: Sequence[SeedPerson], remarks: Sequence[str] = ()) -> Drawing:
+    """Draws those of `sitters` who are of its model by the library entry called `name` and by its source.
+
+    Raises InputError for none, and for what can't be drawn.
+    """
+    entry = find_entry(name)
+    fitting = [sitter for sitter in sitters if sitter.model == entry.config.model]
+    if not fitting:
+        raise InputError(f"None of these people was drawn by the model “{entry.config.model}”: mark some of its own.")
+    generators = service.generators.get(entry.config.model), service.generators.get(str(entry.path))
+    before, after = (to_uint8(draw(generator, fitting)) for generator in generators)
+    return Drawing(entry, fitting, before, after, remarks=remarks)
 
 
 def draw_person(service: Service, name: str, person: str) -> Drawing:
     """Draws the inverted person in the folder `person` before and after the library entry `name`. Raises InputError."""
     entry, restyler = find_entry(name), service.restylers.get(person)
     pictures = to_uint8(restyler.draw()), to_uint8(restyler.draw([(entry, 1.0)]))
-    return Drawing(entry, (), 1.0, *pictures, person=restyler.inverted.name)
+    return Drawing(entry, (), *pictures, person=restyler.inverted.name)
+
+
+def nearest(
+    service: Service, model: str, seed: Any, crowd: Any, psi: Any, count: Any, stop: threading.Event
+) -> Iterator[tuple[int, int, list[tuple[int, float]]]]:
+    """Looks for those of the seeds from 0 who are most like `seed`: yields how many are seen, of how many, and, the
+    last time, who they are, the nearest first, with a likeness from −1 to 1 each.
+
+    Nobody comes if `stop` was set. Raises InputError for what can't be meant, before the first person is looked at.
+    """
+    seed = whole(seed, "The seed", 0, MAX_SEED)
+    among = range(whole(crowd, "How many seeds to look through", 2, MAX_CROWD))
+    count = whole(count, "How many people", 1, MAX_COUNT)
+    if not isinstance(psi, (int, float)) or not 0 <= psi <= MAX_PSI:
+        raise InputError(f"Truncation must be a number from 0 to {MAX_PSI}, not {psi}.")
+
+    def look() -> Iterator[tuple[int, int, list[tuple[int, float]]]]:
+        likenesses, seeds = service.crowds.get(model, float(psi)), list(dict.fromkeys((seed, *among)))
+        seen = 0
+        for seen in likenesses.see(seeds, stop):
+            yield seen, len(seeds), []
+        found = [] if stop.is_set() else likenesses.nearest(seed, among, count)
+        yield seen if stop.is_set() else len(seeds), len(seeds), found
+
+    return look()
 
 
 def save_sheet(drawing: Drawing, folder: Path) -> Path:
@@ -207,13 +388,18 @@ def save_sheet(drawing: Drawing, folder: Path) -> Path:
 
 
 def save_zip(drawing: Drawing, folder: Path) -> Path:
-    """A zip of single PNGs, two a seed, and of what they were drawn with as JSON."""
+    """A zip of single PNGs, two a person, and of what they were drawn with as JSON."""
     path = folder / f"{drawing.name}.zip"
+    whose = [("person", {})] if drawing.person else [(_file_name(one), _described([one])) for one in drawing.sitters]
     with zipfile.ZipFile(path, "w") as archive:  # PNGs don't get smaller
         archive.writestr("settings.json", json.dumps(drawing.settings, indent=2, ensure_ascii=False))
         for side, pictures in (("source", drawing.before), ("adapted", drawing.after)):
-            whose = [("person", {})] if drawing.person else [(f"seed-{n:04d}", {"seeds": [n]}) for n in drawing.seeds]
             for (name, who), picture in zip(whose, to_pictures(pictures)):
                 file = save_png(picture, folder / f"{name}-{side}.png", {**drawing.settings, **who, "side": side})
                 archive.write(file, file.name)
     return path
+
+
+def _file_name(sitter: SeedPerson) -> str:
+    mixed = "" if sitter.fine is None else f"-fine-{sitter.fine:04d}-from-{sitter.crossover}"
+    return f"seed-{sitter.seed:04d}{mixed}"

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -54,21 +55,43 @@ def people(
     after: Tensor | None = None,
     adapted: str = "",
     layout: str = "stacked",
+    stars: Sequence[tuple[str, bool]] = (),
+    remarks: Sequence[str] = (),
 ) -> str:
     """The same seeds, or people by their names, before and, if given, after; bytes (N, H, W, 3).
 
     source, adapted: what the pictures show, as for a person who can't see them ("werewolf, IPL").
-    layout: "stacked" puts each picture after below the one before, "beside" to its right.
+    layout: "stacked" puts each picture after below the one before, "beside" to its right. stars: for each, what a
+    button that marks it hands over, and whether it is marked. remarks: a few words more below each.
     """
     changed = to_pictures(after) if after is not None else [None] * len(seeds)
     figures = []
-    for seed, picture, other in zip(seeds, to_pictures(before), changed):
+    for number, (seed, picture, other) in enumerate(zip(seeds, to_pictures(before), changed)):
         who = seed if isinstance(seed, str) else f"seed {seed}"
         images = _image(picture, f"{who}, {source}")
         if other is not None:
             images += _image(other, f"{who}, {adapted}")
-        figures.append(f"<figure><div>{images}</div><figcaption>{escape(who)}</figcaption></figure>")
+        words = " · ".join(filter(None, (who, *remarks[number : number + 1])))
+        star = _star(who, *stars[number]) if stars else ""
+        figures.append(f"<figure><div>{images}</div><figcaption>{escape(words)}{star}</figcaption></figure>")
     return f'<div class="people {layout}">{"".join(figures)}</div>'
+
+
+def _star(who: str, person: str, marked: bool) -> str:
+    return (
+        f'<button class="star" data-person="{escape(person)}" aria-pressed="{str(marked).lower()}" '
+        f'aria-label="Favourite: {escape(who)}" title="Favourite"></button>'
+    )
+
+
+def examples(domains: Sequence[str], pictures: Tensor, seeds: Sequence[int]) -> str:
+    """The same people in many domains, bytes (domains, seeds, H, W, 3), with a heading: a figure a domain."""
+    figures = []
+    for domain, people in zip(domains, pictures):
+        images = "".join(_image(one, f"seed {seed}, {domain}") for seed, one in zip(seeds, to_pictures(people)))
+        figures.append(f"<figure><div>{images}</div><figcaption>{escape(domain)}</figcaption></figure>")
+    words = f"{len(seeds)} people of this model as {domains[0]}, and in domains that it became"
+    return heading("What this does", words) + f'<div class="people examples">{"".join(figures)}</div>'
 
 
 def collage(pictures: Tensor, labels: Sequence[str], who: str, layout: str = "collage") -> str:
@@ -172,7 +195,7 @@ def entry_name(entry: Entry) -> str:
     config = entry.config
     title = entry.settings.get("title")
     parts = [title] if title else [config.target, entry_method(entry)]
-    if config.seed and not title and not entry.imported:
+    if config.seed and not title and entry.from_run:
         parts.append(f"seed {config.seed}")
     if not entry.finished:
         how = "" if entry.settings["stopped"] == "picked" else "stopped at "
@@ -192,7 +215,9 @@ def made(entry: Entry) -> str:
 
 def entry_method(entry: Entry) -> str:
     """The method that made an entry, as a person calls it."""
-    return "imported" if entry.imported else method_name(entry.config)
+    if entry.from_run:
+        return method_name(entry.config)
+    return "imported" if entry.imported else "mixed"
 
 
 def method_name(config: AdaptConfig) -> str:
@@ -226,8 +251,9 @@ def entry_facts(entry: Entry) -> str:
         "to": config.target,
         "Model": config.model,
         "Method": entry_method(entry),
+        "Made of": _parts(settings.get("mixed", ())),
         "Steps": str(settings["steps"]["generator"] or ""),
-        "Took": "" if entry.imported else duration(settings["seconds"]),
+        "Took": duration(settings["seconds"]) if entry.from_run else "",
         "Diversity": "" if settings["diversity"] is None else f"{100 * settings['diversity']:.0f} %",
         "Made": made(entry),
         "On the disk": size_words(entry.bytes),
@@ -238,6 +264,11 @@ def entry_facts(entry: Entry) -> str:
             f"Its mapping network isn’t that of {config.model}, so another model may be the one it was adapted from."
         )
     return facts(known, words)
+
+
+def _parts(mixed: Sequence[Mapping[str, Any]]) -> str:
+    parts = (f"{100 * part['share']:.0f} % {part['config']['target']}" for part in mixed)
+    return ", ".join(parts)
 
 
 def before_and_after(before: Path, after: Path, source: str, adapted: str) -> str:
@@ -282,6 +313,12 @@ def progress(snapshot: Snapshot, stages: int, done: float) -> str:
 def waiting(ahead: int) -> str:
     """What a visitor reads who has just asked for a job, with `ahead` others before it."""
     return f"Waiting for {ahead} other {'run' if ahead == 1 else 'runs'} to end …" if ahead else "Getting ready …"
+
+
+def seen(count: int, total: int) -> str:
+    """How many people have been looked at."""
+    bar = _bar(count / total, "Share of the people that were looked at")
+    return f'<div class="run"><div class="line"><strong>{count} of {total} people seen</strong></div>{bar}</div>'
 
 
 def frame_progress(frame: Frame) -> str:
@@ -339,6 +376,20 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def forecast(seconds: float) -> str:
+    """How long a run will take, no more exactly than that can be known."""
+    return f'<p class="about">A run with these settings takes about {roughly(seconds)} here.</p>'
+
+
+def roughly(seconds: float) -> str:
+    """A time as a person would guess it: "10 s", "35 s", "4 min", "1.5 h"."""
+    if seconds < 90:
+        return f"{max(5, 5 * round(seconds / 5))} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 # --- figures ----------------------------------------------------------------------------------------------------

@@ -141,6 +141,7 @@ class StudyTab:
             self._start,
             [self._token, self._title, self._entries, self._seeds, self._psi, self._pairs_each],
             [self._study, *count, *self.page],
+            [self._controls.start.click],
         )
 
     # --- voters -------------------------------------------------------------------------------------------------

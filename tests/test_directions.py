@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ipl_core.directions import SHORTEST_MOVE, image_direction, normalise, text_direction
+from ipl_core.directions import SHORTEST_MOVE, image_direction, normalise, text_direction, turned_away
 
 
 def unit(*shape: int, rng: torch.Generator) -> torch.Tensor:
@@ -39,3 +39,13 @@ def test_gradient_of_a_move_is_bounded_everywhere(rng: torch.Generator) -> None:
         image_direction(source, target)[:, 0].sum().backward()
         assert target.grad.isfinite().all()
         assert target.grad.abs().max() <= 3 / SHORTEST_MOVE
+
+
+def test_what_leads_along_an_avoided_direction_is_taken_away_and_no_more(rng: torch.Generator) -> None:
+    avoided, directions = unit(1, 8, rng=rng), unit(40, 8, rng=rng)
+    turned = turned_away(directions, avoided)
+    along = (directions * avoided).sum(-1)
+    assert 0 < int((along > 0).sum()) < 40
+    assert (turned * avoided).sum(-1).max() < 1e-6
+    torch.testing.assert_close(turned[along < 0], directions[along < 0])
+    torch.testing.assert_close(turned.norm(dim=-1), torch.ones(40))

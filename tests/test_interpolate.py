@@ -16,6 +16,7 @@ from ipl_core.media import to_uint8
 from ipl_core.mixing import Mixer
 from ipl_core.runs import finished_inversion
 from ipl_core.sampling import draw
+from ipl_core.sitters import SeedPerson, draw_people
 
 pytestmark = pytest.mark.usefixtures("studio")
 EVEN = Walk(frames=8, easing="even")
@@ -106,6 +107,19 @@ def test_kept_people_bring_their_weights_and_noise_along(mixer: Mixer) -> None:
     both = pictures(through_people(mixer, [person, 4], EVEN, [(entry, 1.0)], side_by_side=True))
     assert torch.equal(both[:, :, :32], shown)
     assert not close(both[0, :, 32:], shown[0])
+
+
+def test_a_person_by_seed_keeps_their_own_truncation_and_layers(mixer: Mixer) -> None:
+    person = SeedPerson("studio", 4, 0.3, fine=9, crossover=3)
+    first, *_ = through_people(mixer, [person, 5], replace(EVEN, psi=1.0))
+    assert torch.equal(first.picture, to_uint8(draw_people(mixer.source, [person]))[0])
+    assert described(mixer, [person, 5], EVEN)["people"] == ["studio 4~0.3+9@3", 5]
+    for stranger, walk, words in (
+        (SeedPerson("dogs", 4), EVEN, "drawn by the model “dogs”"),
+        (person, replace(EVEN, space="z"), "choose the space w"),
+    ):
+        with pytest.raises(InputError, match=words):
+            through_people(mixer, [stranger, 5], walk)
 
 
 def test_from_domain_to_domain_at_one_person(mixer: Mixer) -> None:

@@ -89,6 +89,7 @@ def test_memory_is_no_part_of_a_run_and_precision_is(studio: Path) -> None:
     assert library.run_key(replace(CONFIG, memory="low")) == key
     assert library.run_key(replace(CONFIG, precision="bfloat16")) != key
     assert library.run_key(replace(CONFIG, shortest_move=0.01)) != key
+    assert library.run_key(replace(CONFIG, avoid="cartoon")) != key
 
 
 def test_a_run_kept_before_a_setting_was_there_says_what_it_did(studio: Path) -> None:
@@ -96,9 +97,9 @@ def test_a_run_kept_before_a_setting_was_there_says_what_it_did(studio: Path) ->
     for snapshot in adapt(run.config):
         run.add(snapshot)
     entry = run.save()
-    for name in ("shortest_move", "precision", "memory"):
+    for name in ("shortest_move", "precision", "memory", "avoid"):
         del entry.settings["config"][name]
-    assert (entry.config.shortest_move, entry.config.precision) == (0.05, "float32")
+    assert (entry.config.shortest_move, entry.config.precision, entry.config.avoid) == (0.05, "float32", "")
 
 
 def test_auto_saves_where_a_batch_is_large() -> None:

@@ -50,6 +50,23 @@ def test_a_mix_becomes_a_generator_of_its_own(tmp_path: Path) -> None:
     assert [(part["share"], part["config"]["target"]) for part in note["domains"]] == [(0.5, "zombie")]
 
 
+def test_a_mix_is_kept_as_an_entry_of_its_own() -> None:
+    mixer, one, other = Mixer("studio"), entry_of("zombie", 0.3), entry_of("mosaic", -0.2)
+    kept = mixer.keep([(one, 0.5), (other, 1.5), (entry_of("neon", 1.0), 0.0)])
+    assert kept.title == "photo → 50 % zombie + 150 % mosaic (mixed)"
+    assert (kept.mixed, kept.imported, kept.from_run, kept.finished) == (True, False, False, True)
+    assert [part["share"] for part in kept.settings["mixed"]] == [0.5, 1.5]
+    expected = mixer.draw(seed_latents(mixer.source, [3]), mixer.weights([(one, 0.5), (other, 1.5)]))
+    torch.testing.assert_close(draw(library.load_adapted(kept.path), [3]), expected)
+    assert mixer.keep([(one, 0.5), (other, 1.5)], "Dead tiles").title == "Dead tiles"
+    assert len(library.list_entries()) == 4
+    assert Mixer("studio").weights([(kept, 1.0)]).keys() == set(mixer.source.layer_parameters(2))
+    with pytest.raises(InputError, match="was mixed, so there is no run"):
+        library.continuation(kept, 5)
+    with pytest.raises(InputError, match="at least one domain"):
+        mixer.keep([(one, 0.0)])
+
+
 def test_drawing_a_mix_leaves_the_source_alone_for_other_threads() -> None:
     source = catalog.load_generator("studio")
     mixer, entry = Mixer("studio", generator=source), entry_of("zombie", 3.0)

@@ -20,6 +20,7 @@ from ipl_core.media import read_settings, to_uint8
 from ipl_core.restyle import Restyler, restyle
 from ipl_core.runs import crop_for, finished_inversion, inversion
 from ipl_core.sampling import draw, draw_latents, seed_latents
+from ipl_core.sitters import SeedPerson, draw_people
 
 pytestmark = pytest.mark.usefixtures("studio")
 TINY = dict(preset="fast", starts=2, steps=2, tune_steps=2)
@@ -218,6 +219,20 @@ def test_what_cannot_be_restyled_is_said(aligned: Tensor) -> None:
     foreign = library.Entry(entry.path, {**entry.settings, "model_sha256": "0"})
     with pytest.raises(InputError, match="adapted from another model"):
         restyle(kept, foreign)
+
+
+def test_a_person_by_seed_is_kept_as_one_whose_latent_is_known() -> None:
+    source = catalog.load_generator("studio")
+    person = SeedPerson("studio", 4, 0.5, fine=9, crossover=3)
+    kept = people.keep(people.drawn_person(person, source))
+    assert people.keep(people.drawn_person(person, source)).path == kept.path
+    assert [other.title for other in people.list_people()] == [kept.title]
+    loaded = people.open_person(kept.path.name)
+    assert (loaded.name, loaded.settings["drawn"]) == ("seed 4 with fine layers of 9", str(person))
+    assert loaded.fits(source)
+    assert torch.equal(to_uint8(Restyler(loaded).draw()), to_uint8(draw_people(source, [person])))
+    again = people.read_latent(kept.path / people.INVERTED)
+    assert torch.equal(again.w_plus, loaded.w_plus)
 
 
 def test_an_inverted_picture_meets_seeds_in_w_plus(aligned: Tensor) -> None:

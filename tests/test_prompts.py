@@ -193,3 +193,24 @@ def test_make_prompts_refuses_what_the_critic_cannot_judge(tiny_critic: Critic, 
         make_prompts(AdaptConfig("dog " * 29), tiny_critic, W_DIM, rng)
     with pytest.raises(InputError, match="same words"):
         make_prompts(AdaptConfig("photo!", source="photo !"), tiny_critic, W_DIM, rng)
+
+
+@pytest.mark.parametrize("method", ["nada", "shared", "ipl"])
+def test_every_scheme_is_turned_away_from_what_is_to_be_avoided(tiny_critic: Critic, w, rng, method: str) -> None:
+    plain = make_prompts(AdaptConfig("pencil sketch", method=method), tiny_critic, W_DIM, rng)
+    assert torch.equal(plain.directions(w), plain.text_directions(w))
+    config = AdaptConfig("pencil sketch", method=method, avoid="pencil drawing")
+    scheme = make_prompts(config, tiny_critic, W_DIM, rng)
+    along = (scheme.text_directions(w) * scheme.avoided).sum(-1)
+    assert (along > 0).all()
+    assert (scheme.directions(w) * scheme.avoided).sum(-1).abs().max() < 1e-6
+    assert list(scheme.state_dict()) == list(plain.state_dict())
+
+
+def test_what_is_the_source_itself_cannot_be_avoided(tiny_critic: Critic, rng: torch.Generator) -> None:
+    with pytest.raises(InputError, match="can't be avoided"):
+        make_prompts(AdaptConfig("pencil sketch", avoid="Photo"), tiny_critic, W_DIM, rng)
+    with pytest.raises(InputError, match="too long"):
+        make_prompts(AdaptConfig("pencil sketch", avoid="dog " * 40), tiny_critic, W_DIM, rng)
+    with pytest.raises(InputError, match="What to avoid is blank"):
+        AdaptConfig("pencil sketch", avoid=" ")

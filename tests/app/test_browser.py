@@ -153,11 +153,7 @@ def test_the_library_fits_and_is_readable(visit: Visit, width: int, height: int,
     page.mouse.move(0, 0)
     assert page.evaluate(UNREADABLE) == []
     assert page.locator(".chosen img:not([alt]), .chosen img[alt='']").count() == 0
-    unnamed = (
-        "[...document.querySelectorAll('.tabitem button, .tabitem input')].filter(e => e.offsetParent && !e.innerText "
-        "&& !e.ariaLabel && !(e.labels && e.labels.length) && !e.title && !e.getAttribute('aria-labelledby'))"
-    )
-    assert page.evaluate(f"{unnamed}.map((e) => e.outerHTML.slice(0, 200))") == []
+    assert page.evaluate(UNNAMED) == []
 
 
 def test_stop_in_the_middle_keeps_a_model(visit: Visit) -> None:
@@ -179,6 +175,39 @@ def test_stop_in_stage_1_says_that_there_is_nothing_to_keep(visit: Visit) -> Non
     visitor.halt.click()
     visitor.sees("Nothing to keep")
     assert not visitor.page.get_by_role("button", name="Draw more people").is_visible()
+
+
+def test_earlier_steps_are_looked_at_and_the_run_goes_on(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.page
+    visitor.field("Keep a step every").fill("2")
+    visitor.ask("pencil sketch", stage_2=4, seed=43)
+    visitor.sees("Done: pencil sketch")
+    last = page.locator(".people img[alt$='pencil sketch, IPL']").first.get_attribute("src")
+    page.get_by_role("radio", name="2", exact=True).check()
+    visitor.sees("The people at step 2")
+    assert page.locator(".people img[alt$='pencil sketch, IPL']").first.get_attribute("src") != last
+    keep = page.get_by_role("button", name="Keep this step as a model")
+    keep.click()
+    visitor.sees("Kept in the library: pencil sketch")
+    expect(keep).to_be_disabled()
+    visitor.photograph("earlier-step")
+    page.get_by_label("More steps").fill("3")
+    page.get_by_role("button", name="Go on").click()
+    visitor.sees("went on from step 4 with a fresh optimiser")
+    for step in ("2", "4", "6", "7, the last"):
+        expect(page.get_by_role("radio", name=step, exact=True)).to_have_count(1)
+    page.get_by_label("More steps").fill("0")
+    page.get_by_role("button", name="Go on").click()
+    visitor.sees("at least 1, not 0")
+    assert not visitor.errors
+
+
+def test_what_is_in_use_and_how_long_it_takes_is_said(visit: Visit) -> None:
+    visitor = visit()
+    visitor.sees("A run with these settings takes about")
+    words = visitor.page.locator(".about", has_text="Model").inner_text()
+    assert all(name in words for name in ("Model studio", "Critic studio", "Device cpu, float32", "Licence MIT"))
 
 
 def test_a_run_that_exists_is_shown_at_once(visit: Visit) -> None:
@@ -258,6 +287,9 @@ def test_nothing_is_fetched_from_elsewhere(visit: Visit, app_url: str) -> None:
     visitor.ask("pencil sketch", seed=20)
     visitor.sees("Done: pencil sketch")
     visitor.page.locator(".vega-embed").first.wait_for()
+    for name in ("Compare", "Sample", "Interpolate", "Your picture", "Library", "Blind study"):
+        visitor.open_tab(name)
+        visitor.page.get_by_role("tabpanel").locator("button:visible").first.wait_for()
     hosts = {urlparse(url).netloc for url in visitor.requests if urlparse(url).scheme in ("http", "https", "ws", "wss")}
     assert hosts == {urlparse(app_url).netloc}
 
@@ -289,6 +321,11 @@ def test_it_can_be_used_without_eyes_or_mouse(visit: Visit) -> None:
     bars = page.locator("progress")
     assert bars.count() == 2
     assert all(bars.nth(i).get_attribute("aria-label") for i in range(2))
+    for name in ("Compare", "Sample", "Interpolate", "Your picture", "Library", "Blind study"):
+        visitor.open_tab(name)
+        page.get_by_role("tabpanel").locator("button:visible").first.wait_for()
+        assert page.evaluate(f"{unnamed}.length") == 0, f"a picture of {name} has no words"
+        assert page.evaluate(UNNAMED) == [], f"something of {name} can't be told by ear"
 
 
 def test_examples_and_presets_fill_the_form(visit: Visit) -> None:
@@ -303,6 +340,12 @@ def test_examples_and_presets_fill_the_form(visit: Visit) -> None:
     expect(visitor.field("Pictures a step")).to_have_value("2")
 
 
+# Buttons and fields that are seen but say nothing to those who listen.
+UNNAMED = (
+    "[...document.querySelectorAll('.tabitem button, .tabitem input')].filter(e => e.offsetParent && !e.innerText "
+    "&& !e.ariaLabel && !(e.labels && e.labels.length) && !e.title && !e.getAttribute('aria-labelledby'))"
+    ".map((e) => e.outerHTML.slice(0, 200))"
+)
 # For each element with words of its own: the contrast of its colour with what lies behind it, after WCAG 2.
 UNREADABLE = """() => {
   const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });

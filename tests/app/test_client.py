@@ -23,13 +23,17 @@ MANY = {"mapper_steps": 2, "steps": 5000, "batch": 2}
 API = {
     "/adapt": (
         "target source method preset mapper_steps steps lambda_domain batch learning_rate seed layers model critic "
-        "keep_every keep_state",
+        "keep_every keep_state avoid",
         ["dict(str, Any)"],
     ),
+    "/resume": ("entry steps", ["dict(str, Any)"]),
     "/stop": ("", ["bool"]),
     "/library": ("", ["list[dict(str, Any)]"]),
     "/people": ("", ["list[dict(str, Any)]"]),
-    "/sample": ("entry seeds psi", ["filepath", "filepath"]),
+    "/sample": ("entry seeds psi fine crossover", ["filepath", "filepath"]),
+    "/nearest": ("entry seed among count psi", ["list[dict(str, Any)]"]),
+    "/mix": ("domains parts strength title", ["dict(str, Any)"]),
+    "/interpolate": ("model seeds to frames rate loop side_by_side space easing psi suffix", ["filepath"]),
     "/invert": (
         "picture name model preset space crop steps tune_steps seed face right down zoom turn",
         ["str | float | bool | list | dict", "filepath", "filepath"],
@@ -92,6 +96,68 @@ def test_sample_gives_pairs_with_their_settings(client: Client) -> None:
     # Another batch size may round the last bit of a sum the other way.
     most = max(highest for _, highest in ImageChops.difference(alone, among_others).getextrema())
     assert most <= 2, "a seed gave another person in another batch"
+
+
+def test_fine_layers_of_another_seed_are_drawn_and_noted(client: Client) -> None:
+    entry = client.predict("pencil sketch", **FEW, seed=3, api_name="/adapt")["entry"]
+    sheet, _ = client.predict(entry, "0-1", 0.5, 9, 4, api_name="/sample")
+    note = read_settings(sheet)
+    assert [text.split(" ")[1] for text in note["people"]] == ["0~0.5+9@4", "1~0.5+9@4"]
+    plain, _ = client.predict(entry, "0-1", 0.5, api_name="/sample")
+    assert Image.open(sheet).convert("RGB").tobytes() != Image.open(plain).convert("RGB").tobytes()
+
+
+def test_the_nearest_people_are_found(client: Client) -> None:
+    entry = client.predict("pencil sketch", **FEW, seed=3, api_name="/adapt")["entry"]
+    found = client.predict(entry, 5, 24, 4, api_name="/nearest")
+    assert len(found) == 4
+    assert 5 not in [row["seed"] for row in found]
+    assert [row["likeness"] for row in found] == sorted((row["likeness"] for row in found), reverse=True)
+
+
+def test_a_run_goes_on(client: Client) -> None:
+    entry = client.predict("pencil sketch", **FEW, seed=33, keep_state=True, api_name="/adapt")["entry"]
+    *steps, last = list(client.submit(entry, 3, api_name="/resume"))
+    assert steps[0]["step"] == FEW["steps"] + 1
+    assert (last["stage"], last["stopped"]) == ("done", None)
+    whole = client.predict("pencil sketch", **{**FEW, "steps": FEW["steps"] + 3}, seed=33, api_name="/adapt")
+    assert whole["entry"] == last["entry"], "with its optimiser kept it is as if it had not ended"
+
+
+def test_a_mix_is_an_entry(client: Client) -> None:
+    names = [client.predict("pencil sketch", **FEW, seed=seed, api_name="/adapt")["entry"] for seed in (2, 3)]
+    row = client.predict(", ".join(names), "3,1", 0.8, "Half and half", api_name="/mix")
+    assert (row["title"], row["method"]) == ("Half and half", None)
+    assert row["target"] == "60 % pencil sketch + 20 % pencil sketch"
+    sheet, _ = client.predict(row["name"], "0", api_name="/sample")
+    assert Image.open(sheet).size[0] > 0
+    client.predict(row["name"], api_name="/delete")
+
+
+def test_an_animation_is_a_file(client: Client) -> None:
+    entry = client.predict("pencil sketch", **FEW, seed=3, api_name="/adapt")["entry"]
+    file = client.predict(entry, "0, 3", frames=4, side_by_side=True, suffix=".gif", api_name="/interpolate")
+    assert read_settings(file)["people"] == [0, 3]
+    with Image.open(file) as animation:
+        assert animation.n_frames == 4
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "request_", "words"),
+    [
+        ("/resume", {"entry": "nothing-here"}, "no entry"),
+        ("/nearest", {"entry": "nothing-here", "seed": 1}, "no entry"),
+        ("/mix", {"domains": ""}, "at least one domain"),
+        ("/mix", {"domains": "a,b", "parts": "1"}, "a number for each"),
+        ("/mix", {"domains": "../..", "parts": "1"}, "no entry"),
+        ("/interpolate", {"model": "source nothing"}, "no model"),
+        ("/interpolate", {"model": "source studio", "suffix": ".exe"}, "written as"),
+        ("/interpolate", {"model": "source studio", "frames": 1e9}, "Frames must be"),
+    ],
+)
+def test_what_the_later_endpoints_refuse_they_say(client: Client, endpoint: str, request_: dict, words: str) -> None:
+    with pytest.raises(AppError, match=words):
+        client.predict(**request_, api_name=endpoint)
 
 
 def test_an_entry_is_named_exported_taken_in_again_and_deleted(client: Client) -> None:
@@ -188,6 +254,8 @@ def test_a_visitor_who_leaves_frees_the_queue(connect: Callable[[], Client]) -> 
         ({"target": "pencil sketch", "layers": "none"}, "Layers"),
         ({"target": "pencil sketch", "model": "/etc/passwd"}, "no model"),
         ({"target": "pencil sketch", "critic": "/etc"}, "critic"),
+        ({"target": "pencil sketch", "critic": "own@2"}, "nothing to be weighed against"),
+        ({"target": "pencil sketch", "avoid": "quixotic"}, "never taught"),
     ],
 )
 def test_bad_input_gets_a_sentence(client: Client, request_: dict, words: str) -> None:

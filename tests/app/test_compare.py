@@ -17,6 +17,7 @@ from ipl_core.catalog import load_critic, load_generator
 from ipl_core.metrics.clip_distance import clip_distance
 from ipl_core.metrics.side_by_side import SideBySide
 from tabs.compare import CompareTab
+from tabs.favourites import Favourites
 from tabs.session import Service
 
 pytestmark = pytest.mark.usefixtures("studio")
@@ -39,7 +40,7 @@ ASKED = {
 def tab() -> CompareTab:
     """The tab without a page."""
     with gr.Blocks():
-        return CompareTab(Service())
+        return CompareTab(Service(), Favourites())
 
 
 def updates(tab: CompareTab, stop: threading.Event | None = None, **changes: Any) -> Iterator[dict[Any, Any]]:

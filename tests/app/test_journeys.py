@@ -13,6 +13,7 @@ from kept_domains import entry_of
 
 from ipl_core import InputError, catalog
 from ipl_core.media import read_settings
+from tabs.favourites import Favourites
 from tabs.interpolate import InterpolateTab
 from tabs.session import Service
 
@@ -21,6 +22,7 @@ ASKED = {
     "model": "source studio",
     "seeds": "3, 8",
     "persons": [],
+    "sitters": [],
     "to": "",
     "frames": 6,
     "rate": 12,
@@ -36,7 +38,7 @@ ASKED = {
 def tab() -> InterpolateTab:
     """The tab without a page."""
     with gr.Blocks():
-        return InterpolateTab(Service())
+        return InterpolateTab(Service(), Favourites())
 
 
 def updates(tab: InterpolateTab, stop: threading.Event | None = None, **changes: Any) -> Iterator[dict[Any, Any]]:
@@ -79,10 +81,21 @@ def test_stop_keeps_nothing(tab: InterpolateTab) -> None:
 
 def test_choices_are_what_there_is_and_stay_chosen(tab: InterpolateTab) -> None:
     entry = entry_of("zombie", 0.3)
-    model, persons, to = (update.constructor_args for update in tab.choices("gone", ["gone"], entry.path.name))
+    remembered = ["studio 3~0.7", "studio 3~0.7+8@5"]
+    lists = tab.choices("gone", ["gone"], ["studio 3~0.7", "gone"], entry.path.name, remembered)
+    model, persons, sitters, to = (update.constructor_args for update in lists)
     assert [value for _, value in model["choices"]] == [entry.path.name, "source studio"]
     assert (model["value"], persons["value"], to["value"]) == (entry.path.name, [], entry.path.name)
     assert persons["visible"] is False
+    assert (sitters["value"], sitters["visible"]) == (["studio 3~0.7"], True)
+    assert sitters["choices"][1] == ("seed 3 with fine layers of 8", remembered[1])
+
+
+def test_favourites_take_part(tab: InterpolateTab) -> None:
+    seen = list(updates(tab, seeds="", sitters=["studio 3~0.5+8@5", "studio 4~0.7", "nonsense"]))
+    assert "seed 3 with fine layers of 8 and seed 4 as photo" in seen[0][tab._caption]
+    with pytest.raises(InputError, match="drawn by the model “dogs”"):
+        next(updates(tab, sitters=["dogs 4~0.7"]))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""The row of the start screen: a few people of a model in many domains, as one small picture that says what it shows.
+
+It is drawn from the library's own runs and kept beside the code, so that there is something to see before any run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from . import catalog, library
+from .errors import InputError
+from .media import grid, read_settings, save_webp, to_pictures, to_uint8
+from .sampling import draw
+
+ROW = Path(__file__).resolve().parent.parent / "examples" / "start.webp"
+MAX_BYTES = 150_000
+MAX_EDGE = 160  # pixels of one person; larger ones are made smaller
+_QUALITIES = (90, 85, 80, 75, 70, 60, 50, 40)
+
+
+@dataclass(frozen=True)
+class Row:
+    """People in domains. people: uint8 (domains, seeds, H, W, 3), the source's own domain first.
+
+    settings: what it was drawn with, in plain values.
+    """
+
+    domains: tuple[str, ...]
+    seeds: tuple[int, ...]
+    people: Tensor
+    settings: dict[str, Any]
+
+
+def drawn(entries: Sequence[library.Entry], seeds: Sequence[int], psi: float = 0.7) -> Row:
+    """The row of `entries`, which are all of one model, before it `seeds` as that model draws them.
+
+    Raises InputError for no entries or seeds, for entries of several models, or if one can't be drawn.
+    """
+    models = {entry.settings["model_sha256"]: entry.config.model for entry in entries}
+    if len(models) != 1 or not seeds:
+        raise InputError(f"The examples are people of one model; these are {len(seeds)} seeds of {len(models)} models.")
+    ((digest, model),) = models.items()
+    generators = [catalog.load_generator(model), *(library.load_adapted(entry.path) for entry in entries)]
+    people = torch.stack([_small(to_uint8(draw(generator, seeds, psi))) for generator in generators])
+    settings = {
+        "model": model,
+        "model_sha256": digest,
+        "psi": psi,
+        "seeds": list(seeds),
+        "domains": [entries[0].config.source, *(entry.config.target for entry in entries)],
+        "runs": [entry.settings["config"] for entry in entries],
+    }
+    return Row(tuple(settings["domains"]), tuple(seeds), people, settings)
+
+
+def save(row: Row, path: Path = ROW) -> Path:
+    """Writes the row as WebP, a column a domain, as good as fits into MAX_BYTES, and gives its path.
+
+    Raises InputError if no quality makes it small enough, or if it can't be written.
+    """
+    sheet = grid(row.people.transpose(0, 1).flatten(0, 1), len(row.domains), gap=0)
+    for quality in _QUALITIES:
+        save_webp(sheet, path, row.settings, quality)
+        if path.stat().st_size <= MAX_BYTES:
+            return path
+    path.unlink()
+    raise InputError(
+        f"{len(row.domains)} domains of {len(row.seeds)} people don't fit into {MAX_BYTES // 1000} kB: choose fewer."
+    )
+
+
+def read(model: str, path: Path = ROW) -> Row:
+    """The row as it was saved. Raises InputError if there is none, or if other weights than `model` has drew it."""
+    settings = read_settings(path)
+    if settings is None or settings.get("model_sha256") != catalog.generator_digest(model):
+        raise InputError(f"{path} wasn't drawn by these weights of “{model}”: make it anew by start-row.")
+    domains, seeds = tuple(settings["domains"]), tuple(settings["seeds"])
+    with Image.open(path) as opened:
+        sheet = opened.convert("RGB")
+    edge = sheet.height // len(seeds)
+    tiles = [
+        sheet.crop((column * edge, row * edge, (column + 1) * edge, (row + 1) * edge))
+        for column in range(len(domains))
+        for row in range(len(seeds))
+    ]
+    people = _stacked(tiles).unflatten(0, (len(domains), len(seeds)))
+    return Row(domains, seeds, people, settings)
+
+
+def _small(people: Tensor) -> Tensor:
+    pictures = to_pictures(people)
+    for picture in pictures:
+        picture.thumbnail((MAX_EDGE, MAX_EDGE), Image.Resampling.LANCZOS)
+    return _stacked(pictures)
+
+
+def _stacked(pictures: Sequence[Image.Image]) -> Tensor:
+    return torch.stack(
+        [torch.frombuffer(bytearray(p.tobytes()), dtype=torch.uint8).view(p.height, p.width, 3) for p in pictures]
+    )

@@ -1,0 +1,51 @@
+"""How long a run will take: what counts, by how much, and that measuring changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from ipl_core import AdaptConfig, adapt
+from ipl_core.forecast import Pace, measure
+from ipl_core.pool import SIZE
+
+CONFIG = AdaptConfig("pencil sketch", mapper_steps=10, mapper_batch=8, steps=20, batch=2, memory="plain")
+PACE = Pace(picture=0.1, prompts=0.01, missing=0.0, resolution=64)
+
+
+def test_steps_pictures_and_the_way_back_add_up() -> None:
+    generator = 20 * 2 * 3 * 0.1
+    assert PACE.seconds(replace(CONFIG, method="nada")) == pytest.approx(generator)
+    assert PACE.seconds(CONFIG) == pytest.approx(generator + 10 * 8 * 0.01)
+    assert PACE.seconds(replace(CONFIG, memory="low", method="nada")) == pytest.approx(generator * 4 / 3)
+    assert PACE.seconds(replace(CONFIG, steps=40, method="nada")) == pytest.approx(2 * generator)
+
+
+def test_a_first_run_draws_the_source_pictures_too_but_each_once() -> None:
+    first = replace(PACE, missing=1.0)
+    more = [first.seconds(config) - PACE.seconds(config) for config in (CONFIG, replace(CONFIG, steps=5000))]
+    assert 0 < more[0] < more[1]
+    assert more[1] == pytest.approx(SIZE * 0.1)
+
+
+@pytest.mark.parametrize("method", ["nada", "shared", "ipl"])
+@pytest.mark.usefixtures("studio")
+def test_measuring_says_something_and_changes_nothing(method: str) -> None:
+    config = replace(CONFIG, method=method, mapper_steps=2, steps=2)
+    weights = list(adapt(config))[-1].weights
+    state = torch.random.get_rng_state()
+    pace = measure(config)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert pace.picture > 0
+    assert (pace.prompts > 0) == (method != "nada")
+    assert pace.missing < 1, "the run before has drawn some"
+    again = list(adapt(config))[-1].weights
+    assert all(torch.equal(again[name], weights[name]) for name in weights)
+
+
+def test_a_measurement_is_no_run(studio: Path) -> None:
+    measure(CONFIG)
+    assert not (studio / "runs").exists()
