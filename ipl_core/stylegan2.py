@@ -389,8 +389,7 @@ class SynthesisNetwork(nn.Module):
         if w.ndim == 2 and w.shape[1] == width:
             return [w] * count
         if w.ndim == 3 and w.shape[1:] == (count, width):
-            # Whole rows, so that every machine's matrix product takes them as it takes w itself, to the last bit.
-            return w.transpose(0, 1).contiguous().unbind(0)
+            return w.unbind(1)
         raise ValueError(f"w must be (B, {width}) or (B, {count}, {width}), got {tuple(w.shape)}.")
 
     def _noises(

@@ -215,7 +215,8 @@ def test_w_and_equal_rows_of_w_plus_are_the_same_picture(generator):
     w_plus = generator.to_w_plus(w)
     assert w_plus.shape == (2, generator.num_layers, 7)
     assert generator.to_w_plus(w_plus) is w_plus
-    assert torch.equal(generator.synthesis(w), generator.synthesis(w_plus))
+    # Up to rounding: some processors round a matrix product by where its rows lie in memory.
+    assert torch.allclose(generator.synthesis(w), generator.synthesis(w_plus), rtol=0, atol=2e-6)
 
 
 def test_each_row_of_w_plus_drives_its_layers_only(generator):
