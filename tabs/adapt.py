@@ -525,12 +525,20 @@ def is_here(config: AdaptConfig) -> bool:
 
 
 def example_prompts(model: catalog.GeneratorEntry, device: str) -> list[str]:
-    """Domains that the model's critic was taught, as a visitor may type them; none if its weights are missing."""
+    """Domains that the model's critic was taught, as a visitor may type them; none if its weights are missing.
+
+    Where a judge knows in which domains the model's subject can be portrayed, these only: no dog is an elf.
+    """
     try:
-        return [words for words in catalog.load_critic(model.critic, device).domains if words != model.source]
+        taught = [words for words in catalog.load_critic(model.critic, device).domains if words != model.source]
     except InputError as error:
         log.warning("No example prompts: %s", error)
         return []
+    try:
+        portrayed = {domain.name for domain in catalog.load_judge(catalog.judge_of(model.name)).subject.domains}
+    except InputError:  # nothing is known of what the model draws
+        return taught
+    return [words for words in taught if words in portrayed]
 
 
 def source_people(service: Service, model: catalog.GeneratorEntry) -> str:
@@ -538,7 +546,7 @@ def source_people(service: Service, model: catalog.GeneratorEntry) -> str:
     generator = service.generators.get(model.name)
     seeds = FIRST_SEEDS if generator.config.resolution <= LARGE or service.device != "cpu" else FIRST_SEEDS[:2]
     pictures = to_uint8(draw(generator, seeds))
-    heading = show.heading("The people of this model", f"as it draws them now: {model.source}")
+    heading = show.heading("What this model draws", f"before anything is changed: {model.source}")
     return heading + show.people(seeds, pictures, model.source)
 
 

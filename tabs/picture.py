@@ -507,7 +507,7 @@ def likeness(inverted: people.Inverted) -> dict[str, str]:
     return {
         "Pixels": f"{distances['pixel']:.3f} apart (0 alike, 2 opposite)",
         "Perceptual": f"{distances['perceptual']:.3f} apart {eyes}",
-        "Identity": "" if identity is None else f"{identity:.2f} in the judge’s eyes (1 the same person)",
+        "Identity": "" if identity is None else f"{identity:.2f} in the judge’s eyes (1 the same sitter)",
         "Begun at": _BEGUN_AT.get(str(inverted.settings.get("start")), ""),
     }
 

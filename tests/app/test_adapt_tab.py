@@ -141,7 +141,7 @@ def test_the_examples_are_shown_for_the_weights_that_drew_them(
     monkeypatch.setattr(examples.read, "__defaults__", (tmp_path / "start.webp",))
     assert examples_row("studio") == ""
     people, _ = tab.greet()
-    assert "The people of this model" in people
+    assert "What this model draws" in people
     examples.save(examples.drawn([entry], [3, 5]), tmp_path / "start.webp")
     people, _ = tab.greet()
     for alt in ("seed 3, photo", "seed 5, photo", "seed 3, zombie", "seed 5, zombie"):
