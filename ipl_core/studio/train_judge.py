@@ -1,4 +1,8 @@
-"""Trains the judge on renders of every domain, under augmentations of its own, and reports it on held-out people."""
+"""Trains a subject's judge on renders under augmentations of its own, and reports it on held-out sitters.
+
+It learns to read traits from photos, of which there are many, and then to read them, the domain and who it is in
+every domain. Muon reads in minutes what AdamW doesn't in ten times as many steps.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,9 @@ import torch.nn.functional as F
 from ..checkpoints import load_generator
 from ..stylegan2 import Generator
 from .augment import roughen
-from .data import halved, portrayed, to_bytes, to_float
+from .data import halved, photos, portrayed, to_bytes, to_float
 from .judge import Judge, save_judge
+from .muon import Together
 from .subject import Subject
 from .supervised import supervised_pictures
 from .training import Checkpoint, FigureLog
@@ -26,14 +31,18 @@ log = logging.getLogger(__name__)
 class JudgeRecipe:
     """Steps, sizes and rates; the defaults made the committed weights."""
 
-    sitters: int = 1_000
+    sitters: int = 1_000  # in every domain
     held_out: int = 100
-    steps: int = 2_000
-    batch: int = 64
+    photos: int = 12_000  # of further sitters; the generator's own, where they are in the work folder
+    photo_steps: int = 400  # of photos alone
+    steps: int = 900  # of everything
+    batch: int = 64  # photos at first; then sitters in domains, two pictures of each
     drawn: int = 16
+    photos_kept: int = 24  # photos in a step of everything
     supervised_sitters: int = 256
     supervised_steps: int = 40
-    learning_rate: float = 2e-3
+    learning_rate: float = 0.02  # of Muon, relative to the weights
+    adam_rate: float = 2e-3
     seed: int = 7
     data_seed: int = 11
     save_every: int = 250
@@ -79,6 +88,8 @@ def train_judge(
     """Run the recipe, resuming from `work`; writes `out` (safetensors) and gives the held-out report."""
     z, pictures = portrayed(subject, recipe.sitters, Judge.resolution, recipe.data_seed, work)
     traits = subject.labels(subject.sitters_from_latents(z))
+    photo_z, photo_pictures = photos(subject, recipe.photos, Judge.resolution, 0, work)
+    photo_traits = subject.labels(subject.sitters_from_latents(photo_z))
     source, kept = load_generator(generator_file, device), recipe.supervised_sitters
     last = z[-kept:].to(device)
     small = torch.stack([halved(rows[-kept:]) for rows in pictures])
@@ -88,47 +99,51 @@ def train_judge(
     judge = Judge(subject).to(device)
     torch.random.set_rng_state(torch_state)
     random = torch.Generator().manual_seed(recipe.seed)
-    optimiser = torch.optim.AdamW(judge.parameters(), lr=recipe.learning_rate, weight_decay=0.02)
+    optimiser = Together(judge, recipe.learning_rate, recipe.adam_rate, decay=0.02)
     checkpoint = Checkpoint(
         work / f"judge-{subject.name}.pt", {"judge": judge, "optimiser": optimiser, "random": random}
     )
     figures = FigureLog(work / f"judge-{subject.name}.csv")
+    total = recipe.photo_steps + recipe.steps
     begun, done = time.monotonic(), checkpoint.resume()
-    for step in range(done + 1, recipe.steps + 1):
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * min(1.0, step / 100, 1.25 * (1 - step / recipe.steps) + 0.01)
-        sitter = torch.randint(recipe.held_out, recipe.sitters, (recipe.batch // 2,), generator=random).repeat(2)
-        domain = torch.randint(len(subject.domains), (len(sitter),), generator=random)
-        own = torch.randint(len(drawn), (recipe.drawn,), generator=random)
-        own_domain = torch.randint(len(subject.domains), (recipe.drawn,), generator=random)
-        own_domain[: recipe.drawn // 4] = 0  # the source's own pictures, as they are
-        stack = torch.cat([pictures[domain, sitter], drawn.pictures(own_domain, own)])
-        domain, sitter = torch.cat([domain, own_domain]), torch.cat([sitter, recipe.sitters - len(drawn) + own])
-        rough = roughen(to_float(stack).to(device), random)
+    for step in range(done + 1, total + 1):
+        optimiser.set_rate(min(1.0, step / 50, 1.25 * (1 - step / total) + 0.01))
+        everything = step > recipe.photo_steps
+        count = recipe.photos_kept if everything else recipe.batch
+        extra = torch.randint(recipe.photos, (count,), generator=random)
+        stack, truth = [photo_pictures[extra]], [photo_traits[extra]]
+        if everything:
+            sitter = torch.randint(recipe.held_out, recipe.sitters, (recipe.batch // 4,), generator=random).repeat(2)
+            domain = torch.randint(len(subject.domains), (len(sitter),), generator=random)
+            own = torch.randint(len(drawn), (recipe.drawn,), generator=random)
+            own_domain = torch.randint(len(subject.domains), (recipe.drawn,), generator=random)
+            own_domain[: recipe.drawn // 4] = 0  # the source's own pictures, as they are
+            stack += [pictures[domain, sitter], drawn.pictures(own_domain, own)]
+            person = torch.cat([sitter, recipe.sitters - len(drawn) + own])
+            truth.append(traits[person])
+        rough = roughen(to_float(torch.cat(stack)).to(device), random)
         with torch.autocast(rough.device.type, torch.bfloat16):
             domain_logits, trait_logits, identity, _ = judge(rough)
-        domain_logits, identity = domain_logits.float(), identity.float()
-        truth, domain, sitter = traits[sitter].to(device), domain.to(device), sitter.to(device)
-        loss_domain = F.cross_entropy(domain_logits, domain, label_smoothing=0.02)
-        loss_traits = torch.stack([F.cross_entropy(t.float(), truth[:, i]) for i, t in enumerate(trait_logits)]).mean()
-        loss_identity = identity_loss(identity, sitter)
-        loss = loss_domain + 2 * loss_traits + 0.3 * loss_identity
-        optimiser.zero_grad(set_to_none=True)
+        labels = torch.cat(truth).to(device)
+        loss_traits = torch.stack([F.cross_entropy(t.float(), labels[:, i]) for i, t in enumerate(trait_logits)]).mean()
+        loss, row = 2 * loss_traits, {"domain": 0.0, "traits": float(loss_traits.detach()), "identity": 0.0}
+        if everything:
+            domain = torch.cat([torch.zeros(count, dtype=torch.int64), domain, own_domain]).to(device)
+            loss_domain = F.cross_entropy(domain_logits.float(), domain, label_smoothing=0.02)
+            loss_identity = identity_loss(identity[count:].float(), person.to(device))
+            loss = loss + loss_domain + 0.3 * loss_identity
+            row |= {"domain": float(loss_domain.detach()), "identity": float(loss_identity.detach())}
+        optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         if step % 50 == 0:
-            row = {
-                "domain": float(loss_domain.detach()),
-                "traits": float(loss_traits.detach()),
-                "identity": float(loss_identity.detach()),
-            }
             figures.write(step=step, **row)
             log.info(
                 "judge of %s %d of %d: %s, %.0f s",
-                *(subject.name, step, recipe.steps, ", ".join(f"{k} {v:.3f}" for k, v in row.items())),
+                *(subject.name, step, total, ", ".join(f"{k} {v:.3f}" for k, v in row.items())),
                 time.monotonic() - begun,
             )
-        if step % recipe.save_every == 0 or step == recipe.steps:
+        if step % recipe.save_every == 0 or step == total:
             checkpoint.save(step)
     judge.cpu().eval().requires_grad_(False)
     save_judge(judge, out, {"seed": str(recipe.seed)})
