@@ -1,4 +1,4 @@
-"""How fast the studio renders: pictures a second of photos and of all domains, and each domain's time against a photo's.
+"""How fast the studio renders: pictures a second of photos and of all domains; each domain's time against a photo's.
 
     python benchmarks/rendering.py [--threads 2]
 """
