@@ -84,7 +84,8 @@ def test_choices_are_what_there_is_and_stay_chosen(tab: InterpolateTab) -> None:
     remembered = ["studio 3~0.7", "studio 3~0.7+8@5"]
     lists = tab.choices("gone", ["gone"], ["studio 3~0.7", "gone"], entry.path.name, remembered)
     model, persons, sitters, to = (update.constructor_args for update in lists)
-    assert [value for _, value in model["choices"]] == [entry.path.name, "source studio"]
+    sources = ["source studio", "source studio-dogs"]
+    assert [value for _, value in model["choices"]] == [entry.path.name, *sources]
     assert (model["value"], persons["value"], to["value"]) == (entry.path.name, [], entry.path.name)
     assert persons["visible"] is False
     assert (sitters["value"], sitters["visible"]) == (["studio 3~0.7"], True)
