@@ -70,7 +70,7 @@ class ClipRecipe:
     held_out: int = 100
     warm_steps: int = 100
     robust_steps: int = 400
-    fooling_steps: int = 1_000
+    fooling_steps: int = 1_600
     sitters_a_step: tuple[int, ...] = (9, 4)  # of each subject
     domains_a_sitter: int = 4
     learning_rate: float = 0.02  # of Muon, relative to the weights
