@@ -26,7 +26,7 @@ def test_from_typing_to_more_people(visit: Visit, width: int, height: int, schem
     page = visitor.page
     shot = f"{width}-{scheme}"
     visitor.photograph(f"{shot}-1-start")
-    visitor.ask("pencil sketch", stage_1=40, stage_2=40, seed=width + len(scheme))  # long enough to be seen
+    visitor.ask("pencil sketch", stage_1=150, stage_2=40, seed=width + len(scheme))  # long enough to be seen
     visitor.sees("Stage 1 of 2")
     page.locator(".people img[alt$='pencil sketch, IPL']").first.wait_for()
     assert not visitor.start.is_enabled()
