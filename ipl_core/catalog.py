@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,6 +153,15 @@ def hub_models() -> dict[str, Any]:
     return json.loads(HUB_MODELS.read_text(encoding="utf-8"))
 
 
+def _with_those_of_the_hub(entries: dict[str, Any], kind: str, entry: Callable[..., Any]) -> dict[str, Any]:
+    """The embedded entries, and after them those of the hub whose names are still free."""
+    for name, facts in hub_models()[kind].items():
+        rest = {key: value for key, value in facts.items() if key != "sources"}
+        sources = fetching.sources_from(facts["sources"])
+        entries.setdefault(name, entry(name=name, sha256=None, sources=sources, **rest))
+    return entries
+
+
 def generators() -> dict[str, GeneratorEntry]:
     """The generators that are known by name, embedded ones first."""
     entries = {}
@@ -170,11 +179,7 @@ def generators() -> dict[str, GeneratorEntry]:
             faces=facts.get("faces", True),
             framing=facts.get("framing", {}),
         )
-    for name, facts in hub_models()["generators"].items():
-        rest = {key: value for key, value in facts.items() if key != "sources"}
-        sources = fetching.sources_from(facts["sources"])
-        entries.setdefault(name, GeneratorEntry(name=name, file=None, sha256=None, sources=sources, **rest))
-    return entries
+    return _with_those_of_the_hub(entries, "generators", partial(GeneratorEntry, file=None))
 
 
 def critics() -> dict[str, CriticEntry]:
@@ -185,11 +190,7 @@ def critics() -> dict[str, CriticEntry]:
         )
         for name, facts in registry().get("critics", {}).items()
     }
-    for name, facts in hub_models()["critics"].items():
-        rest = {key: value for key, value in facts.items() if key != "sources"}
-        sources = fetching.sources_from(facts["sources"])
-        entries.setdefault(name, CriticEntry(name=name, folder=None, sha256=None, sources=sources, **rest))
-    return entries
+    return _with_those_of_the_hub(entries, "critics", partial(CriticEntry, folder=None))
 
 
 def encoders() -> dict[str, EncoderEntry]:
@@ -200,11 +201,7 @@ def encoders() -> dict[str, EncoderEntry]:
         )
         for name, facts in registry().get("encoders", {}).items()
     }
-    for name, facts in hub_models()["encoders"].items():
-        rest = {key: value for key, value in facts.items() if key != "sources"}
-        sources = fetching.sources_from(facts["sources"])
-        entries.setdefault(name, EncoderEntry(name=name, file=None, sha256=None, sources=sources, **rest))
-    return entries
+    return _with_those_of_the_hub(entries, "encoders", partial(EncoderEntry, file=None))
 
 
 def is_here(entry: Entry) -> bool:

@@ -58,23 +58,24 @@ def _clip(options: argparse.Namespace) -> None:
 
 
 def _judge(options: argparse.Namespace) -> None:
-    from .subject import subject_named
     from .train_judge import JudgeRecipe, train_judge
 
-    generator, out = (_file(options, options.subject, model) for model in ("generator", "judge"))
-    recipe = _recipe(JudgeRecipe, options)
-    figures = train_judge(subject_named(options.subject), recipe, options.work, generator, out, options.device)
-    write_report(figures, out.parent / "report.json")
-    sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+    _reader(options, "judge", JudgeRecipe, train_judge)
 
 
 def _encoder(options: argparse.Namespace) -> None:
-    from .subject import subject_named
     from .train_encoder import EncoderRecipe, train_encoder
 
-    generator, out = (_file(options, options.subject, model) for model in ("generator", "encoder"))
-    recipe = _recipe(EncoderRecipe, options)
-    figures = train_encoder(subject_named(options.subject), recipe, options.work, generator, out, options.device)
+    _reader(options, "encoder", EncoderRecipe, train_encoder)
+
+
+def _reader(options: argparse.Namespace, model: str, kind: type, train: Callable[..., dict[str, object]]) -> None:
+    """Train a network that reads the pictures of a subject's generator, and keep its report beside it."""
+    from .subject import subject_named
+
+    generator, out = _file(options, options.subject, "generator"), _file(options, options.subject, model)
+    recipe = _recipe(kind, options)
+    figures = train(subject_named(options.subject), recipe, options.work, generator, out, options.device)
     write_report(figures, out.parent / "report.json")
     sys.stdout.write(json.dumps(figures, indent=1) + "\n")
 
