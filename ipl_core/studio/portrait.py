@@ -17,7 +17,7 @@ class Portrait:
 
     rgb: 3 channels in [0, 1]. albedo: the same without light. light: shading, 1 channel, about 0–1.3.
     figure, head, hair: soft masks in [0, 1] of the whole sitter, of the head (bare skin or coat), and of hair (of a
-    dog: its darker markings and ears). lines: contours of form and features, 1 channel in [0, 1].
+    dog: its darker markings and ears).
     """
 
     rgb: torch.Tensor
@@ -26,7 +26,6 @@ class Portrait:
     figure: torch.Tensor
     head: torch.Tensor
     hair: torch.Tensor
-    lines: torch.Tensor
 
     def halved(self, factor: int) -> Portrait:
         """Every layer averaged over factor × factor samples."""

@@ -13,7 +13,7 @@ import torch
 
 from ..attributes import Sitters
 from ..form import Form
-from ..portrait import Portrait, bump, colour, edges, hue, over, plane, slope
+from ..portrait import Portrait, bump, colour, hue, over, plane, slope
 
 #: Half the side of the picture in the units of lengths: below 1 the camera is closer.
 FRAME = 0.80
@@ -518,6 +518,4 @@ def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
     figure = 1 - (1 - whole) * (1 - body) * (1 - strapped) * (1 - tongue)
     albedo = canvas.albedo.clamp(0, 1)
     rgb = (albedo * canvas.light + canvas.gleam).clamp(0, 1)
-    fine = size / 64
-    contour = edges(albedo) * fine * 1.6 + edges(figure) * fine * 0.8 + edges(height * head) * fine * 1.2
-    return Portrait(rgb, albedo, canvas.light.clamp(0, 1.5), figure, whole, hair, contour.clamp(0, 1))
+    return Portrait(rgb, albedo, canvas.light.clamp(0, 1.5), figure, whole, hair)

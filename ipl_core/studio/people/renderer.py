@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from ..attributes import Sitters
 from ..form import Form
-from ..portrait import Portrait, bump, colour, edges, hue, over, plane, ramp, slope
+from ..portrait import Portrait, bump, colour, hue, over, plane, ramp, slope
 
 #: Half the side of the picture in the units of lengths: below 1 the camera is closer.
 FRAME = 0.78
@@ -843,7 +843,7 @@ class _Painter:
             w.paint(gold, hoop, 0.62, 0.42, 0.45 * bump(x + 0.03, y - 0.09, 0.03, 0.03))
 
     def _layers(self) -> Portrait:
-        c, size = self.canvas, self.size
+        c = self.canvas
         warm = self.of("light_warmth") * colour(0.15, 0.02, -0.18)
         lamp, around = 1.0 + warm, colour(0.97, 1.0, 1.05) - 0.35 * warm
         rgb = (c.albedo * (c.key * lamp + c.sky * around) + c.gleam * lamp).clamp(0, 1)
@@ -854,11 +854,7 @@ class _Painter:
         figure = torch.stack(
             [self.head, self.ears, self.back * (1 - self.hat), self.body, hair, self.hat, self.beard]
         ).amax(0)
-        scale = size / 64
-        lines = edges(c.albedo) * 1.6 + edges(figure) * 0.8 + edges(self.height * self.head) * 1.2
-        return Portrait(
-            rgb, c.albedo.clamp(0, 1), light.clamp(0, 1.5), figure, self.head, hair, (lines * scale).clamp(0, 1)
-        )
+        return Portrait(rgb, c.albedo.clamp(0, 1), light.clamp(0, 1.5), figure, self.head, hair)
 
 
 def draw_people(sitters: Sitters, size: int, form: Form) -> Portrait:
