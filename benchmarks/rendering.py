@@ -1,6 +1,6 @@
 """How fast the studio renders: pictures a second of photos and of all domains; each domain's time against a photo's.
 
-    python benchmarks/rendering.py [--threads 2]
+python benchmarks/rendering.py [--threads 2]
 """
 
 from __future__ import annotations

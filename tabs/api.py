@@ -35,6 +35,7 @@ _INVERT_NUMBERS = (
     *(("Steps of the latent", None), ("Steps of tuning", None), ("Seed", 0), ("Face", 1)),
     *(("Right", 0), ("Down", 0), ("Zoom", 1), ("Turn", 0)),
 )
+_INVERT_CHOICES = (("Start", "auto"), ("View", "critic"))
 _WALK_WORDS = (("Model", None), ("Seeds", "0, 7, 12"), ("To", ""))
 _WALK_NUMBERS = (("Frames", 48), ("Frames a second", 24))
 _WALK_CHOICES = (("Back to the start", True), ("Beside the source", False))
@@ -193,15 +194,19 @@ def register(service: Service) -> None:
         down: float = 0,
         zoom: float = 1,
         turn: float = 0,
+        start: str = "auto",
+        view: str = "critic",
     ) -> Iterator[tuple[dict, str | None, str | None]]:
         """Finds the latent of a picture and yields how far it is; the last time with two files, the latent and a PNG.
 
         A step has stage, step, total, losses, seconds and remaining. The last dictionary has the stage "done", the
         name of the person (which /restyle takes), crop (how it was found), distances, identity and stopped. crop is
         auto, center or none; right, down, zoom and turn move it. What is left out comes from the preset: fast, good
-        or best; tune_steps of 0 leave the generator untuned. /stop ends it early and keeps what has been reached.
+        or best; tune_steps of 0 leave the generator untuned. start: where the search begins: auto, encoder, random or
+        mean. view: what compares pictures as people see them: critic, lpips-alex or lpips-vgg, whose files must be on
+        the server. /stop ends it early and keeps what has been reached.
         """
-        settings = dict(model=model, preset=preset, space=space, steps=steps, seed=seed)
+        settings = dict(model=model, preset=preset, space=space, steps=steps, seed=seed, start=start, view=view)
         if tune_steps is not None:
             settings.update(tune=tune_steps != 0, tune_steps=tune_steps or None)
         where = (crop, face, right, down, zoom, turn)
@@ -314,6 +319,7 @@ def register(service: Service) -> None:
             gr.File(label="Picture", visible=False),
             *(gr.Textbox(text, label=label, visible=False) for label, text in _INVERT_WORDS),
             *(gr.Number(number, label=label, visible=False) for label, number in _INVERT_NUMBERS),
+            *(gr.Textbox(text, label=label, visible=False) for label, text in _INVERT_CHOICES),
         ],
         [gr.JSON(visible=False), gr.File(label="Latent", visible=False), gr.File(label="Picture", visible=False)],
         api_name="invert",

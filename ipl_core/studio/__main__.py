@@ -21,7 +21,8 @@ from ..errors import InputError
 
 _SMOKE = {
     "photos": 4, "sitters": 5, "held_out": 2, "mapping_steps": 3, "mapping_batch": 16, "steps_at_32": 2,
-    "steps_at_64": 1, "steps_at_128": 1, "adversarial_steps": 2, "r1_interval": 2, "warm_steps": 1, "robust_steps": 1,
+    "steps_at_64": 1, "steps_at_128": 1, "further_steps": 2, "adversarial_steps": 2, "r1_interval": 2,
+    "warm_steps": 1, "robust_steps": 1,
     "fooling_steps": 2, "sitters_a_step": (2, 2), "adaptation_batch": 2, "steps": 2, "batch": 4, "save_every": 2,
     "supervised_sitters": 2, "supervised_steps": 1, "keep_after": 0, "drawn": 4, "fooled": 2, "adaptation_steps": 6,
     "rendered": 4, "compared": 2, "photo_steps": 1, "photos_kept": 2,
@@ -46,7 +47,7 @@ def _generator(options: argparse.Namespace) -> None:
     from .train_generator import GeneratorRecipe, train_generator
 
     recipe, out = _recipe(GeneratorRecipe, options), _file(options, options.subject, "generator")
-    train_generator(subject_named(options.subject), recipe, options.work, out, options.device)
+    train_generator(subject_named(options.subject), recipe, options.work, out, options.device, start=options.start)
 
 
 def _clip(options: argparse.Namespace) -> None:
@@ -54,7 +55,8 @@ def _clip(options: argparse.Namespace) -> None:
     from .train_clip import ClipRecipe, train_clip
 
     generators = {subject.name: _file(options, subject.name, "generator") for subject in SUBJECTS}
-    train_clip(_recipe(ClipRecipe, options), options.work, generators, options.out / "studio-clip", options.device)
+    out = options.out / "studio-clip"
+    train_clip(_recipe(ClipRecipe, options), options.work, generators, out, options.device, options.start)
 
 
 def _judge(options: argparse.Namespace) -> None:
@@ -154,6 +156,12 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "domain-sheet": ("draw a subject in every domain: SUBJECT-domains.jpg", _sheet),
 }
 
+#: Commands that can begin at weights that are at hand, and with what.
+STARTED = {
+    "train-generator": "a trained generator's file, to go on with at its full size",
+    "train-clip": "a trained critic's folder, to go on from with generators' attempts only",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; exit status 0 done, 2 bad input."""
@@ -168,6 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         word.add_argument("--subject", default="people", help="people or dogs, where it matters (%(default)s)")
         word.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (%(default)s)")
         word.add_argument("--device", default="cpu", help="where training computes, such as cuda (%(default)s)")
+        if name in STARTED:
+            word.add_argument("--start", type=Path, help=STARTED[name])
         word.add_argument("--smoke", action="store_true", help="a few steps only, to see that it runs")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

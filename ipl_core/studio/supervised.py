@@ -22,11 +22,11 @@ from .subject import Subject
 from .train_generator import regression_loss
 
 log = logging.getLogger(__name__)
-_BATCH, _RATE, _ADAM_RATE, _SEED = 16, 0.01, 2e-3, 5
+_BATCH, _RATE, _ADAM_RATE, _SEED = 8, 0.02, 2e-3, 5
 
 
 def supervised_pictures(
-    subject: Subject, source: Generator, z: torch.Tensor, pictures: torch.Tensor, work: Path, steps: int = 40
+    subject: Subject, source: Generator, z: torch.Tensor, pictures: torch.Tensor, work: Path, steps: int = 160
 ) -> torch.Tensor:
     """Sitters in every domain, drawn by a copy of `source` trained on that domain.
 

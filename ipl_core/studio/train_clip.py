@@ -13,7 +13,8 @@ What every step holds once the warm-up is over:
 5. fooling pictures: generators are adapted against the critic as it trains. How near a picture on their way has
    come to the truth is known, so its direction must agree with the words as far as it has, and no further; the
    part that is neither photo nor domain is called a broken picture. Without this, adaptation finds tiny patterns
-   that please the critic.
+   that please the critic. Attempts turn up most where the critic is fooled most, and half of them go on from where
+   an earlier one had come.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import logging
 import math
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
-from ..checkpoints import load_generator
+from ..checkpoints import load_generator, load_tensors
 from ..clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE
 from ..directions import image_direction, text_direction
 from ..stylegan2 import Generator
@@ -71,22 +72,27 @@ class ClipRecipe:
     warm_steps: int = 100
     robust_steps: int = 400
     fooling_steps: int = 1_600
-    sitters_a_step: tuple[int, ...] = (9, 4)  # of each subject
+    sitters_a_step: tuple[int, ...] = (6, 3)  # of each subject
     domains_a_sitter: int = 4
     learning_rate: float = 0.02  # of Muon, relative to the weights
+    further_share: float = 0.5  # of the rate, where a trained critic is gone on with
+    further_steps: int = 900  # in that case, all with attempts
     adam_rate: float = 1e-3
     weight_decay: float = 0.05
     radius: float = 3.0
     pair_weight: float = 0.7
+    fooled_weight: float = 1.0  # of pairs with an attempt
     blended: float = 0.35  # share of the pictures in a domain that are blends with their photo
-    fooled: int = 20
+    fooled: int = 32
     drawn: int = 12
     supervised_sitters: int = 256
-    supervised_steps: int = 40
+    supervised_steps: int = 160  # fewer leave out the lattices: tiles, seams, stitches
     keep_after: int = 12
-    adaptations_a_step: int = 3
-    adaptation_batch: int = 6
+    remembered: int = 6_144  # pictures of attempts
+    adaptations_a_step: int = 6
+    adaptation_batch: int = 4
     adaptation_steps: int = 120
+    gone_on_with: float = 0.5  # share of the attempts that begin on the way to where an earlier one ended
     bfloat16: bool = True  # saves a third of the time
     seed: int = 1
     data_seed: int = 11
@@ -287,6 +293,11 @@ class Cast:
             self.w = source.mapping(self.z[-kept:].to(device))
         self.drawn_traits = self.traits[-kept:]
 
+    def way_done(self, after: torch.Tensor, domain: int, owners: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`way_done` of pictures (B, 3, R, R) of drawn sitters (B,) towards what is the domain in their case."""
+        photo, true = (to_float(self.drawn[place, owners]) for place in (0, self.places[domain]))
+        return way_done(photo, after.cpu(), true)
+
     def target(self, rng: random.Random) -> int:
         """A domain of the subject that is not the photo, as its number in domains.DOMAINS."""
         return rng.choice(self.subject.numbers[1:])
@@ -298,7 +309,7 @@ class Memory:
     Bounded, and forgetting at random, so that old tricks are remembered. Part of the checkpoint.
     """
 
-    def __init__(self, size: int = 2048) -> None:
+    def __init__(self, size: int) -> None:
         self.size = size
         self.kept: list[tuple[torch.Tensor, int, int, int]] = []
 
@@ -325,21 +336,24 @@ class Memory:
 class FoolingPictures:
     """Generators in the middle of being adapted against the critic that is being trained.
 
-    One generator a subject and target domain takes turns, at the critic's size; each is taken back to the source
-    after a number of steps drawn for it, so that early and late attempts are both in the memory. An interrupted
-    training begins the attempts anew.
+    One generator a subject and target domain takes turns, at the critic's size; each begins anew, at the source or
+    on the way to where it ended, after a number of steps drawn for it, so that early and late attempts are both in
+    the memory. An interrupted training begins all of them at the source.
     """
 
     def __init__(self, casts: list[Cast], recipe: ClipRecipe, memory: Memory) -> None:
         self.casts, self.recipe, self.memory = casts, recipe, memory
         self.attempts: dict[tuple[int, int], tuple[Generator, torch.optim.Adam, int, int]] = {}
+        self.ends: dict[tuple[int, int], dict[str, torch.Tensor]] = {}
+        # By how much each domain's attempts agree with the words more than they should.
+        self.excess = [{d: 0.2 for d in cast.subject.numbers[1:]} for cast in casts]
 
     def adapt_one(self, towers: Towers, random_: torch.Generator, rng: random.Random) -> float:
         """One adaptation step of one subject towards one domain; gives its directional loss."""
         number = rng.choices(range(len(self.casts)), self.recipe.sitters_a_step)[0]
-        cast, size = self.casts[number], MODEL["vision_cfg"]["image_size"]
-        d = cast.target(rng)
-        generator, optimiser, done, life = self.attempts.get((number, d)) or self._fresh(cast, rng)
+        cast, size, excess = self.casts[number], MODEL["vision_cfg"]["image_size"], self.excess[number]
+        d = rng.choices(list(excess), [0.1 + max(0.0, value) for value in excess.values()])[0]
+        generator, optimiser, done, life = self.attempts.get((number, d)) or self._fresh(number, d, rng)
         index = torch.randint(len(cast.w), (self.recipe.adaptation_batch,), generator=random_)
         with torch.no_grad():
             with towers.precision():
@@ -355,9 +369,11 @@ class FoolingPictures:
         towers.model.zero_grad(set_to_none=True)
         if done > self.recipe.keep_after:
             self.memory.add(after, number, d, index, rng)
+            way, _ = cast.way_done(after.detach(), d, index)
+            excess[d] += 0.1 * (1 - float(loss.detach()) - float(wanted_agreement(way).mean()) - excess[d])
         self.attempts[number, d] = (generator, optimiser, done + 1, life)
         if done + 1 >= life:
-            del self.attempts[number, d]
+            self.ends[number, d] = self.attempts.pop((number, d))[0].synthesis.state_dict()
         return float(loss.detach())
 
     def _directions(self, cast: Cast, d: int, index: torch.Tensor, towers: Towers, rng: random.Random) -> torch.Tensor:
@@ -370,8 +386,12 @@ class FoolingPictures:
         texts = [frame.format(f"{words} {noun}".strip()) for noun in ("photo", wording) for words in own]
         return text_direction(*towers.texts(texts).chunk(2))
 
-    def _fresh(self, cast: Cast, rng: random.Random) -> tuple[Generator, torch.optim.Adam, int, int]:
-        generator = copy.deepcopy(cast.source)
+    def _fresh(self, number: int, d: int, rng: random.Random) -> tuple[Generator, torch.optim.Adam, int, int]:
+        generator = copy.deepcopy(self.casts[number].source)
+        if (number, d) in self.ends and rng.random() < self.recipe.gone_on_with:
+            share, end = rng.uniform(0.2, 0.9), self.ends[number, d]
+            for name, tensor in generator.synthesis.state_dict().items():
+                tensor.lerp_(end[name], share)
         generator.requires_grad_(False)
         generator.synthesis.requires_grad_(True)
         rate = rng.choice((1e-3, 2e-3, 4e-3))
@@ -391,7 +411,7 @@ class Trainer:
         model = self.towers.model.to(device)
         tables = [p for name, p in model.named_parameters() if name.endswith("embedding") or "token_embedding" in name]
         self.optimiser = Together(model, recipe.learning_rate, recipe.adam_rate, tables, recipe.weight_decay)
-        self.memory = Memory()
+        self.memory = Memory(recipe.remembered)
         self.fooling: FoolingPictures | None = None
 
     def start_fooling(self) -> None:
@@ -434,10 +454,9 @@ class Trainer:
             self.memory.kept, min(self.recipe.fooled, len(self.memory.kept))
         ):
             cast, after = self.casts[number], to_float(picture)
-            before, true = to_float(cast.drawn[0, owner]), to_float(cast.drawn[cast.places[d], owner])
-            done, moved = (float(share) for share in way_done(before[None], after[None], true[None]))
+            done, moved = (float(share) for share in cast.way_done(after[None], d, torch.tensor([owner])))
             traits = cast.drawn_traits[owner]
-            first = rows.add(before, cast.subject, 0, traits)
+            first = rows.add(to_float(cast.drawn[0, owner]), cast.subject, 0, traits)
             rest = BROKEN_INDEX if moved > BROKEN_FROM else 0
             rows.pair(first, rows.add(after, cast.subject, d, traits, min(1.0, max(0.0, done)), rest), done)
 
@@ -459,7 +478,7 @@ class Trainer:
         figures = {"contrast": loss_contrast, "pairs": loss_pairs}
         if len(off) > batch.true_pairs:
             fooled = slice(batch.true_pairs, None)
-            loss = loss + self.recipe.pair_weight * off[fooled].mean()
+            loss = loss + self.recipe.fooled_weight * off[fooled].mean()
             figures |= {"fooled": off[fooled].mean(), "wanted": batch.wanted[fooled].mean()}
         self.optimiser.zero_grad()
         loss.backward()
@@ -479,13 +498,29 @@ class Trainer:
         return float(torch.cat(right).float().mean())
 
 
-def train_clip(recipe: ClipRecipe, work: Path, generators: dict[str, Path], out: Path, device: str = "cpu") -> None:
+def train_clip(
+    recipe: ClipRecipe,
+    work: Path,
+    generators: dict[str, Path],
+    out: Path,
+    device: str = "cpu",
+    start: Path | None = None,
+) -> None:
     """Run the recipe, resuming from `work`, and write an open_clip model directory to `out`.
 
-    generators: subject → its generator's file (safetensors), read when the fooling pictures begin. Writes
-    work/clip.pt (checkpoint) and work/clip.csv (figures).
+    generators: subject → its generator's file (safetensors), read when the fooling pictures begin. start: a trained
+    critic's folder, which is gone on with by attempts alone. Writes work/clip.pt (checkpoint) and work/clip.csv
+    (figures).
     """
+    highest = 1.0
+    if start is not None:
+        recipe, highest = (
+            replace(recipe, warm_steps=0, robust_steps=0, fooling_steps=recipe.further_steps),
+            recipe.further_share,
+        )
     trainer = Trainer(recipe, work, generators, device)
+    if start is not None:
+        trainer.towers.model.load_state_dict(load_tensors(start / WEIGHTS_FILE)[0])
     checkpoint = Checkpoint(
         work / "clip.pt",
         {
@@ -500,7 +535,8 @@ def train_clip(recipe: ClipRecipe, work: Path, generators: dict[str, Path], out:
     begun, done = time.monotonic(), checkpoint.resume()
     trainer.rng.seed(recipe.seed + done)
     for step in range(done + 1, total + 1):
-        trainer.optimiser.set_rate(min(1.0, step / 50) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * step / total))))
+        falling = 0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * step / total))
+        trainer.optimiser.set_rate(highest * min(1.0, step / 50) * falling)
         fooled: list[float] = []
         if step > recipe.warm_steps + recipe.robust_steps:
             if trainer.fooling is None:

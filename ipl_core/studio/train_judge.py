@@ -40,7 +40,7 @@ class JudgeRecipe:
     drawn: int = 16
     photos_kept: int = 24  # photos in a step of everything
     supervised_sitters: int = 256
-    supervised_steps: int = 40
+    supervised_steps: int = 160
     learning_rate: float = 0.02  # of Muon, relative to the weights
     adam_rate: float = 2e-3
     seed: int = 7

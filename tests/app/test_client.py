@@ -35,7 +35,7 @@ API = {
     "/mix": ("domains parts strength title", ["dict(str, Any)"]),
     "/interpolate": ("model seeds to frames rate loop side_by_side space easing psi suffix", ["filepath"]),
     "/invert": (
-        "picture name model preset space crop steps tune_steps seed face right down zoom turn",
+        "picture name model preset space crop steps tune_steps seed face right down zoom turn start view",
         ["str | float | bool | list | dict", "filepath", "filepath"],
     ),
     "/restyle": ("person domains strength mix", ["filepath"]),

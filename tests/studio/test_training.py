@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,10 +21,19 @@ from ipl_core.studio.data import to_bytes
 from ipl_core.studio.domains import DOMAINS, PHOTO
 from ipl_core.studio.subject import DOGS, LATENT_WIDTH, SUBJECTS, Subject
 from ipl_core.studio.supervised import supervised_pictures
-from ipl_core.studio.train_clip import FIRST_AGREEMENT, Memory, contrast, wanted_agreement, way_done
+from ipl_core.studio.train_clip import (
+    FIRST_AGREEMENT,
+    ClipRecipe,
+    FoolingPictures,
+    Memory,
+    contrast,
+    wanted_agreement,
+    way_done,
+)
 from ipl_core.studio.train_generator import (
     GENERATOR,
     GeneratorRecipe,
+    PatchDiscriminator,
     attribute_code,
     open_mapping,
     regression_loss,
@@ -47,10 +57,10 @@ TINY = GeneratorConfig(
 each_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
 
 
-def smoke(command: str, subject: str, work: Path, out: Path) -> int:
+def smoke(command: str, subject: str, work: Path, out: Path, *more: str) -> int:
     """One command in its smoke version."""
     places = ["--work", str(work), "--out", str(out)]
-    return main([command, "--subject", subject, "--smoke", "--threads", "1", *places])
+    return main([command, "--subject", subject, "--smoke", "--threads", "1", *places, *more])
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +127,7 @@ def test_a_generator_is_reported_beside_true_renders_with_a_sheet_of_its_samples
     assert (out / "studio-dogs-generator" / "samples.jpg").stat().st_size > 1_000
 
 
-@pytest.mark.parametrize(
-    ("command", "file"), [("train-generator", "adversarial-dogs.pt"), ("train-clip", "clip.pt")]
-)
+@pytest.mark.parametrize(("command", "file"), [("train-generator", "adversarial-dogs.pt"), ("train-clip", "clip.pt")])
 def test_a_finished_training_is_not_begun_again(made: tuple[Path, Path], command: str, file: str) -> None:
     work, out = made
     before = (work / file).stat().st_mtime_ns
@@ -144,6 +152,38 @@ def test_a_judge_wants_its_subjects_generator(
 ) -> None:
     assert smoke("train-judge", "dogs", made[0], tmp_path) == 2
     assert "studio-dogs-generator" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "file", "log", "steps"),
+    [
+        ("train-generator", "studio-dogs-generator/model.safetensors", "generator-dogs.csv", 2),
+        ("train-clip", "studio-clip", "clip.csv", 2),
+    ],
+)
+def test_what_is_trained_can_be_gone_on_with(
+    made: tuple[Path, Path], tmp_path: Path, command: str, file: str, log: str, steps: int
+) -> None:
+    work, out = tmp_path / "work", tmp_path / "out"
+    work.mkdir()
+    for renders in made[0].glob("*.safetensors"):
+        shutil.copy(renders, work)
+    shutil.copytree(made[1], out)
+    assert smoke(command, "dogs", work, out, "--start", str(made[1] / file)) == 0
+    name = "clip.pt" if command == "train-clip" else "generator-dogs.pt"
+    assert torch.load(work / name, weights_only=True)["step"] == steps
+    weights = Path(file) / "open_clip_model.safetensors" if command == "train-clip" else Path(file)
+    before, after = (load_tensors(folder / weights)[0] for folder in (made[1], out))
+    moved = torch.cat([(after[n].double() - before[n].double()).flatten() for n in before if before[n].ndim > 1])
+    size = torch.cat([before[n].double().flatten() for n in before if before[n].ndim > 1])
+    assert 0 < moved.norm() / size.norm() < 0.3
+
+
+def test_a_start_that_is_not_there_is_named(
+    made: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert smoke("train-generator", "dogs", made[0], tmp_path, "--start", str(tmp_path / "none")) == 2
+    assert f"There is no file {tmp_path / 'none'}" in capsys.readouterr().err
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -268,6 +308,36 @@ def test_losses_are_zero_or_small_for_what_is_right() -> None:
     same = unit[[0, 0]]
     assert float(contrast(same, same, torch.ones(2, 2), torch.tensor(1.0))) == pytest.approx(0.6931, abs=1e-3)
     assert float(contrast(same, same, torch.zeros(2, 2), torch.tensor(1.0))) == 0
+
+
+def test_a_discriminator_judges_patches_beside_what_they_should_show() -> None:
+    discriminator = PatchDiscriminator(torch.Generator().manual_seed(0))
+    pictures = torch.randn(2, 6, 64, 64, generator=torch.Generator().manual_seed(1))
+    verdicts = discriminator(pictures)
+    assert verdicts.shape == (2, 1, 8, 8)
+    pictures[..., 40:] += 1  # what is far from a patch doesn't change its verdict
+    assert torch.allclose(discriminator(pictures)[..., 0], verdicts[..., 0], atol=1e-5)
+    assert not torch.allclose(discriminator(pictures)[..., 7], verdicts[..., 7], atol=1e-2)
+
+
+def test_an_attempt_can_begin_on_the_way_to_where_one_ended(tiny_generator: Generator) -> None:
+    import random
+
+    cast = SimpleNamespace(source=tiny_generator, subject=DOGS)
+    end = {name: tensor + 1 for name, tensor in tiny_generator.synthesis.state_dict().items()}
+    for share, low, high in ((0.0, 0, 1e-6), (1.0, 0.2, 0.9)):
+        fooling = FoolingPictures([cast], ClipRecipe(gone_on_with=share), Memory(size=4))
+        fooling.ends[0, 3] = end
+        generator, _, done, life = fooling._fresh(0, 3, random.Random(0))
+        moved = torch.cat(
+            [
+                (tensor - tiny_generator.synthesis.state_dict()[name]).flatten()
+                for name, tensor in generator.synthesis.state_dict().items()
+            ]
+        )
+        assert low <= moved.min() <= moved.max() <= high
+        assert done == 0 < life
+    assert set(fooling.excess[0]) == set(DOGS.numbers[1:])
 
 
 def test_agreement_is_wanted_as_far_as_a_picture_has_come() -> None:
