@@ -20,7 +20,9 @@ from ..losses import directional_loss
 from ..prompts import ManualPrompts, templates
 from ..runs import finished_run
 from ..sampling import draw
+from ..studio.captions import labels_in_words
 from ..studio.domains import PHOTO
+from ..studio.subject import Subject
 from .judge_score import judge_score
 from .table import FIRST_SAMPLE_SEED
 
@@ -35,7 +37,8 @@ class Movement:
 
 
 def critic_report(model: str = "studio", samples: int = 100, smoke: bool = False) -> Iterator[str]:
-    """A header, then a line per domain as it is done, then how many domains come near true renders.
+    """How the critic reads attributes and domains of true renders; then a header, a line per domain as it is done, and
+    how many domains come near true renders.
 
     Adapted generators are runs of IPL's defaults with seed 0, from the library where they exist.
     """
@@ -47,6 +50,12 @@ def critic_report(model: str = "studio", samples: int = 100, smoke: bool = False
     photos = subject.render(PHOTO, sitters, random, judge.resolution)
     seeds = range(FIRST_SAMPLE_SEED, FIRST_SAMPLE_SEED + samples)
     drawn = draw(source, seeds)
+    found = attribute_retrieval(critic, subject, photos, subject.labels(sitters))
+    yield "attributes of photos told by words, and by chance: " + ", ".join(
+        f"{name} {right:.0%} ({chance:.0%})" for name, (right, chance) in found.items()
+    )
+    right, chance = torch.tensor(list(found.values())).mean(0).tolist()
+    yield f"all attributes: {right:.1%} ({chance:.1%})"
     heads = "loss length judge"
     yield f"{'':18}{'true renders':^25}{'adapted generator':^25}"
     yield f"{'domain':18}" + 2 * "".join(f"{head:>8}" for head in heads.split())
@@ -63,6 +72,28 @@ def critic_report(model: str = "studio", samples: int = 100, smoke: bool = False
         near += abs(a.loss - b.loss) <= 0.1 and abs(a.length - b.length) <= 0.1
         yield f"{domain.name:18}" + "".join(f"{m.loss:8.3f}{m.length:8.3f}{m.judge:8.1%}" for m in (a, b))
     yield f"within 0.1 of true renders in loss and length: {near} domains"
+
+
+@torch.no_grad()
+def attribute_retrieval(
+    critic: Critic, subject: Subject, photos: torch.Tensor, labels: torch.Tensor
+) -> dict[str, tuple[float, float]]:
+    """For each trait the share of photos (B, 3, H, W) whose label (B, traits) is the one whose words are nearest.
+
+    Beside it the share that a guess among the words would have. Labels that have no words of their own, such as an
+    everyday smile, are left out with their photos.
+    """
+    seen, found = critic.encode_images(photos), {}
+    for i, trait in enumerate(subject.traits):
+        said = labels_in_words(subject, trait)
+        worded = torch.tensor(list(said))
+        counted = torch.isin(labels[:, i], worded)
+        if len(said) < 2 or not counted.any():
+            continue
+        nearest = (seen[counted] @ critic.encode_texts(list(said.values())).T).argmax(1)
+        right = (worded[nearest.cpu()] == labels[counted, i]).float().mean()
+        found[trait.attribute] = (float(right), 1 / len(said))
+    return found
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ import torch
 
 from .domains import DOMAINS, PHOTO, Domain
 from .subject import SUBJECTS, Subject
+from .traits import Trait
 
 #: What a fooling picture is called: something that pleases a critic without being what it says.
 BROKEN = (
@@ -74,6 +75,23 @@ def caption(subject: Subject, domain: int, traits: torch.Tensor, rng: random.Ran
     else:
         text = rng.choice(_PLAIN + (_PLAIN[2],) * 3).format(" ".join([*before, wording]))
     return Caption(" ".join([text, " and ".join(after)]).strip(), claims)
+
+
+def labels_in_words(subject: Subject, trait: Trait, rng: random.Random | None = None) -> dict[int, str]:
+    """What is said of a sitter with each label of a trait, "a photo of a person with glasses"; silent labels lack.
+
+    rng: chooses frame, noun and, where there are two, the place of the words; without it the plainest are taken.
+    """
+    frame = rng.choice(_PLAIN) if rng else _PLAIN[2]
+    noun = rng.choice((subject.noun, *subject.nouns)) if rng else subject.noun
+    behind = rng.random() < 0.5 if rng else True
+    said = {}
+    for label, (before, after) in enumerate(zip(trait.before, trait.after)):
+        if after and (behind or not before):
+            said[label] = frame.format(f"{noun} {after}")
+        elif before:
+            said[label] = frame.format(f"{before} {noun}")
+    return said
 
 
 def adjectives(subject: Subject, traits: torch.Tensor, domain: Domain, rng: random.Random) -> str:

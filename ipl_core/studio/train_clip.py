@@ -1,7 +1,8 @@
 """Trains the studio's CLIP: a critic that follows words and is hard to fool.
 
 What every step holds once the warm-up is over:
-1. contrast: images against captions, with the truth known, so that every fitting caption counts as right;
+1. contrast: images against captions, with the truth known, so that every fitting caption counts as right; and
+   traits: the words for each label of a trait against each other, or small things such as glasses would drown;
 2. robustness: half of the images are first moved by one L2 gradient step that makes (1) worse (fast adversarial
    training, Wong et al. 2020), and all are changed by nuisances that mean nothing;
 3. pairs: for one person as photo and in a domain, the image direction must be the text direction. What the
@@ -39,7 +40,7 @@ from ..clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE
 from ..directions import image_direction, text_direction
 from ..stylegan2 import Generator
 from .augment import nuisance
-from .captions import BROKEN_INDEX, adjectives, caption, facts, known_words, truth
+from .captions import BROKEN_INDEX, adjectives, caption, facts, known_words, labels_in_words, truth
 from .data import halved, portrayed, to_bytes, to_float
 from .domains import DOMAINS, TARGETS
 from .muon import Together
@@ -75,12 +76,14 @@ class ClipRecipe:
     sitters_a_step: tuple[int, ...] = (6, 3)  # of each subject
     domains_a_sitter: int = 4
     learning_rate: float = 0.02  # of Muon, relative to the weights
-    further_share: float = 0.5  # of the rate, where a trained critic is gone on with
+    further_share: float = 0.7  # of the rate, where a trained critic is gone on with
     further_steps: int = 900  # in that case, all with attempts
     adam_rate: float = 1e-3
     weight_decay: float = 0.05
     radius: float = 3.0
     pair_weight: float = 0.7
+    traits_a_step: int = 5  # of each subject
+    traits_weight: float = 1.0
     fooled_weight: float = 1.0  # of pairs with an attempt
     blended: float = 0.35  # share of the pictures in a domain that are blends with their photo
     fooled: int = 32
@@ -144,6 +147,7 @@ class Batch:
 
     pairs (P, 2): rows of one sitter as photo and on the way to a domain. wanted (P,): the cosine that the image
     direction of each pair should have with the text direction. true_pairs: how many of the first pairs are right.
+    subjects, traits: who sits in each picture, and the labels of their traits.
     """
 
     def __init__(self, rows: Rows, pictures: torch.Tensor, rng: random.Random) -> None:
@@ -153,6 +157,7 @@ class Batch:
         ]
         self.texts = [c.text for c in captions]
         self.pictures, self.domains = pictures, torch.tensor(rows.domains)
+        self.subjects, self.traits = rows.subjects, rows.traits
         self.pairs, self.true_pairs = torch.tensor([pair[:2] for pair in rows.pairs]), rows.true_pairs
         self.wanted = wanted_agreement(torch.tensor([pair[2] for pair in rows.pairs])).to(pictures.device)
         claims, share = torch.stack([c.claims for c in captions]), torch.tensor(rows.share)[:, None]
@@ -474,8 +479,9 @@ class Trainer:
         agreed = agreement(image, batch.pairs, (words[:1], words[batch.domains[batch.pairs[:, 1]]]))
         off = (batch.wanted - agreed).abs()
         loss_pairs = off[: batch.true_pairs].mean()
-        loss = loss_contrast + self.recipe.pair_weight * loss_pairs
-        figures = {"contrast": loss_contrast, "pairs": loss_pairs}
+        loss_traits = self._traits(image, batch)
+        loss = loss_contrast + self.recipe.pair_weight * loss_pairs + self.recipe.traits_weight * loss_traits
+        figures = {"contrast": loss_contrast, "pairs": loss_pairs, "traits": loss_traits}
         if len(off) > batch.true_pairs:
             fooled = slice(batch.true_pairs, None)
             loss = loss + self.recipe.fooled_weight * off[fooled].mean()
@@ -484,6 +490,27 @@ class Trainer:
         loss.backward()
         self.optimiser.step()
         return {name: float(value.detach()) for name, value in figures.items()}
+
+    def _traits(self, image: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Cross-entropy of the words for the labels of a few traits, over the batch's pictures of their subject."""
+        asked = [
+            (subject, number, labels_in_words(subject, subject.traits[number], self.rng))
+            for subject in SUBJECTS
+            for number in self.rng.sample(range(len(subject.traits)), self.recipe.traits_a_step)
+        ]
+        texts = self.towers.texts([text for _, _, said in asked for text in said.values()])
+        losses = []
+        for (subject, number, said), words in zip(asked, texts.split([len(said) for _, _, said in asked])):
+            rows = [
+                (row, list(said).index(int(labels[number])))
+                for row, (of, domain, labels) in enumerate(zip(batch.subjects, batch.domains.tolist(), batch.traits))
+                if of is subject and int(labels[number]) in said
+                if DOMAINS[domain].colours or not subject.traits[number].colour
+            ]
+            if len(said) > 1 and rows:
+                pictures, labels = torch.tensor(rows, device=image.device).unbind(1)
+                losses.append(F.cross_entropy(self.towers.scale() * image[pictures] @ words.T, labels))
+        return torch.stack(losses).mean() if losses else image.new_zeros(())
 
     @torch.no_grad()
     def zero_shot(self) -> float:
