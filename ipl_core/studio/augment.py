@@ -62,5 +62,6 @@ def roughen(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     if coin[2] < 0.5:
         side = size // 5
         top, left = (int(v) for v in torch.randint(size - side, (2,), generator=generator))
-        pictures[: len(pictures) // 2, :, top : top + side, left : left + side] = coin[3] * 2 - 1
+        patch = pictures[..., top : top + side, left : left + side]
+        patch.copy_(torch.where(each() < 0.5, coin[3] * 2 - 1, patch))
     return pictures + 0.04 * each() * torch.randn(pictures.shape, generator=generator).to(pictures.device)
