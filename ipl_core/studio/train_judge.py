@@ -34,8 +34,8 @@ class JudgeRecipe:
     sitters: int = 1_000  # in every domain
     held_out: int = 100
     photos: int = 12_000  # of further sitters; the generator's own, where they are in the work folder
-    photo_steps: int = 400  # of photos alone
-    steps: int = 900  # of everything
+    photo_steps: int = 700  # of photos alone
+    steps: int = 1_200  # of everything
     batch: int = 64  # photos at first; then sitters in domains, two pictures of each
     drawn: int = 16
     photos_kept: int = 24  # photos in a step of everything
