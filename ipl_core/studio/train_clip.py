@@ -76,8 +76,8 @@ class ClipRecipe:
     sitters_a_step: tuple[int, ...] = (6, 3)  # of each subject
     domains_a_sitter: int = 4
     learning_rate: float = 0.02  # of Muon, relative to the weights
-    further_share: float = 0.7  # of the rate, where a trained critic is gone on with
-    further_steps: int = 900  # in that case, all with attempts
+    further_share: float = 0.5  # of the rate, where a trained critic is gone on with
+    further_steps: int = 600  # in that case, all with attempts
     adam_rate: float = 1e-3
     weight_decay: float = 0.05
     radius: float = 3.0
