@@ -51,11 +51,11 @@ def critic_report(model: str = "studio", samples: int = 100, smoke: bool = False
     seeds = range(FIRST_SAMPLE_SEED, FIRST_SAMPLE_SEED + samples)
     drawn = draw(source, seeds)
     found = attribute_retrieval(critic, subject, photos, subject.labels(sitters))
-    yield "attributes of photos told by words, and by chance: " + ", ".join(
-        f"{name} {right:.0%} ({chance:.0%})" for name, (right, chance) in found.items()
+    yield "attributes of photos told by words, and by saying always the commonest: " + ", ".join(
+        f"{name} {right:.0%} ({commonest:.0%})" for name, (right, commonest) in found.items()
     )
-    right, chance = torch.tensor(list(found.values())).mean(0).tolist()
-    yield f"all attributes: {right:.1%} ({chance:.1%})"
+    right, commonest = torch.tensor(list(found.values())).mean(0).tolist()
+    yield f"all attributes: {right:.1%} ({commonest:.1%})"
     heads = "loss length judge"
     yield f"{'':18}{'true renders':^25}{'adapted generator':^25}"
     yield f"{'domain':18}" + 2 * "".join(f"{head:>8}" for head in heads.split())
@@ -80,7 +80,7 @@ def attribute_retrieval(
 ) -> dict[str, tuple[float, float]]:
     """For each trait the share of photos (B, 3, H, W) whose label (B, traits) is the one whose words are nearest.
 
-    Beside it the share that a guess among the words would have. Labels that have no words of their own, such as an
+    Beside it the share of the commonest label, which is what saying always the same would have. Labels that have no words of their own, such as an
     everyday smile, are left out with their photos.
     """
     seen, found = critic.encode_images(photos), {}
@@ -92,7 +92,8 @@ def attribute_retrieval(
             continue
         nearest = (seen[counted] @ critic.encode_texts(list(said.values())).T).argmax(1)
         right = (worded[nearest.cpu()] == labels[counted, i]).float().mean()
-        found[trait.attribute] = (float(right), 1 / len(said))
+        commonest = labels[counted, i].bincount().max() / counted.sum()
+        found[trait.attribute] = (float(right), float(commonest))
     return found
 
 
