@@ -80,8 +80,8 @@ def attribute_retrieval(
 ) -> dict[str, tuple[float, float]]:
     """For each trait the share of photos (B, 3, H, W) whose label (B, traits) is the one whose words are nearest.
 
-    Beside it the share of the commonest label, which is what saying always the same would have. Labels that have no words of their own, such as an
-    everyday smile, are left out with their photos.
+    Beside it the share of the commonest label, which is what saying always the same would have. Labels that have no
+    words of their own, such as an everyday smile, are left out with their photos.
     """
     seen, found = critic.encode_images(photos), {}
     for i, trait in enumerate(subject.traits):
