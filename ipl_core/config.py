@@ -49,10 +49,10 @@ _OFFICIAL: dict[str, Any] = dict(
 
 #: Settings that a preset decides. `official` is the released code; `paper` differs from it where the paper's
 #: equations do, and shares the noise; `default` is for the embedded world. Its rate of stage 2 was measured with
-#: `evaluate` (IPL, seed 0, 200 samples): at 0.002 neon and pop art are seen by the judge in 5 % and 68 %, at 0.003 in
-#: 100 % and 98 %; at 0.005 neon is one face for all (diversity 0.08 of the source's, 0.40 at 0.003). The other
-#: settings come from single trials with an earlier critic, in which the mapper did best around the context phrase and
-#: with the class word in its residual.
+#: `evaluate` and the critic before the present one (IPL, seed 0, 200 samples): at 0.002 neon and pop art are seen by
+#: the judge in 5 % and 68 %, at 0.003 in 100 % and 98 %; at 0.005 neon is one face for all (diversity 0.08 of the
+#: source's, 0.40 at 0.003). The other settings come from single trials with an earlier critic, in which the mapper did
+#: best around the context phrase and with the class word in its residual.
 PRESETS: dict[str, dict[str, Any]] = {
     "official": _OFFICIAL,
     "paper": {**_OFFICIAL, "contrastive": "difference", "residual": "none", "share_noise": True}
