@@ -37,8 +37,8 @@ class Movement:
 
 
 def critic_report(model: str = "studio", samples: int = 100, smoke: bool = False) -> Iterator[str]:
-    """How the critic reads attributes and domains of true renders; then a header, a line per domain as it is done, and
-    how many domains come near true renders.
+    """Two lines on how the critic reads attributes; a header, a line per domain as it is done, and how many domains
+    come near true renders.
 
     Adapted generators are runs of IPL's defaults with seed 0, from the library where they exist.
     """

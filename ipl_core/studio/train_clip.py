@@ -66,7 +66,7 @@ BROKEN_FROM = 0.4
 
 @dataclass(frozen=True)
 class ClipRecipe:
-    """Steps, sizes and weights; the defaults made the committed weights."""
+    """Steps, sizes and weights; the card of the committed weights says by which steps they came about."""
 
     sitters: int = 1_000  # of each subject, in every domain
     held_out: int = 100
