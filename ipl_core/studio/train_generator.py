@@ -253,8 +253,8 @@ class PatchDiscriminator(nn.Sequential):
     """Tells renders from what a generator draws, patch by patch: (B, 6, R, R) → logits (B, 1, R/8, R/8).
 
     Sees a picture in [−1, 1] beside the true one at a quarter of its size, drawn up again: what the picture should
-    show is then known, and every patch is a verdict (Isola et al. 2017). It learns far sooner than a discriminator that has
-    one verdict a picture, and this phase is short.
+    show is then known, and every patch is a verdict (Isola et al. 2017). It learns far sooner than a
+    discriminator that has one verdict a picture, and this phase is short.
     """
 
     def __init__(self, random: torch.Generator, width: int = 32) -> None:
