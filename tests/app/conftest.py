@@ -68,15 +68,27 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Any:
+    """Adds to the report of a failed test what its visitors could read, as its machine may be out of reach."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for number, visitor in enumerate(getattr(item, "visitors", ()), start=1):
+            report.sections.append((f"what visitor {number} could read", visitor.reads()))
+    return report
+
+
 @pytest.fixture
-def visit(browser: Any, app_url: str) -> Iterator[Callable[..., Visitor]]:
+def visit(browser: Any, app_url: str, request: pytest.FixtureRequest) -> Iterator[Callable[..., Visitor]]:
     """Opens the app as a new visitor, in a window of the given size and colour scheme."""
     contexts = []
+    request.node.visitors = []
 
     def enter(width: int = 1440, height: int = 900, scheme: str = "light") -> Visitor:
         size = {"width": width, "height": height}
         contexts.append(browser.new_context(viewport=size, color_scheme=scheme, accept_downloads=True))
-        return Visitor(contexts[-1], app_url)
+        request.node.visitors.append(Visitor(contexts[-1], app_url))
+        return request.node.visitors[-1]
 
     yield enter
     for context in contexts:

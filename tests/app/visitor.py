@@ -8,6 +8,7 @@ from typing import Any
 
 SCREENSHOTS = Path(__file__).resolve().parents[2] / ".ci" / "screenshots"
 PATIENCE = 120  # seconds to wait for what a free machine shows in a few
+LOOK = 500  # milliseconds that a person takes to find a field among those that have just come up
 
 
 class Visitor:
@@ -43,6 +44,7 @@ class Visitor:
         if not field.is_visible():
             self.page.get_by_role("button", name="Advanced settings").click()
             field.wait_for()
+            self.page.wait_for_timeout(LOOK)
         return field
 
     def open_tab(self, name: str) -> None:
@@ -64,6 +66,10 @@ class Visitor:
     def sees(self, words: str, seconds: float = PATIENCE) -> None:
         """Waits until `words` can be read on the page."""
         self.page.get_by_text(words).filter(visible=True).first.wait_for(timeout=1000 * seconds)
+
+    def reads(self) -> str:
+        """All that can be read on the page now."""
+        return self.page.locator("body").inner_text()
 
     def photograph(self, name: str) -> None:
         """Keeps a picture of the whole page for people to look at."""
