@@ -1,4 +1,4 @@
-"""StyleGAN2 in plain PyTorch: mapping network, synthesis network, truncation, and the residual discriminator.
+"""StyleGAN2 in plain PyTorch: mapping network, synthesis network and truncation.
 
 The generator turns ``z`` into ``w`` (mapping) and ``w`` or ``w_plus`` into a picture (synthesis). The room knows
 nothing about CLIP, prompts, training loops or files; random numbers only come from generators that the caller passes.
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ipl_core.errors import InputError
-from ipl_core.ops import LEAKY_SLOPE, SQRT2, bias_act, blur, downsample, styled_act, upsample
+from ipl_core.ops import SQRT2, bias_act, blur, styled_act, upsample
 
 MIN_RESOLUTION = 8
 MAX_RESOLUTION = 2048
@@ -152,38 +152,6 @@ class EqualLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.linear(x, self.weight * self.scale, self.bias * self.lr_multiplier)
         return bias_act(x) if self.activate else x
-
-
-class EqualConv(nn.Module):
-    """Convolution with equalised learning rate, optional FIR down-sampling by two and scaled leaky ReLU."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, down: bool = False, activate: bool = True):
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel, kernel))
-        self.bias = nn.Parameter(torch.empty(out_channels)) if activate else None
-        self.scale = 1.0 / math.sqrt(in_channels * kernel * kernel)
-        self.kernel = kernel
-        self.down = down
-        self.activate = activate
-
-    def initialise(self, generator: torch.Generator) -> None:
-        """Draw the weights as StyleGAN2 starts them."""
-        self.weight.copy_(torch.randn(self.weight.shape, generator=generator))
-        if self.bias is not None:
-            self.bias.zero_()
-
-    def forward(self, x: Tensor) -> Tensor:
-        # gain * leaky_relu(y) = leaky_relu(gain * y): the gain goes into the small tensors, not over the large one.
-        gain = SQRT2 if self.activate else 1.0
-        weight = self.weight * (self.scale * gain)
-        bias = None if self.bias is None else self.bias * gain
-        if not self.down:
-            x = F.conv2d(x, weight, bias, padding=self.kernel // 2)
-        elif self.kernel == 1:
-            x = F.conv2d(downsample(x), weight, bias)  # a 1x1 kernel commutes with filtering and thinning out
-        else:
-            x = F.conv2d(blur(x, (2, 2)), weight, bias, stride=2)
-        return F.leaky_relu_(x, LEAKY_SLOPE) if self.activate else x
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -495,59 +463,6 @@ class Generator(nn.Module):
         groups.update({f"layer {k}": self.layer_parameters(k) for k in range(self.num_layers - 1)})
         groups["torgb"] = self.torgb_parameters()
         return groups
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# Discriminator
-
-
-class ResidualBlock(nn.Module):
-    """Two convolutions that halve the resolution, plus a filtered linear skip, scaled to keep the variance."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.conv0 = EqualConv(in_channels, in_channels, 3)
-        self.conv1 = EqualConv(in_channels, out_channels, 3, down=True)
-        self.skip = EqualConv(in_channels, out_channels, 1, down=True, activate=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (self.conv1(self.conv0(x)) + self.skip(x)) * (1.0 / SQRT2)
-
-
-def minibatch_stddev(x: Tensor, group: int = 4) -> Tensor:
-    """Append one channel with the mean standard deviation over groups of samples (Karras et al. 2018, §3).
-
-    x (B, C, H, W) → (B, C + 1, H, W). Groups hold the largest number of samples up to ``group`` that divides B.
-    """
-    batch, channels, height, width = x.shape
-    size = next(n for n in range(min(group, batch), 0, -1) if batch % n == 0)
-    grouped = x.reshape(size, batch // size, channels, height, width)
-    deviation = torch.sqrt(grouped.var(dim=0, unbiased=False) + 1e-8).mean(dim=(1, 2, 3))
-    return torch.cat([x, deviation.repeat(size).view(batch, 1, 1, 1).expand(-1, -1, height, width)], dim=1)
-
-
-class Discriminator(nn.Module):
-    """StyleGAN2's residual discriminator: pictures (B, 3, R, R) in [-1, 1] → logits (B, 1), higher is more real."""
-
-    def __init__(self, config: GeneratorConfig, generator: torch.Generator | None = None) -> None:
-        super().__init__()
-        self.config = config
-        channels = config.channel_table
-        sizes = sorted(channels, reverse=True)
-        self.from_rgb = EqualConv(3, channels[config.resolution], 1)
-        self.blocks = nn.ModuleList(ResidualBlock(channels[a], channels[b]) for a, b in zip(sizes[:-1], sizes[1:]))
-        self.final_conv = EqualConv(channels[4] + 1, channels[4], 3)
-        self.final_hidden = EqualLinear(channels[4] * 16, channels[4], activate=True)
-        self.final_logit = EqualLinear(channels[4], 1)
-        if generator is not None:
-            initialise(self, generator)
-
-    def forward(self, images: Tensor) -> Tensor:
-        x = self.from_rgb(images.contiguous(memory_format=torch.channels_last))
-        for block in self.blocks:
-            x = block(x)
-        x = self.final_conv(minibatch_stddev(x))
-        return self.final_logit(self.final_hidden(x.flatten(1)))
 
 
 @torch.no_grad()

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from ipl_core.errors import InputError
-from ipl_core.ops import LEAKY_SLOPE, bias_act, blur, compiled, downsample, styled_act, upsample, use
-from ipl_core.stylegan2 import Discriminator, Generator, GeneratorConfig
+from ipl_core.ops import LEAKY_SLOPE, bias_act, blur, compiled, styled_act, upsample, use
+from ipl_core.stylegan2 import Generator, GeneratorConfig
 
 ROOT = Path(__file__).parent.parent
 
@@ -103,7 +103,6 @@ FILTERS = {
     "blur 2 1": lambda x: blur(x, (2, 1)),
     "blur 0 3": lambda x: blur(x, (0, 3)),
     "upsample": upsample,
-    "downsample": downsample,
 }
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
@@ -222,7 +221,7 @@ def test_gradients_through_everything_are_the_plain_ones(device):
     """A filter, a layer's end and a filter; the gradient's norm as a penalty, and its gradient."""
 
     def penalty(x: Tensor, scale: Tensor, bias: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
-        y = downsample(styled_act(upsample(x), scale, bias, noise, clamp=2.0)).square().sum()
+        y = blur(styled_act(upsample(x), scale, bias, noise, clamp=2.0), (1, 1)).square().sum()
         first = torch.autograd.grad(y, (x, scale, bias, noise), create_graph=True)
         second = torch.autograd.grad(sum(part.square().sum() for part in first), (x, scale, bias, noise))
         return (*first, *second)
@@ -245,14 +244,13 @@ def test_only_the_gradients_that_are_wanted_are_computed(device):
 def test_networks_draw_and_learn_the_same(device):
     config = GeneratorConfig(16, z_dim=8, w_dim=8, mapping_layers=2, channels=((4, 4), (8, 4), (16, 3)), conv_clamp=3.0)
     generator = Generator(config, generator=torch.Generator().manual_seed(0)).double().to(device)
-    critic = Discriminator(config, generator=torch.Generator().manual_seed(1)).double().to(device)
     for name, parameter in generator.named_parameters():
         if name.endswith("noise_strength"):
             parameter.data.fill_(0.3)
 
     def step(z: Tensor) -> tuple[Tensor, ...]:
         images = generator(z)
-        score = critic(images).sum()
+        score = images.tanh().square().sum()
         (slope,) = torch.autograd.grad(score, images, create_graph=True)
         return images, *torch.autograd.grad(score + slope.square().sum(), [*generator.parameters()])
 
@@ -338,7 +336,7 @@ def test_what_is_in_use_is_said(cpu_library, monkeypatch, caplog):
     use("compiled")
     with caplog.at_level(logging.INFO):
         upsample(torch.zeros(1, 1, 4, 4))
-        downsample(torch.zeros(1, 1, 4, 4))
+        blur(torch.zeros(1, 1, 4, 4), (2, 1))
     assert [record.getMessage()[:43] for record in caplog.records] == ["Compiled operators are used on cpu: they we"]
 
 

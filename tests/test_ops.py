@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from ipl_core.ops import bias_act, blur, downsample, fir_kernel, styled_act, upsample
+from ipl_core.ops import bias_act, blur, fir_kernel, styled_act, upsample
 
 
 def reference_upfirdn(x, kernel, up=1, down=1, before=0, after=0):
@@ -56,19 +56,12 @@ def test_upsample_is_the_direct_convolution(picture, taps):
     torch.testing.assert_close(upsample(picture), expected)
 
 
-def test_downsample_is_the_direct_convolution(picture, taps):
-    expected = reference_upfirdn(picture, taps, down=2, before=1, after=1)
-    assert expected.shape[-2:] == (3, 3)
-    torch.testing.assert_close(downsample(picture), expected)
-
-
 def test_flat_pictures_keep_their_brightness_inside():
     flat = torch.full((1, 1, 8, 8), 0.7)
     torch.testing.assert_close(upsample(flat)[..., 2:-2, 2:-2], torch.full((1, 1, 12, 12), 0.7))
-    torch.testing.assert_close(downsample(flat)[..., 1:-1, 1:-1], torch.full((1, 1, 2, 2), 0.7))
 
 
-@pytest.mark.parametrize("function", [upsample, downsample, lambda x: blur(x, (1, 1))])
+@pytest.mark.parametrize("function", [upsample, lambda x: blur(x, (1, 1))])
 def test_gradients_of_first_and_second_order(function):
     x = torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(function, x)

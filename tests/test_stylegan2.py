@@ -14,7 +14,6 @@ from ipl_core.errors import InputError
 from ipl_core.latents import latents_from_seeds, noise_from_seeds
 from ipl_core.ops import fir_kernel, upsample
 from ipl_core.stylegan2 import (
-    Discriminator,
     EqualLinear,
     Generator,
     GeneratorConfig,
@@ -22,7 +21,6 @@ from ipl_core.stylegan2 import (
     ToRGB,
     config_f_channels,
     initialise,
-    minibatch_stddev,
     pixel_norm,
 )
 
@@ -151,11 +149,11 @@ def test_mapping_forgets_the_length_of_z(generator):
 def test_every_resolution_builds_with_the_published_channels(resolution):
     with torch.device("meta"):
         config = GeneratorConfig(resolution)
-        generator, discriminator = Generator(config), Discriminator(config)
+        generator = Generator(config)
     steps = int(math.log2(resolution))
     assert generator.num_layers == 2 * steps - 2
     assert len(generator.synthesis.layers) == generator.num_layers - 1
-    assert len(generator.synthesis.torgb) == len(discriminator.blocks) + 1 == steps - 1
+    assert len(generator.synthesis.torgb) == steps - 1
     assert generator.synthesis.layers[-1].resolution == resolution
 
 
@@ -371,49 +369,6 @@ def test_path_length_gradient_of_second_order(generator):
     (slope,) = torch.autograd.grad((pictures * random_tensor(*pictures.shape)).sum(), w, create_graph=True)
     slope.square().sum().backward()
     assert generator.synthesis.layers[2].weight.grad.abs().sum() > 0
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# Discriminator
-
-
-def test_minibatch_stddev():
-    x = random_tensor(6, 2, 4, 4)
-    out = minibatch_stddev(x, group=4)
-    assert out.shape == (6, 3, 4, 4)
-    assert torch.equal(out[:, :2], x)
-    # Six samples make two groups of three: {0, 2, 4} and {1, 3, 5}.
-    for members in ([0, 2, 4], [1, 3, 5]):
-        expected = torch.sqrt(x[members].var(0, unbiased=False) + 1e-8).mean()
-        torch.testing.assert_close(out[members, 2], expected.expand(3, 4, 4))
-    assert minibatch_stddev(x[:1])[0, 2].abs().max() < 1e-3
-
-
-def test_discriminator_layers_match_their_definition():
-    discriminator = Discriminator(GeneratorConfig(8, 4, 4, 1, ((4, 3), (8, 2))), torch.Generator().manual_seed(0))
-    block = shaken(discriminator).double().blocks[0]
-    x = random_tensor(2, 2, 8, 8, dtype=torch.float64)
-    fir = fir_kernel(dtype=torch.float64).expand(2, 1, 4, 4)
-
-    def activated(y, bias):
-        return F.leaky_relu(y + bias[None, :, None, None], 0.2) * math.sqrt(2)
-
-    hidden = activated(F.conv2d(x, block.conv0.weight / math.sqrt(18), padding=1), block.conv0.bias)
-    filtered = F.conv2d(hidden, fir, padding=2, groups=2)
-    main = activated(F.conv2d(filtered, block.conv1.weight / math.sqrt(18), stride=2), block.conv1.bias)
-    skip = F.conv2d(F.conv2d(x, fir, padding=1, groups=2), block.skip.weight / math.sqrt(2), stride=2)
-    torch.testing.assert_close(block(x), (main + skip) / math.sqrt(2))
-
-
-def test_discriminator_gives_logits_and_a_gradient_penalty():
-    discriminator = Discriminator(tiny_config(), torch.Generator().manual_seed(0))
-    images = random_tensor(5, 3, 32, 32).requires_grad_()
-    logits = discriminator(images)
-    assert logits.shape == (5, 1)
-    (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    slope.square().sum().backward()
-    assert all(torch.isfinite(p.grad).all() for p in discriminator.parameters() if p.grad is not None)
-    assert discriminator.from_rgb.weight.grad.abs().sum() > 0
 
 
 def test_synthesis_stopped_early_gives_the_picture_that_the_full_one_is_built_on():

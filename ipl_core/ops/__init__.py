@@ -7,7 +7,7 @@ binomial [1, 3, 3, 1] that StyleGAN2 uses. This room knows nothing about generat
 
 from ipl_core.ops.bias_act import LEAKY_SLOPE, SQRT2, bias_act, styled_act
 from ipl_core.ops.compiled import use
-from ipl_core.ops.upfirdn import FIR_TAPS, blur, downsample, fir_kernel, upsample
+from ipl_core.ops.upfirdn import FIR_TAPS, blur, fir_kernel, upsample
 
 __all__ = [
     "FIR_TAPS",
@@ -15,7 +15,6 @@ __all__ = [
     "SQRT2",
     "bias_act",
     "blur",
-    "downsample",
     "fir_kernel",
     "styled_act",
     "upsample",

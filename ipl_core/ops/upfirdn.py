@@ -1,4 +1,4 @@
-"""FIR filtering with the binomial [1, 3, 3, 1], alone (blur) or with a change of resolution by two."""
+"""FIR filtering with the binomial [1, 3, 3, 1], alone (blur) or while the resolution doubles."""
 
 from __future__ import annotations
 
@@ -58,13 +58,3 @@ def upsample(x: Tensor) -> Tensor:
         return filtered(library, x, _taps(4.0), (2 * height, 2 * width), up=2, before=2)
     weight = _depthwise(x.shape[1], 4.0, x.device, x.dtype)
     return F.conv_transpose2d(x, weight, stride=2, padding=1, groups=x.shape[1])
-
-
-def downsample(x: Tensor) -> Tensor:
-    """Halve the (even) resolution of (B, C, H, W): filter, then keep every second sample."""
-    library = library_for(x.device)
-    if library is not None:
-        height, width = x.shape[2:]
-        return filtered(library, x, _taps(1.0), (height // 2, width // 2), down=2, before=1)
-    weight = _depthwise(x.shape[1], 1.0, x.device, x.dtype)
-    return F.conv2d(x, weight, stride=2, padding=1, groups=x.shape[1])
