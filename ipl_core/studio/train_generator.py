@@ -2,9 +2,10 @@
 
 Every latent's true picture is known (Subject.sitters_from_latents), so most of it is supervised, from the small to
 the large: the mapping network learns to lay the attributes out in w, then the synthesis network learns to draw them
-at 32, 64 and 128 pixels; a generator that is at hand can go on from there. A further phase, which the default recipe
-leaves out, sharpens the result by a discriminator under R1 (Mescheder et al. 2018) that sees pieces of pictures, while
-regression keeps their meaning.
+at 32, 64 and 128 pixels, at the last also through the eyes of a network that reads attributes (reader.py); a
+generator that is at hand can go on from there. A further phase, which the default recipe leaves out, sharpens the
+result by a discriminator under R1 (Mescheder et al. 2018) that sees pieces of pictures, while regression keeps their
+meaning.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ..stylegan2 import Generator, GeneratorConfig, MappingNetwork
 from .attributes import Categorical, Sitters
 from .data import photos, to_float
 from .muon import Together
+from .reader import Reader, reader_loss, trained_reader
 from .subject import LATENT_WIDTH, Subject
 from .training import Checkpoint, Ema, FigureLog
 
@@ -46,8 +48,11 @@ class GeneratorRecipe:
     steps_at_32: int = 5_000
     steps_at_64: int = 3_000
     steps_at_128: int = 2_000
-    further_steps: int = 3_500  # at 128, where a generator is gone on with
-    further_share: float = 0.4  # of the rates, in them
+    reader_steps: int = 800
+    reader_batch: int = 64
+    reader_weight: float = 1.0  # of what the reader sees, at 128
+    further_steps: int = 2_500  # at 128, where a generator is gone on with
+    further_share: float = 0.2  # of the rates, in them
     adversarial_steps: int = 0
     batch: int = 16
     learning_rate: float = 0.015  # of Muon, relative to the weights
@@ -223,6 +228,7 @@ def _regression(run: Run, z: torch.Tensor, pictures: torch.Tensor, further: bool
         log.info("%s: the mapping network misses %.1f %% of the attributes", run.subject.name, 100 * missed)
         run.average.average.load_state_dict(generator.state_dict())
     mean, resolution, highest = 0.0, 0, recipe.further_share if further else 1.0
+    reader: Reader | None = None
     for step in range(done + 1, total + 1):
         share = highest * min(1.0, step / 100, 1.6 * (1 - step / total) + 0.02)
         drawing.set_rate(share)
@@ -235,6 +241,15 @@ def _regression(run: Run, z: torch.Tensor, pictures: torch.Tensor, further: bool
         with torch.autocast(z.device.type, torch.bfloat16, enabled=recipe.bfloat16):
             drawn = generator.synthesis(w, resolution=resolution)
         loss = regression_loss(drawn.float(), true)
+        if resolution == pictures.shape[-1]:
+            if reader is None:
+                code = attribute_code(run.subject, run.subject.sitters_from_latents(z.cpu()))
+                learning = (recipe.reader_steps, recipe.reader_batch)
+                reader = trained_reader(run.subject.name, code, pictures, *learning, run.work, z.device)
+            with torch.autocast(z.device.type, torch.bfloat16, enabled=recipe.bfloat16):
+                with torch.no_grad():
+                    seen = reader(true)
+                loss = loss + recipe.reader_weight * reader_loss(reader(drawn), seen)
         drawing.zero_grad()
         laying_out.zero_grad()
         loss.backward()

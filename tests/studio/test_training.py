@@ -208,7 +208,7 @@ def test_a_generator_interrupted_in_either_phase_becomes_what_it_would_have_been
 ) -> None:
     recipe = GeneratorRecipe(
         photos=4, mapping_steps=2, mapping_batch=8, steps_at_32=2, steps_at_64=1, steps_at_128=1, adversarial_steps=2,
-        batch=2, r1_interval=2, save_every=1,
+        batch=2, r1_interval=2, save_every=1, reader_steps=2, reader_batch=2,
     )  # fmt: skip
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train_generator(DOGS, recipe, whole, whole / "model.safetensors", config=TINY)
@@ -227,7 +227,8 @@ def test_a_generator_interrupted_in_either_phase_becomes_what_it_would_have_been
         with pytest.raises(KeyboardInterrupt):
             train_generator(DOGS, recipe, parts, parts / "model.safetensors", config=TINY)
     train_generator(DOGS, recipe, parts, parts / "model.safetensors", config=TINY)
-    assert saved == [("generator-dogs", step) for step in (1, 2, 3, 4)] + [("adversarial-dogs", s) for s in (1, 2)]
+    drawing = [("generator-dogs", step) for step in (1, 2, 3, 4)]
+    assert saved == [*drawing[:3], ("reader-dogs", 2), drawing[3], ("adversarial-dogs", 1), ("adversarial-dogs", 2)]
     one, other = (load_tensors(folder / "model.safetensors")[0] for folder in (whole, parts))
     for name, tensor in one.items():
         assert torch.equal(tensor, other[name]), name
@@ -338,6 +339,9 @@ def test_an_attempt_can_begin_on_the_way_to_where_one_ended(tiny_generator: Gene
         assert low <= moved.min() <= moved.max() <= high
         assert done == 0 < life
     assert set(fooling.excess[0]) == set(DOGS.numbers[1:])
+    fooling.excess[0] |= {DOGS.numbers[3]: 0.7, DOGS.numbers[2]: 0.9}
+    worst, second = (DOGS.domains[place].name for place in (2, 3))
+    assert fooling.weakest(2) == f"{worst} of dogs 0.90, {second} of dogs 0.70"
 
 
 def test_agreement_is_wanted_as_far_as_a_picture_has_come() -> None:
