@@ -52,12 +52,14 @@ def _generator(options: argparse.Namespace) -> None:
 
 
 def _clip(options: argparse.Namespace) -> None:
+    from .ends import library_ends
     from .subject import SUBJECTS
     from .train_clip import ClipRecipe, train_clip
 
     generators = {subject.name: _file(options, subject.name, "generator") for subject in SUBJECTS}
+    ends = {s.name: library_ends(s, _model(s.name)) for s in SUBJECTS} if options.runs else {}
     out = options.out / "studio-clip"
-    train_clip(_recipe(ClipRecipe, options), options.work, generators, out, options.device, options.start)
+    train_clip(_recipe(ClipRecipe, options), options.work, generators, out, options.device, options.start, ends)
 
 
 def _judge(options: argparse.Namespace) -> None:
@@ -83,19 +85,19 @@ def _reader(options: argparse.Namespace, model: str, kind: type, train: Callable
     sys.stdout.write(json.dumps(figures, indent=1) + "\n")
 
 
-def _model(options: argparse.Namespace) -> str:
+def _model(subject: str) -> str:
     """The name by which the registry knows a subject's generator."""
-    return "studio" if options.subject == "people" else f"studio-{options.subject}"
+    return "studio" if subject == "people" else f"studio-{subject}"
 
 
 def _generator_report(options: argparse.Namespace) -> None:
     from ..metrics.generator_report import generator_report
     from .sheets import sample_sheet
 
-    figures = generator_report(_model(options), 8 if options.smoke else 5_000)
+    figures = generator_report(_model(options.subject), 8 if options.smoke else 5_000)
     folder = _file(options, options.subject, "generator").parent
     write_report(figures, folder / "report.json")
-    sample_sheet(folder / "samples.jpg", _model(options), 4 if options.smoke else 64)
+    sample_sheet(folder / "samples.jpg", _model(options.subject), 4 if options.smoke else 64)
     sys.stdout.write(json.dumps(figures, indent=1) + "\n")
 
 
@@ -109,7 +111,7 @@ def write_report(figures: dict[str, object], path: Path) -> None:
 def _critic_report(options: argparse.Namespace) -> None:
     from ..metrics.critic_report import critic_report
 
-    for line in critic_report(_model(options), smoke=options.smoke):
+    for line in critic_report(_model(options.subject), smoke=options.smoke):
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
@@ -134,7 +136,7 @@ def _method_sheet(options: argparse.Namespace) -> None:
     from .sheets import method_sheet
 
     file = options.out / f"{options.subject}-methods.jpg"
-    method_sheet(file, _model(options), SHOWN[options.subject])
+    method_sheet(file, _model(options.subject), SHOWN[options.subject])
     sys.stdout.write(f"{file}\n")
 
 
@@ -179,6 +181,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         word.add_argument("--device", default="cpu", help="where training computes, such as cuda (%(default)s)")
         if name in STARTED:
             word.add_argument("--start", type=Path, help=STARTED[name])
+        if name == "train-clip":
+            word.add_argument(
+                "--runs", action="store_true", help="begin attempts on the way to where the library's runs ended, too"
+            )
         word.add_argument("--smoke", action="store_true", help="a few steps only, to see that it runs")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

@@ -15,8 +15,8 @@ What every step holds once the warm-up is over:
 5. fooling pictures: generators are adapted against the critic as it trains. How near a picture on their way has
    come to the truth is known, so its direction must agree with the words as far as it has, and no further; the
    part that is neither photo nor domain is called a broken picture. Without this, adaptation finds tiny patterns
-   that please the critic. Attempts turn up most where the critic is fooled most, and half of them go on from where
-   an earlier one had come.
+   that please the critic. Attempts turn up most where the critic is fooled most, and half of them begin on the way
+   to where an earlier one, or a run of the library's, ended.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import logging
 import math
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ from .augment import nuisance
 from .captions import BROKEN_INDEX, adjectives, caption, facts, known_words, labels_in_words, truth
 from .data import halved, photos, portrayed, to_bytes, to_float
 from .domains import DOMAINS, TARGETS
+from .ends import Ends
 from .muon import Together
 from .subject import SUBJECTS, Subject
 from .supervised import supervised_pictures
@@ -99,6 +101,7 @@ class ClipRecipe:
     adaptation_batch: int = 4
     adaptation_steps: int = 120
     gone_on_with: float = 0.5  # share of the attempts that begin on the way to where an earlier one ended
+    ends_kept: int = 3  # of each domain
     bfloat16: bool = True  # saves a third of the time
     seed: int = 1
     data_seed: int = 11
@@ -347,14 +350,20 @@ class FoolingPictures:
     """Generators in the middle of being adapted against the critic that is being trained.
 
     One generator a subject and target domain takes turns, at the critic's size; each begins anew, at the source or
-    on the way to where it ended, after a number of steps drawn for it, so that early and late attempts are both in
-    the memory. An interrupted training begins all of them at the source.
+    on the way to where one ended, after a number of steps drawn for it, so that early and late attempts are both in
+    the memory. An interrupted training forgets where its own attempts ended.
+
+    ends: subject → where earlier runs ended.
     """
 
-    def __init__(self, casts: list[Cast], recipe: ClipRecipe, memory: Memory) -> None:
+    def __init__(self, casts: list[Cast], recipe: ClipRecipe, memory: Memory, ends: Mapping[str, Ends]) -> None:
         self.casts, self.recipe, self.memory = casts, recipe, memory
         self.attempts: dict[tuple[int, int], tuple[Generator, torch.optim.Adam, int, int]] = {}
-        self.ends: dict[tuple[int, int], dict[str, torch.Tensor]] = {}
+        self.ends = {
+            (number, d): list(found)
+            for number, cast in enumerate(casts)
+            for d, found in ends.get(cast.subject.name, {}).items()
+        }
         # By how much each domain's attempts agree with the words more than they should.
         self.excess = [{d: 0.2 for d in cast.subject.numbers[1:]} for cast in casts]
 
@@ -383,7 +392,9 @@ class FoolingPictures:
             excess[d] += 0.1 * (1 - float(loss.detach()) - float(wanted_agreement(way).mean()) - excess[d])
         self.attempts[number, d] = (generator, optimiser, done + 1, life)
         if done + 1 >= life:
-            self.ends[number, d] = self.attempts.pop((number, d))[0].synthesis.state_dict()
+            # The latest few: what the critic was fooled by long ago is in its memory.
+            ends = [*self.ends.get((number, d), ()), self.attempts.pop((number, d))[0].synthesis.state_dict()]
+            self.ends[number, d] = ends[-self.recipe.ends_kept :]
         return float(loss.detach())
 
     def weakest(self, count: int = 5) -> str:
@@ -408,9 +419,9 @@ class FoolingPictures:
     def _fresh(self, number: int, d: int, rng: random.Random) -> tuple[Generator, torch.optim.Adam, int, int]:
         generator = copy.deepcopy(self.casts[number].source)
         if (number, d) in self.ends and rng.random() < self.recipe.gone_on_with:
-            share, end = rng.uniform(0.2, 0.9), self.ends[number, d]
-            for name, tensor in generator.synthesis.state_dict().items():
-                tensor.lerp_(end[name], share)
+            share, end, own = rng.uniform(0.2, 1.0), rng.choice(self.ends[number, d]), generator.synthesis.state_dict()
+            for name, tensor in end.items():
+                own[name].lerp_(tensor.to(own[name]), share)
         generator.requires_grad_(False)
         generator.synthesis.requires_grad_(True)
         rate = rng.choice((1e-3, 2e-3, 4e-3))
@@ -421,8 +432,10 @@ class FoolingPictures:
 class Trainer:
     """Everything a step needs, in one place."""
 
-    def __init__(self, recipe: ClipRecipe, work: Path, generators: dict[str, Path], device: str) -> None:
-        self.recipe, self.work, self.generators, self.device = recipe, work, generators, device
+    def __init__(
+        self, recipe: ClipRecipe, work: Path, generators: dict[str, Path], device: str, ends: Mapping[str, Ends]
+    ) -> None:
+        self.recipe, self.work, self.generators, self.device, self.ends = recipe, work, generators, device, ends
         self.random, self.rng = torch.Generator().manual_seed(recipe.seed), random.Random(recipe.seed)
         self.casts = [Cast(subject, recipe, work) for subject in SUBJECTS]
         self.towers = build_model(recipe.seed)
@@ -438,7 +451,7 @@ class Trainer:
         for cast in self.casts:
             source = load_generator(self.generators[cast.subject.name], self.device).requires_grad_(False)
             cast.meet(source, self.recipe, self.work)
-        self.fooling = FoolingPictures(self.casts, self.recipe, self.memory)
+        self.fooling = FoolingPictures(self.casts, self.recipe, self.memory, self.ends)
 
     def batch(self) -> Batch:
         """The pictures of one step, nuisances included."""
@@ -559,12 +572,13 @@ def train_clip(
     out: Path,
     device: str = "cpu",
     start: Path | None = None,
+    ends: Mapping[str, Ends] | None = None,
 ) -> None:
     """Run the recipe, resuming from `work`, and write an open_clip model directory to `out`.
 
     generators: subject → its generator's file (safetensors), read when the fooling pictures begin. start: a trained
-    critic's folder, which is gone on with by attempts alone. Writes work/clip.pt (checkpoint) and work/clip.csv
-    (figures).
+    critic's folder, which is gone on with by attempts alone. ends: subject → where earlier runs ended, see ends.py.
+    Writes work/clip.pt (checkpoint) and work/clip.csv (figures).
     """
     highest = 1.0
     if start is not None:
@@ -572,7 +586,7 @@ def train_clip(
             replace(recipe, warm_steps=0, robust_steps=0, fooling_steps=recipe.further_steps),
             recipe.further_share,
         )
-    trainer = Trainer(recipe, work, generators, device)
+    trainer = Trainer(recipe, work, generators, device, ends or {})
     if start is not None:
         trainer.towers.model.load_state_dict(load_tensors(start / WEIGHTS_FILE)[0])
     checkpoint = Checkpoint(

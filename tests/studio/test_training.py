@@ -326,9 +326,8 @@ def test_an_attempt_can_begin_on_the_way_to_where_one_ended(tiny_generator: Gene
 
     cast = SimpleNamespace(source=tiny_generator, subject=DOGS)
     end = {name: tensor + 1 for name, tensor in tiny_generator.synthesis.state_dict().items()}
-    for share, low, high in ((0.0, 0, 1e-6), (1.0, 0.2, 0.9)):
-        fooling = FoolingPictures([cast], ClipRecipe(gone_on_with=share), Memory(size=4))
-        fooling.ends[0, 3] = end
+    for share, low, high in ((0.0, 0, 1e-6), (1.0, 0.2, 1.0)):
+        fooling = FoolingPictures([cast], ClipRecipe(gone_on_with=share), Memory(size=4), {"dogs": {3: [end]}})
         generator, _, done, life = fooling._fresh(0, 3, random.Random(0))
         moved = torch.cat(
             [
@@ -435,4 +434,4 @@ def test_an_embedded_generator_draws_whom_its_latents_mean(subject: Subject) -> 
     verdict = judge.read(drawn)
     assert (verdict.domain.argmax(1) == 0).float().mean() >= 0.75  # photos
     read = torch.stack([trait.argmax(1) for trait in verdict.traits], 1)
-    assert (read == subject.labels(sitters)).float().mean() > 0.5
+    assert (read == subject.labels(sitters)).float().mean() > 0.65
