@@ -23,7 +23,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .catalog import critic_of, digested_members, generator_digest, load_critic, load_generator
+from .catalog import (
+    critic_of,
+    digested_members,
+    generator_digest,
+    judge_of,
+    load_critic,
+    load_generator,
+    load_judge,
+)
 from .clip import Critic
 from .config import SHORTEST_MOVE, AdaptConfig
 from .devices import check_precision, usable_device
@@ -466,10 +474,19 @@ def _weighted(views: Sequence[View], values: Sequence[Any]) -> Any:
 
 
 class _Previews:
-    """The watched latents, drawn by the source once and by the adapted generator as often as asked."""
+    """The watched latents, drawn by the source once and by the adapted generator as often as asked.
+
+    How varied they are is the judge's to say where the model has one. A critic that sees the domain above all finds
+    every pencil sketch alike, and would call a run collapsed that has kept everybody apart.
+    """
 
     def __init__(self, config: AdaptConfig, source: Generator, views: Sequence[View]) -> None:
         self._views, self._psi = views, config.preview_psi
+        try:
+            judge = judge_of(config.model)
+        except InputError:  # most models have none
+            judge = ""
+        self._judge = load_judge(judge) if judge else None
         self._z = latents_from_seeds(config.preview_seeds, source.config.z_dim).to(source.device)
         began = time.perf_counter()
         self._before, self._spread = self._draw(source)
@@ -487,9 +504,12 @@ class _Previews:
         for z in self._z.split(pictures_at_once(generator.config.resolution)):
             images = generator(z, psi=self._psi)
             pictures.append(to_uint8(images))
-            seen.append([view.critic.encode_images(images) for view in self._views])
+            if self._judge is None:
+                seen.append([view.critic.encode_images(images) for view in self._views])
+            else:
+                seen.append([self._judge.read(images.cpu()).identity])
         spreads = [float(diversity(torch.cat(embeddings))) for embeddings in zip(*seen)]
-        return torch.cat(pictures), _weighted(self._views, spreads)
+        return torch.cat(pictures), spreads[0] if self._judge is not None else _weighted(self._views, spreads)
 
     def render(self, adapted: Generator | None) -> dict[str, Any]:
         """The fields of a Snapshot that show `adapted`; None stands for the source itself."""

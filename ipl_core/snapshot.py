@@ -20,8 +20,9 @@ class Snapshot:
     losses: each loss term by name at this step; empty on the last snapshot.
     before, after: pictures of the preview seeds by the source and the current generator, or the picture to invert
         and what stands for it now; uint8 (N, H, W, 3); None on steps where they were not renewed.
-    diversity: spread of the adapted previews over that of their sources in the critic's space
-        (1 = as varied as the source, 0 = all alike); None where `after` is None or no critic is used.
+    diversity: spread of the adapted previews over that of their sources (1 = as varied as the source, 0 = all
+        alike), of the identities that the model's judge sees, or in the critic's space where it has none; None where
+        `after` is None or no critic is used.
     seconds: time since the run began. remaining: estimate of the seconds left.
     weights: the tensors that training changed, by state-dict name; on the last snapshot, and on every step of stage 2
         that `AdaptConfig.keep_every` asks for.

@@ -463,8 +463,11 @@ def wrong_fields(settings: Mapping[str, Any], device: str) -> dict[str, str]:
     wrong = {}
     harmless = {"target": "one thing", "source": "another thing"}
     for name, value in settings.items():
+        beside = {}
+        if name == "keep_every":  # whether it is too small depends on how many steps were asked for, not on a preset's
+            beside["steps"] = 1 if "steps" in wrong else settings.get("steps", 1)
         with _complaint(wrong, name):
-            make_config({**harmless, name: value}, device)
+            make_config({**harmless, **beside, name: value}, device)
     if wrong:
         return wrong
     with _complaint(wrong, "target"):

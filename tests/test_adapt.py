@@ -92,6 +92,27 @@ def test_diversity_of_one_picture_is_not_a_number_to_show() -> None:
     assert last(tiny(method="nada", preview_seeds=[0])).diversity is None
 
 
+def test_how_varied_people_are_is_the_judges_to_say_or_the_critics_where_there_is_none() -> None:
+    from ipl_core.losses import diversity
+    from ipl_core.metrics.spread import identity_spread
+    from ipl_core.sampling import draw
+
+    file = str(catalog.pretrained_folder() / catalog.registry()["generators"]["studio"]["file"])
+    critic, judge = catalog.load_critic("studio"), catalog.load_judge(catalog.judge_of("studio"))
+    for model in ("studio", file):
+        asked = tiny(model=model, critic="studio", method="nada", steps=8, learning_rate=0.05, preview_seeds=[0, 1, 2])
+        result = last(asked)
+        generator = catalog.load_generator("studio")
+        before = draw(generator, asked.preview_seeds, asked.preview_psi)
+        apply_weights(generator, result.weights)
+        after = draw(generator, asked.preview_seeds, asked.preview_psi)
+        judged = identity_spread(judge.read(before), judge.read(after))
+        with torch.no_grad():
+            seen = float(diversity(critic.encode_images(after)) / diversity(critic.encode_images(before)))
+        assert judged != pytest.approx(seen, rel=0.05)
+        assert result.diversity == pytest.approx(judged if model == "studio" else seen, rel=1e-3)
+
+
 def test_last_pictures_are_those_of_the_kept_weights() -> None:
     result = last(tiny())
     generator = catalog.load_generator("studio")

@@ -127,7 +127,8 @@ def load_judge(path: Path) -> Judge:
     subject = subject_named(description.get("subject", PEOPLE.name))
     if any(description.get(name) != known for name, known in _knowledge(subject).items()):
         raise InputError(f"The judge in {path} knows other domains or traits than this version: fetch it again.")
-    judge = Judge(subject)
+    with torch.random.fork_rng(devices=[]):  # its first weights, soon replaced, are nobody's random numbers
+        judge = Judge(subject)
     missing = judge.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
     lacking = [k for k in missing.missing_keys if "num_batches_tracked" not in k] + missing.unexpected_keys
     if lacking:

@@ -132,6 +132,16 @@ def test_words_to_avoid_are_checked_at_their_field() -> None:
     assert make_config({"target": "elf", "avoid": "cartoon"}, "cpu").avoid == "cartoon"
 
 
+@pytest.mark.parametrize(
+    ("steps", "keep_every", "wrong"),
+    [(4, 2, []), (4, 0, []), (300, 3, []), (300, 2, ["keep_every"]), (0, 2, ["steps"]), (4, -1, ["keep_every"])],
+)
+def test_how_many_steps_are_kept_is_checked_against_those_asked_for(
+    steps: int, keep_every: int, wrong: list[str]
+) -> None:
+    assert list(wrong_fields({"target": "elf", "steps": steps, "keep_every": keep_every}, "cpu")) == wrong
+
+
 # --- the start screen -------------------------------------------------------------------------------------------
 
 
