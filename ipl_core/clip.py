@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .errors import InputError
+from .memory import OutOfMemory, enough_memory
 
 log = logging.getLogger(__name__)
 
@@ -354,8 +355,11 @@ def _from_directory(path: Path, device: torch.device) -> Critic:
 
     where = f"local-dir:{path}"
     try:
-        model = open_clip.create_model(where, device=device, precision="fp32", require_pretrained=True)
-        tokenizer = open_clip.get_tokenizer(where)
+        with enough_memory():
+            model = open_clip.create_model(where, device=device, precision="fp32", require_pretrained=True)
+            tokenizer = open_clip.get_tokenizer(where)
+    except OutOfMemory:
+        raise
     except Exception as error:  # open_clip passes on whatever its readers raise
         raise InputError(f"The critic in “{path}” can't be read ({_first_line(error)}); restore its files.") from error
     log.info("critic %s from %s on %s", path.name, path, device)

@@ -15,8 +15,8 @@ PIXELS_AT_ONCE = 8 * 256**2
 #: Pixels of a training batch above which “auto” is “low”: four pictures of 512×512, one of 1024×1024.
 PLAIN_PIXELS = 4 * 512**2
 
-# How the libraries below say it where they raise a plain RuntimeError.
-_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
+# How the libraries below say it where they raise an error of no kind of its own; the last is the system's.
+_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc", "Cannot allocate memory")
 
 
 class OutOfMemory(InputError):
@@ -38,7 +38,7 @@ def enough_memory() -> Iterator[None]:
     """Turns the block's ending for lack of memory into OutOfMemory. Works as a decorator too."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:  # torch.cuda.OutOfMemoryError is a RuntimeError
+    except (MemoryError, RuntimeError, OSError) as error:  # torch.cuda.OutOfMemoryError is a RuntimeError
         on_gpu = isinstance(error, torch.cuda.OutOfMemoryError) or "MPS backend" in str(error)
         if not (on_gpu or isinstance(error, MemoryError) or any(words in str(error) for words in _WORDS)):
             raise

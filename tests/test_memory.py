@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, adapt, library, memory, sampling
+from ipl_core import AdaptConfig, InputError, adapt, catalog, clip, library, memory, sampling
 from ipl_core.__main__ import main
 from ipl_core.adapt import GeneratorTraining, View
 from ipl_core.clip import Critic
@@ -284,3 +284,16 @@ def test_large_previews_take_a_fifth_of_the_time_at_most() -> None:
     assert seconds_between(1.0, 10.0) == 40.0
     assert seconds_between(0.0, 10.0) == 0.0
     assert seconds_between(float("inf"), 10.0) == float("inf")
+
+
+@pytest.mark.usefixtures("studio")
+def test_a_critic_that_memory_has_no_room_for_is_not_called_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    import open_clip
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError("Cannot allocate memory (os error 12)")  # as reading weights says it
+
+    monkeypatch.setattr(open_clip, "create_model", full)
+    folder = catalog.pretrained_folder() / catalog.registry()["critics"]["studio"]["dir"]
+    with pytest.raises(OutOfMemory, match="a smaller critic"):
+        clip._from_directory(folder, torch.device("cpu"))
