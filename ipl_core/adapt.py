@@ -23,15 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .catalog import (
-    critic_of,
-    digested_members,
-    generator_digest,
-    judge_of,
-    load_critic,
-    load_generator,
-    load_judge,
-)
+from .catalog import critic_of, digested_members, generator_digest, load_critic, load_generator, own_judge
 from .clip import Critic
 from .config import SHORTEST_MOVE, AdaptConfig
 from .devices import check_precision, usable_device
@@ -482,11 +474,7 @@ class _Previews:
 
     def __init__(self, config: AdaptConfig, source: Generator, views: Sequence[View]) -> None:
         self._views, self._psi = views, config.preview_psi
-        try:
-            judge = judge_of(config.model)
-        except InputError:  # most models have none
-            judge = ""
-        self._judge = load_judge(judge) if judge else None
+        self._judge = own_judge(config.model)
         self._z = latents_from_seeds(config.preview_seeds, source.config.z_dim).to(source.device)
         began = time.perf_counter()
         self._before, self._spread = self._draw(source)
@@ -509,7 +497,7 @@ class _Previews:
             else:
                 seen.append([self._judge.read(images.cpu()).identity])
         spreads = [float(diversity(torch.cat(embeddings))) for embeddings in zip(*seen)]
-        return torch.cat(pictures), spreads[0] if self._judge is not None else _weighted(self._views, spreads)
+        return torch.cat(pictures), _weighted(self._views, spreads) if self._judge is None else spreads[0]
 
     def render(self, adapted: Generator | None) -> dict[str, Any]:
         """The fields of a Snapshot that show `adapted`; None stands for the source itself."""

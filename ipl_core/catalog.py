@@ -429,6 +429,12 @@ def judge_of(model: str) -> str:
     return facts["judge"]
 
 
+def own_judge(model: str) -> Judge | None:
+    """The judge of `model`, None where the registry names none for it. Raises InputError as `load_judge` does."""
+    named = registry().get("generators", {}).get(model, {}).get("judge")
+    return load_judge(named) if named else None
+
+
 def load_judge(judge: str) -> Judge:
     """The judge of that name, in evaluation mode. Raises InputError if it is unknown, missing or damaged."""
     from .studio.judge import load_judge as read_judge

@@ -351,17 +351,10 @@ def _from_directory(path: Path, device: torch.device) -> Critic:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"The word list “{path / WORDS_FILE}” is damaged ({error}); restore the file.") from error
 
-    import open_clip
-
     where = f"local-dir:{path}"
-    try:
-        with enough_memory():
-            model = open_clip.create_model(where, device=device, precision="fp32", require_pretrained=True)
-            tokenizer = open_clip.get_tokenizer(where)
-    except OutOfMemory:
-        raise
-    except Exception as error:  # open_clip passes on whatever its readers raise
-        raise InputError(f"The critic in “{path}” can't be read ({_first_line(error)}); restore its files.") from error
+    model, tokenizer = _opened(
+        where, device, lambda why: f"The critic in “{path}” can't be read ({why}); restore its files."
+    )
     log.info("critic %s from %s on %s", path.name, path, device)
     if not words:
         return Critic(model, tokenizer, path.name, device)
@@ -370,20 +363,35 @@ def _from_directory(path: Path, device: torch.device) -> Critic:
     return Critic(model, tokenizer, path.name, device, known_words=[*known, *taught], domains=domains)
 
 
-def _from_name(name: str, device: torch.device) -> Critic:
+def _opened(
+    architecture: str, device: torch.device, complaint: Callable[[str], str], **options: Any
+) -> tuple[nn.Module, Any]:
+    """open_clip's model and tokenizer; complaint: what to say of an error, of which it is given the first line."""
     import open_clip
 
-    architecture, weights = _architecture_and_weights(name)
     try:
-        model = open_clip.create_model(
-            architecture, pretrained=weights, device=device, precision="fp32", require_pretrained=True
-        )
-        tokenizer = open_clip.get_tokenizer(architecture)
+        with enough_memory():
+            model = open_clip.create_model(
+                architecture, device=device, precision="fp32", require_pretrained=True, **options
+            )
+            return model, open_clip.get_tokenizer(architecture)
+    except OutOfMemory:
+        raise
     except Exception as error:  # network, hub, disk and format errors of several libraries
-        raise InputError(
-            f"The weights “{weights}” of the critic “{architecture}” could not be had ({_first_line(error)}). "
+        raise InputError(complaint(_first_line(error))) from error
+
+
+def _from_name(name: str, device: torch.device) -> Critic:
+    architecture, weights = _architecture_and_weights(name)
+    model, tokenizer = _opened(
+        architecture,
+        device,
+        lambda why: (
+            f"The weights “{weights}” of the critic “{architecture}” could not be had ({why}). "
             f"Check the network; or fetch the file elsewhere and name it: --critic {architecture}:/path/to/weights."
-        ) from error
+        ),
+        pretrained=weights,
+    )
     log.info("critic %s (%s) on %s", architecture, weights, device)
     return Critic(model, tokenizer, name, device)
 

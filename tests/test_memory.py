@@ -160,6 +160,7 @@ LACKS = [
     (RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"), "this machine is"),
     (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."), "this machine is"),
     (MemoryError(), "this machine is"),
+    (OSError("Cannot allocate memory (os error 12)"), "this machine is"),
 ]
 
 
@@ -295,5 +296,6 @@ def test_a_critic_that_memory_has_no_room_for_is_not_called_damaged(monkeypatch:
 
     monkeypatch.setattr(open_clip, "create_model", full)
     folder = catalog.pretrained_folder() / catalog.registry()["critics"]["studio"]["dir"]
-    with pytest.raises(OutOfMemory, match="a smaller critic"):
-        clip._from_directory(folder, torch.device("cpu"))
+    for read, what in ((clip._from_directory, folder), (clip._from_name, "ViT-B-32")):
+        with pytest.raises(OutOfMemory, match="a smaller critic"):
+            read(what, torch.device("cpu"))

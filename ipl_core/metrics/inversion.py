@@ -6,7 +6,6 @@ The judge measures and takes no part in the inversion itself.
 from __future__ import annotations
 
 import io
-import logging
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -14,9 +13,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from ..catalog import judge_of, load_generator, load_judge
+from ..catalog import judge_of, load_generator, load_judge, own_judge
 from ..config import InvertConfig
-from ..errors import InputError
 from ..invert import invert
 from ..media import to_float, to_uint8
 from ..sampling import draw
@@ -28,8 +26,6 @@ from ..studio.subject import Subject
 from .kept_attributes import kept_attributes, kept_identity
 from .ssim import ssim
 from .table import FIRST_SAMPLE_SEED
-
-log = logging.getLogger(__name__)
 
 #: What is inverted: renders of people that no training saw, or what the generator draws of fresh seeds.
 KINDS = ("portraits", "samples")
@@ -61,10 +57,8 @@ class InversionScore:
 
 def identity_similarity(model: str, one: Tensor, other: Tensor) -> float | None:
     """Cosine of the identities that the model's judge sees in two pictures, uint8 (1, R, R, 3); None without one."""
-    try:
-        judge = load_judge(judge_of(model))
-    except InputError as error:
-        log.info("%s", error)
+    judge = own_judge(model)
+    if judge is None:
         return None
     return kept_identity(judge.read(to_float(one)), judge.read(to_float(other)))
 

@@ -39,7 +39,7 @@ PIECE = 64
 
 @dataclass(frozen=True)
 class GeneratorRecipe:
-    """Steps, sizes and rates; the defaults made the committed weights."""
+    """Steps, sizes and rates; the cards of the committed weights say by which steps they came about."""
 
     photos: int = 12_000  # renders to learn from
     mapping_steps: int = 8_000

@@ -74,7 +74,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Any:
     report = yield
     if report.when == "call" and report.failed:
         for number, visitor in enumerate(getattr(item, "visitors", ()), start=1):
-            report.sections.append((f"what visitor {number} could read", visitor.reads()))
+            try:
+                words = visitor.reads()
+            except Exception as error:  # a page that is gone must not hide why the test failed
+                words = f"not to be had: {error}"
+            report.sections.append((f"what visitor {number} could read", words))
     return report
 
 

@@ -69,7 +69,7 @@ class Visitor:
 
     def reads(self) -> str:
         """All that can be read on the page now."""
-        return self.page.locator("body").inner_text()
+        return self.page.locator("body").inner_text(timeout=5000)
 
     def photograph(self, name: str) -> None:
         """Keeps a picture of the whole page for people to look at."""
