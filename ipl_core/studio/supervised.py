@@ -2,7 +2,7 @@
 
 Supervised training on the same sitters rendered in the domain gives pictures that surely are the domain and
 are in the generator's own, softer hand. Critic and judge see them as right examples, or softness alone would
-tell generated pictures from rendered ones.
+tell generated pictures from rendered ones. The critic is also taught on the generator's way there.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import copy
 import hashlib
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from ..stylegan2 import Generator
 from .data import to_bytes, to_float
+from .domains import DOMAINS
+from .ends import Ends
 from .muon import Together
 from .subject import Subject
 from .train_generator import regression_loss
@@ -25,33 +28,54 @@ log = logging.getLogger(__name__)
 _BATCH, _RATE, _ADAM_RATE, _SEED = 8, 0.02, 2e-3, 5
 
 
-def supervised_pictures(
+class Supervised(NamedTuple):
+    """drawn (domains, P, 3, R, R) uint8: sitters in every domain. ends: the weights that drew each but the photo."""
+
+    drawn: torch.Tensor
+    ends: Ends
+
+
+def supervised(
     subject: Subject, source: Generator, z: torch.Tensor, pictures: torch.Tensor, work: Path, steps: int = 160
-) -> torch.Tensor:
+) -> Supervised:
     """Sitters in every domain, drawn by a copy of `source` trained on that domain.
 
     z (P, z_dim), on the device of `source`, and pictures (domains, P, 3, R, R) uint8 of the same sitters, of a size
-    that the generator passes through → (domains, P, 3, R, R) uint8; the photo, the first domain, is drawn by the
-    source itself. Made once for a source's weights and these latents, and kept in `work`.
+    that the generator passes through; the photo, the first domain, is drawn by the source itself. Made once for a
+    source's weights and these latents, and kept in `work`, the weights in half precision.
     """
     size = pictures.shape[-1]
     path = work / f"{subject.name}-supervised-{steps}-{size}-{_fingerprint(source, z)}.safetensors"
-    if path.exists():
-        return load_file(path)["drawn"]
-    random = torch.Generator().manual_seed(_SEED)
-    drawn = torch.empty_like(pictures)
-    for place, domain in enumerate(subject.domains):
+    if not path.exists():
+        tensors = _drawn_in_every_domain(subject, source, z, pictures, steps)
+        half_written = path.with_suffix(".part")
+        save_file(tensors, half_written)
+        half_written.replace(path)
+    tensors = load_file(path)
+    drawn, weights = tensors.pop("drawn"), {number: {} for number in subject.numbers[1:]}
+    for name, tensor in tensors.items():
+        domain, _, parameter = name.partition("/")
+        weights[int(domain)][parameter] = tensor
+    return Supervised(drawn, {number: [own] for number, own in weights.items()})
+
+
+def _drawn_in_every_domain(
+    subject: Subject, source: Generator, z: torch.Tensor, pictures: torch.Tensor, steps: int
+) -> dict[str, torch.Tensor]:
+    """`drawn` and, under domain number and name, every weight with which a domain was drawn."""
+    size, random = pictures.shape[-1], torch.Generator().manual_seed(_SEED)
+    tensors = {"drawn": torch.empty_like(pictures)}
+    for place, number in enumerate(subject.numbers):
         generator = copy.deepcopy(source).requires_grad_(False)
         if place:
             loss = _show(generator, z, pictures[place], random, steps)
-            log.info("supervised %s of %s: loss %.3f", domain.name, subject.name, loss)
+            log.info("supervised %s of %s: loss %.3f", DOMAINS[number].name, subject.name, loss)
+            for name, tensor in generator.synthesis.state_dict().items():
+                tensors[f"{number}/{name}"] = tensor.half().cpu().contiguous()
         with torch.no_grad():
             parts = [generator.synthesis(generator.mapping(part), resolution=size) for part in z.split(32)]
-        drawn[place] = to_bytes(torch.cat(parts)).cpu()
-    half_written = path.with_suffix(".part")
-    save_file({"drawn": drawn}, half_written)
-    half_written.replace(path)
-    return drawn
+        tensors["drawn"][place] = to_bytes(torch.cat(parts)).cpu()
+    return tensors
 
 
 def _fingerprint(source: Generator, z: torch.Tensor) -> str:

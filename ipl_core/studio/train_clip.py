@@ -15,8 +15,9 @@ What every step holds once the warm-up is over:
 5. fooling pictures: generators are adapted against the critic as it trains. How near a picture on their way has
    come to the truth is known, so its direction must agree with the words as far as it has, and no further; the
    part that is neither photo nor domain is called a broken picture. Without this, adaptation finds tiny patterns
-   that please the critic. Attempts turn up most where the critic is fooled most, and half of them begin on the way
-   to where an earlier one, or a run of the library's, ended.
+   that please the critic. Attempts turn up most where the critic is fooled most. Some begin on the way to where an
+   earlier one, or a run of the library's, ended, and some on the way to the weights that were shown the domain: what
+   the right way looks like in the generator's hand, and what lies beside it, no attempt from the photo tells.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from torch import nn
 from ..checkpoints import load_generator, load_tensors
 from ..clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE
 from ..directions import image_direction, text_direction
+from ..errors import InputError
 from ..stylegan2 import Generator
 from .augment import nuisance
 from .captions import BROKEN_INDEX, adjectives, caption, facts, known_words, labels_in_words, truth
@@ -48,17 +50,18 @@ from .domains import DOMAINS, TARGETS
 from .ends import Ends
 from .muon import Together
 from .subject import SUBJECTS, Subject
-from .supervised import supervised_pictures
+from .supervised import supervised
 from .training import Checkpoint, FigureLog
 
 log = logging.getLogger(__name__)
 
 MODEL: dict[str, Any] = {
     "embed_dim": 128,
-    "vision_cfg": {"image_size": 64, "layers": 4, "width": 192, "head_width": 48, "patch_size": 8},
+    "vision_cfg": {"image_size": 64, "layers": 6, "width": 192, "head_width": 48, "patch_size": 8},
     "text_cfg": {"context_length": 32, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 4},
 }
 MEAN = STD = (0.5, 0.5, 0.5)
+_IMAGE_LAYERS = "visual.transformer.resblocks."
 #: Longest logit scale: beyond it the contrast only sharpens what is already told apart.
 MAX_SCALE = 50.0
 #: Cosine with the text direction of a picture that has only just set out on the right way.
@@ -74,7 +77,7 @@ class ClipRecipe:
     sitters: int = 1_000  # of each subject, in every domain
     held_out: int = 100
     photos: int = 12_000  # of further sitters; the generators' own, where they are in the work folder
-    photos_a_step: tuple[int, ...] = (24, 12)  # of each subject
+    photos_a_step: tuple[int, ...] = (48, 24)  # of each subject
     warm_steps: int = 100
     robust_steps: int = 400
     fooling_steps: int = 1_600
@@ -88,7 +91,7 @@ class ClipRecipe:
     radius: float = 3.0
     pair_weight: float = 0.7
     traits_a_step: int = 8  # of each subject
-    traits_weight: float = 1.0
+    traits_weight: float = 1.5
     fooled_weight: float = 1.0  # of pairs with an attempt
     blended: float = 0.35  # share of the pictures in a domain that are blends with their photo
     fooled: int = 32
@@ -100,7 +103,8 @@ class ClipRecipe:
     adaptations_a_step: int = 8
     adaptation_batch: int = 4
     adaptation_steps: int = 120
-    gone_on_with: float = 0.5  # share of the attempts that begin on the way to where an earlier one ended
+    on_the_way: float = 0.3  # share of the attempts that begin on the way to the weights that were shown the domain
+    gone_on_with: float = 0.4  # share of those that begin on the way to where an earlier one ended
     ends_kept: int = 3  # of each domain
     bfloat16: bool = True  # saves a third of the time
     seed: int = 1
@@ -231,6 +235,24 @@ def build_model(seed: int, model: dict[str, Any] = MODEL) -> Towers:
     return Towers(network, SimpleTokenizer(context_length=model["text_cfg"]["context_length"]))
 
 
+def take_weights(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Give a model the weights of a trained one; image layers that that one lacks begin by changing next to nothing.
+
+    Raises InputError for weights of a model that differs in anything else.
+    """
+    try:
+        missing, strange = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:  # a shape that differs
+        raise InputError(f"the critic to go on from is of another shape: {error}") from error
+    if strange or any(not name.startswith(_IMAGE_LAYERS) for name in missing):
+        names = ", ".join([*strange, *missing][:3])
+        raise InputError(f"the critic to go on from differs in more than the number of its image layers: {names}, …")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in missing and name.rsplit(".", 2)[1] in ("out_proj", "c_proj"):
+                parameter.mul_(0.1)  # not 0: Muon's steps are relative
+
+
 def attack(towers: Towers, batch: Batch, text: torch.Tensor, radius: float, random_: torch.Generator) -> torch.Tensor:
     """The pictures, a random half of them after one L2 gradient step that worsens the contrast.
 
@@ -281,7 +303,8 @@ class Cast:
     """One subject as the critic's training knows it: pictures in every domain at the critic's size, and their truth.
 
     pictures (domains, P, 3, R, R) uint8 in the order of `subject.numbers`; traits (P, T); photos (N, 3, R, R) of
-    further sitters and their photo_traits (N, T); w and drawn come with the generator, see `meet`.
+    further sitters and their photo_traits (N, T); w, drawn and shown (the weights that drew) come with the generator,
+    see `meet`.
     """
 
     def __init__(self, subject: Subject, recipe: ClipRecipe, work: Path) -> None:
@@ -299,7 +322,7 @@ class Cast:
         """Let the subject's generator draw the last sitters in every domain, and be there to be adapted."""
         device = source.synthesis.input.device
         self.source, kept = source, recipe.supervised_sitters
-        self.drawn = supervised_pictures(
+        self.drawn, self.shown = supervised(
             self.subject, source, self.z[-kept:].to(device), self.pictures[:, -kept:], work, recipe.supervised_steps
         )
         with torch.no_grad():
@@ -349,9 +372,9 @@ class Memory:
 class FoolingPictures:
     """Generators in the middle of being adapted against the critic that is being trained.
 
-    One generator a subject and target domain takes turns, at the critic's size; each begins anew, at the source or
-    on the way to where one ended, after a number of steps drawn for it, so that early and late attempts are both in
-    the memory. An interrupted training forgets where its own attempts ended.
+    One generator a subject and target domain takes turns, at the critic's size; each begins anew, at the source, on
+    the way to where one ended or on the way to where it should, after a number of steps drawn for it, so that early
+    and late attempts are both in the memory. An interrupted training forgets where its own attempts ended.
 
     ends: subject → where earlier runs ended.
     """
@@ -417,9 +440,14 @@ class FoolingPictures:
         return text_direction(*towers.texts(texts).chunk(2))
 
     def _fresh(self, number: int, d: int, rng: random.Random) -> tuple[Generator, torch.optim.Adam, int, int]:
-        generator = copy.deepcopy(self.casts[number].source)
-        if (number, d) in self.ends and rng.random() < self.recipe.gone_on_with:
-            share, end, own = rng.uniform(0.2, 1.0), rng.choice(self.ends[number, d]), generator.synthesis.state_dict()
+        cast = self.casts[number]
+        generator, ends = copy.deepcopy(cast.source), self.ends.get((number, d), ())
+        if rng.random() < self.recipe.on_the_way:
+            ends = cast.shown[d]
+        elif rng.random() >= self.recipe.gone_on_with:
+            ends = ()
+        if ends:
+            share, end, own = rng.uniform(0.2, 1.0), rng.choice(ends), generator.synthesis.state_dict()
             for name, tensor in end.items():
                 own[name].lerp_(tensor.to(own[name]), share)
         generator.requires_grad_(False)
@@ -588,7 +616,7 @@ def train_clip(
         )
     trainer = Trainer(recipe, work, generators, device, ends or {})
     if start is not None:
-        trainer.towers.model.load_state_dict(load_tensors(start / WEIGHTS_FILE)[0])
+        take_weights(trainer.towers.model, load_tensors(start / WEIGHTS_FILE)[0])
     checkpoint = Checkpoint(
         work / "clip.pt",
         {

@@ -21,7 +21,7 @@ from .data import halved, photos, portrayed, to_bytes, to_float
 from .judge import Judge, save_judge
 from .muon import Together
 from .subject import Subject
-from .supervised import supervised_pictures
+from .supervised import supervised
 from .training import Checkpoint, FigureLog
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def identity_loss(identity: torch.Tensor, person: torch.Tensor) -> torch.Tensor:
 class Drawn:
     """What the subject's generator draws of the last sitters: its own photos, and every domain after being shown it.
 
-    The domains are drawn at half the judge's size, see `supervised_pictures`; they are enlarged, and the judge's
+    The domains are drawn at half the judge's size, see `supervised`; they are enlarged, and the judge's
     augmentations take resolution from everything else, so that softness alone is no sign of a domain.
     """
 
@@ -93,7 +93,7 @@ def train_judge(
     source, kept = load_generator(generator_file, device), recipe.supervised_sitters
     last = z[-kept:].to(device)
     small = torch.stack([halved(rows[-kept:]) for rows in pictures])
-    drawn = Drawn(source, last, supervised_pictures(subject, source, last, small, work, recipe.supervised_steps))
+    drawn = Drawn(source, last, supervised(subject, source, last, small, work, recipe.supervised_steps).drawn)
     torch_state = torch.random.get_rng_state()
     torch.manual_seed(recipe.seed)  # torch.nn draws its first weights from the global seed
     judge = Judge(subject).to(device)

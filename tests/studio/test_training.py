@@ -13,20 +13,24 @@ import torch.nn.functional as F
 
 from ipl_core import catalog
 from ipl_core.checkpoints import load_generator, load_tensors
+from ipl_core.errors import InputError
 from ipl_core.studio.__main__ import main
 from ipl_core.studio.attributes import Categorical
 from ipl_core.studio.augment import nuisance, roughen
 from ipl_core.studio.captions import known_words
-from ipl_core.studio.data import to_bytes
+from ipl_core.studio.data import to_bytes, to_float
 from ipl_core.studio.domains import DOMAINS, PHOTO
 from ipl_core.studio.subject import DOGS, LATENT_WIDTH, SUBJECTS, Subject
-from ipl_core.studio.supervised import supervised_pictures
+from ipl_core.studio.supervised import supervised
 from ipl_core.studio.train_clip import (
     FIRST_AGREEMENT,
+    MODEL,
     ClipRecipe,
     FoolingPictures,
     Memory,
+    build_model,
     contrast,
+    take_weights,
     wanted_agreement,
     way_done,
 )
@@ -321,20 +325,35 @@ def test_a_discriminator_judges_patches_beside_what_they_should_show() -> None:
     assert not torch.allclose(discriminator(pictures)[..., 7], verdicts[..., 7], atol=1e-2)
 
 
-def test_an_attempt_can_begin_on_the_way_to_where_one_ended(tiny_generator: Generator) -> None:
+def test_a_critic_takes_the_weights_of_one_with_fewer_image_layers_and_of_no_other() -> None:
+    def sized(layers: int, width: int = 96) -> dict:
+        vision = MODEL["vision_cfg"] | {"layers": layers, "width": width}
+        return MODEL | {"vision_cfg": vision}
+
+    trained, deeper = build_model(0, sized(1)), build_model(1, sized(3))
+    pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        before = trained.images(pictures)
+        assert (deeper.images(pictures) * before).sum(1).max() < 0.9
+        take_weights(deeper.model, trained.model.state_dict())
+        assert (deeper.images(pictures) * before).sum(1).min() > 0.99
+    with pytest.raises(InputError, match="number of its image layers"):
+        take_weights(trained.model, deeper.model.state_dict())
+    with pytest.raises(InputError, match="of another shape"):
+        take_weights(build_model(0, sized(1, 48)).model, trained.model.state_dict())
+
+
+def test_an_attempt_can_begin_on_the_way_to_where_one_ended_or_should(tiny_generator: Generator) -> None:
     import random
 
-    cast = SimpleNamespace(source=tiny_generator, subject=DOGS)
-    end = {name: tensor + 1 for name, tensor in tiny_generator.synthesis.state_dict().items()}
-    for share, low, high in ((0.0, 0, 1e-6), (1.0, 0.2, 1.0)):
-        fooling = FoolingPictures([cast], ClipRecipe(gone_on_with=share), Memory(size=4), {"dogs": {3: [end]}})
+    own = tiny_generator.synthesis.state_dict()
+    ended, shown = ({name: tensor + by for name, tensor in own.items()} for by in (1, -1))
+    cast = SimpleNamespace(source=tiny_generator, subject=DOGS, shown={3: [shown]})
+    for on_the_way, gone_on_with, low, high in ((0, 0, 0, 1e-6), (0, 1, 0.2, 1.0), (1, 1, -1.0, -0.2)):
+        recipe = ClipRecipe(on_the_way=on_the_way, gone_on_with=gone_on_with)
+        fooling = FoolingPictures([cast], recipe, Memory(size=4), {"dogs": {3: [ended]}})
         generator, _, done, life = fooling._fresh(0, 3, random.Random(0))
-        moved = torch.cat(
-            [
-                (tensor - tiny_generator.synthesis.state_dict()[name]).flatten()
-                for name, tensor in generator.synthesis.state_dict().items()
-            ]
-        )
+        moved = torch.cat([(t - own[name]).flatten() for name, t in generator.synthesis.state_dict().items()])
         assert low <= moved.min() <= moved.max() <= high
         assert done == 0 < life
     assert set(fooling.excess[0]) == set(DOGS.numbers[1:])
@@ -366,7 +385,7 @@ def test_the_source_draws_the_photos_and_copies_of_it_the_domains(tiny_generator
     z = torch.randn(3, tiny_generator.config.z_dim, generator=random)
     pictures = torch.randint(256, (len(DOGS.domains), 3, 3, 32, 32), dtype=torch.uint8, generator=random)
     before = {name: tensor.clone() for name, tensor in tiny_generator.state_dict().items()}
-    drawn = supervised_pictures(DOGS, tiny_generator, z, pictures, tmp_path, steps=2)
+    drawn, ends = supervised(DOGS, tiny_generator, z, pictures, tmp_path, steps=2)
     assert (drawn.shape, drawn.dtype) == (pictures.shape, torch.uint8)
     assert torch.equal(drawn[0], to_bytes(tiny_generator(z)))
     assert all((rows != drawn[0]).any() for rows in drawn[1:])
@@ -374,13 +393,20 @@ def test_the_source_draws_the_photos_and_copies_of_it_the_domains(tiny_generator
         assert torch.equal(tensor, before[name]), name
     (file,) = tmp_path.iterdir()
     made = file.stat().st_mtime_ns
-    assert torch.equal(supervised_pictures(DOGS, tiny_generator, z, pictures, tmp_path, steps=2), drawn)
+    assert torch.equal(supervised(DOGS, tiny_generator, z, pictures, tmp_path, steps=2).drawn, drawn)
     assert file.stat().st_mtime_ns == made
+    # The weights are those that drew, but for their precision.
+    assert list(ends) == list(DOGS.numbers[1:])
+    number, w = DOGS.numbers[2], tiny_generator.mapping(z)
+    (shown,) = ends[number]
+    tiny_generator.synthesis.load_state_dict(shown)
+    assert (tiny_generator.synthesis(w).clamp(-1, 1) - to_float(drawn[2])).abs().mean() < 0.02
+    tiny_generator.load_state_dict(before)
     # Another generator's pictures, and those of other sitters, have another name.
-    supervised_pictures(DOGS, tiny_generator, z + 1, pictures, tmp_path, steps=2)
+    supervised(DOGS, tiny_generator, z + 1, pictures, tmp_path, steps=2)
     with torch.no_grad():
         tiny_generator.synthesis.input.add_(1)
-    supervised_pictures(DOGS, tiny_generator, z, pictures, tmp_path, steps=2)
+    supervised(DOGS, tiny_generator, z, pictures, tmp_path, steps=2)
     assert len(list(tmp_path.iterdir())) == 3
 
 
