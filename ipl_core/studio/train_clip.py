@@ -6,9 +6,9 @@ What every step holds once the warm-up is over:
    with photos of many more sitters, as the few that are seen in every domain are soon known by heart;
 2. robustness: half of the images are first moved by one L2 gradient step that makes (1) worse (fast adversarial
    training, Wong et al. 2020), and all are changed by nuisances that mean nothing;
-3. pairs: for one person as photo and in a domain, the image direction must be the text direction. What the
-   generator draws when it is shown the domain (supervised, so surely right) counts too, or else softness alone
-   would give its pictures away;
+3. pairs: for one person as photo and in a domain, the image direction must be the text direction, that of the
+   domain alone or that of the person described as photo and in the domain. What the generator draws when it is
+   shown the domain (supervised, so surely right) counts too, or else softness alone would give its pictures away;
 4. blends: some pictures are on their way from the photo to the domain, and are called the domain in the
    measure in which they are (mixup, Zhang et al. 2018). Between the two the critic then rises steadily, and its
    slope is what adaptation follows;
@@ -29,6 +29,7 @@ import math
 import random
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..checkpoints import load_generator, load_tensors
 from ..clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE
@@ -61,6 +63,8 @@ MODEL: dict[str, Any] = {
     "text_cfg": {"context_length": 32, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 4},
 }
 MEAN = STD = (0.5, 0.5, 0.5)
+#: Around a domain's words where a direction is made of them.
+_FRAMES = ("{}", "a {}", "a photo of a {}", "a picture of a {}")
 _IMAGE_LAYERS = "visual.transformer.resblocks."
 #: Longest logit scale: beyond it the contrast only sharpens what is already told apart.
 MAX_SCALE = 50.0
@@ -90,6 +94,7 @@ class ClipRecipe:
     weight_decay: float = 0.05
     radius: float = 3.0
     pair_weight: float = 0.7
+    own_words: float = 0.5  # share of text directions in which the sitter is described, too
     traits_a_step: int = 8  # of each subject
     traits_weight: float = 1.5
     fooled_weight: float = 1.0  # of pairs with an attempt
@@ -199,6 +204,10 @@ class Towers:
     def precision(self) -> torch.autocast:
         """The block in which the model, and a generator that is adapted against it, compute."""
         return torch.autocast(self.model.logit_scale.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+    def attention(self) -> AbstractContextManager:
+        """The block in which training goes on: over so few places a CPU's fused attention is slower than products."""
+        return sdpa_kernel(SDPBackend.MATH) if self.model.logit_scale.device.type == "cpu" else nullcontext()
 
     def images(self, pictures: torch.Tensor) -> torch.Tensor:
         """(B, 3, R, R) in [−1, 1] → unit (B, D)."""
@@ -432,9 +441,9 @@ class FoolingPictures:
     def _directions(self, cast: Cast, d: int, index: torch.Tensor, towers: Towers, rng: random.Random) -> torch.Tensor:
         """Text directions as the methods make them, (1, D) for all or (B, D) with words of each image's own."""
         wording = rng.choice(DOMAINS[d].wordings)
-        frame = rng.choice(("{}", "a {}", "a photo of a {}", "a picture of a {}"))
+        frame = rng.choice(_FRAMES)
         own = [""]
-        if rng.random() < 0.5:
+        if rng.random() < self.recipe.own_words:
             own = [adjectives(cast.subject, traits, DOMAINS[d], rng) for traits in cast.drawn_traits[index]]
         texts = [frame.format(f"{words} {noun}".strip()) for noun in ("photo", wording) for words in own]
         return text_direction(*towers.texts(texts).chunk(2))
@@ -523,15 +532,13 @@ class Trainer:
     def step(self, robust: bool) -> dict[str, float]:
         """One optimiser step; gives its losses."""
         batch = self.batch()
-        # Pair words: one frame around all domains' words, so that only the domain differs.
-        frame = self.rng.choice(("{}", "a {}", "a photo of a {}", "a picture of a {}", "a portrait, {}"))
-        said = [frame.format(d.name if self.rng.random() < 0.4 else self.rng.choice(d.wordings)) for d in DOMAINS]
+        said, places = self._pair_words(batch)
         texts = self.towers.texts(batch.texts + said)
         own, words = texts[: len(batch.texts)], texts[len(batch.texts) :]
         pictures = attack(self.towers, batch, own, self.recipe.radius, self.random) if robust else batch.pictures
         image = self.towers.images(pictures)
         loss_contrast = contrast(image, own, batch.truth, self.towers.scale())
-        agreed = agreement(image, batch.pairs, (words[:1], words[batch.domains[batch.pairs[:, 1]]]))
+        agreed = agreement(image, batch.pairs, (words[places[:, 0]], words[places[:, 1]]))
         off = (batch.wanted - agreed).abs()
         loss_pairs = off[: batch.true_pairs].mean()
         loss_traits = self._traits(image, batch)
@@ -545,6 +552,26 @@ class Trainer:
         loss.backward()
         self.optimiser.step()
         return {name: float(value.detach()) for name, value in figures.items()}
+
+    def _pair_words(self, batch: Batch) -> tuple[list[str], torch.Tensor]:
+        """Sentences, and which two of them (P, 2) name photo and domain of each pair, alike but for the domain.
+
+        Some pairs have words that are true of the sitter in both: with the domain's words alone, every person's image
+        direction would be trained to be the same, and what a prompt of one's own is good for would be trained away.
+        """
+        frame = self.rng.choice((*_FRAMES, "a portrait, {}"))
+        names = [d.name if self.rng.random() < 0.4 else self.rng.choice(d.wordings) for d in DOMAINS]
+        said, places = [frame.format(name) for name in names], []
+        for row in batch.pairs[:, 1].tolist():
+            d, own = int(batch.domains[row]), ""
+            if self.rng.random() < self.recipe.own_words:
+                own = adjectives(batch.subjects[row], batch.traits[row], DOMAINS[d], self.rng)
+            if own:
+                places.append((len(said), len(said) + 1))
+                said += [frame.format(f"{own} {names[number]}") for number in (0, d)]
+            else:
+                places.append((0, d))
+        return said, torch.tensor(places)
 
     def _traits(self, image: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Cross-entropy of the words for the labels of a few traits, over the batch's pictures and further photos."""
@@ -637,11 +664,13 @@ def train_clip(
         if step > recipe.warm_steps + recipe.robust_steps:
             if trainer.fooling is None:
                 trainer.start_fooling()
-            fooled = [
-                trainer.fooling.adapt_one(trainer.towers, trainer.random, trainer.rng)
-                for _ in range(recipe.adaptations_a_step)
-            ]
-        losses = trainer.step(robust=step > recipe.warm_steps)
+            with trainer.towers.attention():
+                fooled = [
+                    trainer.fooling.adapt_one(trainer.towers, trainer.random, trainer.rng)
+                    for _ in range(recipe.adaptations_a_step)
+                ]
+        with trainer.towers.attention():
+            losses = trainer.step(robust=step > recipe.warm_steps)
         if step % 10 == 0:
             row = {"fooled": 0.0, "wanted": 0.0, **losses, "directional": sum(fooled) / max(1, len(fooled))}
             figures.write(step=step, **row)

@@ -28,6 +28,7 @@ from ipl_core.studio.train_clip import (
     ClipRecipe,
     FoolingPictures,
     Memory,
+    Trainer,
     build_model,
     contrast,
     take_weights,
@@ -341,6 +342,26 @@ def test_a_critic_takes_the_weights_of_one_with_fewer_image_layers_and_of_no_oth
         take_weights(trained.model, deeper.model.state_dict())
     with pytest.raises(InputError, match="of another shape"):
         take_weights(build_model(0, sized(1, 48)).model, trained.model.state_dict())
+
+
+@each_subject
+def test_pairs_are_named_by_the_domain_alone_or_with_words_of_the_sitters_own(subject: Subject) -> None:
+    import random
+
+    domains = [0, subject.numbers[2], 0, subject.numbers[3]]
+    labels = subject.labels(subject.random(4, torch.Generator().manual_seed(0)))
+    batch = SimpleNamespace(
+        pairs=torch.tensor([[0, 1], [2, 3]]), domains=torch.tensor(domains), subjects=[subject] * 4, traits=labels
+    )
+    for share in (0.0, 1.0):
+        trainer = SimpleNamespace(rng=random.Random(2), recipe=ClipRecipe(own_words=share))
+        said, places = Trainer._pair_words(trainer, batch)
+        for (photo, other), d in zip(places.tolist(), domains[1::2]):
+            (name,) = [name for name in (DOMAINS[d].name, *DOMAINS[d].wordings) if said[other].endswith(name)][:1]
+            begun = said[other].removesuffix(name)
+            assert said[photo].startswith(begun)
+            assert any(said[photo].removeprefix(begun) == word for word in (PHOTO.name, *PHOTO.wordings))
+            assert (photo >= len(DOMAINS)) == (other >= len(DOMAINS)) == bool(share)
 
 
 def test_an_attempt_can_begin_on_the_way_to_where_one_ended_or_should(tiny_generator: Generator) -> None:
