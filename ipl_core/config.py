@@ -20,7 +20,7 @@ REVISION = 2
 
 METHODS = ("nada", "shared", "ipl")
 CONTRASTIVE_FORMS = ("infonce", "difference")
-RESIDUALS = ("official", "class-aware", "none")
+RESIDUALS = ("official", "class-aware", "templates", "none")
 TEMPLATE_SETS = ("studio", "imagenet")
 MEMORY = ("auto", "plain", "low")
 PRECISIONS = ("float32", "bfloat16")
@@ -219,7 +219,8 @@ class AdaptConfig:
         themselves (released code); a small text tower makes little of vectors far from its own.
     contrastive: "infonce" (released code) or "difference" (the paper's equation).
     residual: what is added to a learned prompt's features: the template without its class word as the
-        released code does by a slip ("official"), with it ("class-aware"), or nothing ("none").
+        released code does by a slip ("official"), with it ("class-aware"), the mean of all manual templates with it
+        ("templates"), or nothing ("none").
     steps, batch, learning_rate: stage 2.
     layers: which synthesis layers stage 2 trains; "adaptive" chooses anew every `layer_interval` steps, and
         "adaptive-released" does so with the released code's table, which is off by one row.

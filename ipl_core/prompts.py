@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from .config import RESIDUALS, AdaptConfig
 from .directions import normalise, text_direction, turned_away
 from .errors import InputError
 from .losses import alignment_loss, contrastive_difference, contrastive_infonce, domain_loss
@@ -20,7 +21,6 @@ from .stylegan2 import EqualLinear, initialise, pixel_norm
 
 if TYPE_CHECKING:
     from .clip import Critic
-    from .config import AdaptConfig
 
 #: A short neutral list for critics with a small vocabulary, style words left out on purpose.
 STUDIO_TEMPLATES = ("{}", "a {}", "a picture of a {}", "an image of a {}", "a portrait, {}", "a photo of a {}")
@@ -104,7 +104,8 @@ class LearnedPrompts(PromptScheme):
     residual: raw features added to a prompt's own before normalisation, so that a prompt starts near the
         words it stands for. "official" adds E_T("a photo of a Y.") in stage 1 and, as the released code does
         by a slip, E_T("a photo of a") on both sides in stage 2; "class-aware" adds E_T("a photo of a Y.") in
-        both stages; "none" adds nothing.
+        both stages; "templates" adds in both the mean of the phrases with Y, so that prompts begin where the manual
+        ones lead; "none" adds nothing.
     contrastive: "infonce" or "difference", see losses.py. lambda_domain: weight λ of the domain term.
     """
 
@@ -123,8 +124,8 @@ class LearnedPrompts(PromptScheme):
         lambda_domain: float = 1.0,
     ) -> None:
         super().__init__()
-        if residual not in ("official", "class-aware", "none"):
-            raise InputError(f"There is no residual “{residual}”; choose “official”, “class-aware” or “none”.")
+        if residual not in RESIDUALS:
+            raise InputError(f"There is no residual “{residual}”; choose one of {', '.join(RESIDUALS)}.")
         if contrastive not in ("infonce", "difference"):
             raise InputError(f"There is no contrastive form “{contrastive}”; choose “infonce” or “difference”.")
         self._critic = critic
@@ -141,10 +142,14 @@ class LearnedPrompts(PromptScheme):
         constant("target_text", normalise(critic.encode_texts(fill(phrases, target)).mean(0, keepdim=True)))
         with_class = critic.encode_texts([f"{context} {words}." for words in self.words], normalise=False)
         without_class = critic.encode_texts([context, context], normalise=False)
+        in_templates = torch.cat(
+            [critic.encode_texts(fill(phrases, words), normalise=False).mean(0, keepdim=True) for words in self.words]
+        )
         nothing = torch.zeros_like(with_class)
         stage_1, stage_2 = {
             "official": (with_class, without_class),
             "class-aware": (with_class, with_class),
+            "templates": (in_templates, in_templates),
             "none": (nothing, nothing),
         }[residual]
         constant("_residual_1", stage_1)

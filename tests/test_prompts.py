@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from ipl_core.clip import Critic
-from ipl_core.config import AdaptConfig
+from ipl_core.config import RESIDUALS, AdaptConfig
 from ipl_core.directions import normalise, text_direction
 from ipl_core.errors import InputError
-from ipl_core.prompts import ImagePrompts, ManualPrompts, Mapper, SharedPrompt, make_prompts, templates
+from ipl_core.prompts import ImagePrompts, ManualPrompts, Mapper, SharedPrompt, fill, make_prompts, templates
 
 W_DIM = 16
 CONTEXT = "a photo of a"
@@ -76,7 +76,7 @@ def test_constant_prompts_give_nadas_direction(tiny_critic: Critic, w: torch.Ten
     torch.testing.assert_close(shared, nada, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("residual", ["official", "class-aware", "none"])
+@pytest.mark.parametrize("residual", RESIDUALS)
 def test_directions_are_unit_and_one_per_image(tiny_critic: Critic, w: torch.Tensor, residual: str) -> None:
     directions = image_prompts(tiny_critic, residual=residual).text_directions(w)
     torch.testing.assert_close(directions.norm(dim=-1), torch.ones(6))
@@ -97,6 +97,12 @@ def test_residuals_are_what_they_say(tiny_critic: Critic, w: torch.Tensor) -> No
     torch.testing.assert_close(torch.stack(none.features(w)), normalise(raw))
     torch.testing.assert_close(aware.text_directions(w), text_direction(*stage_1))
     torch.testing.assert_close(official.text_directions(w), text_direction(*normalise(raw + without)))
+    phrases = ("{}", "a drawing of a {}")
+    ensemble = image_prompts(tiny_critic, residual="templates", phrases=phrases)
+    manual = torch.stack([tiny_critic.encode_texts(fill(phrases, words), normalise=False).mean(0) for words in WORDS])
+    expected = normalise(raw + manual[:, None])
+    torch.testing.assert_close(torch.stack(ensemble.features(w)), expected)
+    torch.testing.assert_close(ensemble.text_directions(w), text_direction(*expected))
 
 
 def test_a_batch_gives_what_its_latents_give_one_by_one(tiny_critic: Critic, w: torch.Tensor) -> None:
