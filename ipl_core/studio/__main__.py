@@ -22,7 +22,7 @@ from ..errors import InputError
 _SMOKE = {
     "photos": 4, "sitters": 5, "held_out": 2, "mapping_steps": 3, "mapping_batch": 16, "steps_at_32": 2,
     "steps_at_64": 1, "steps_at_128": 1, "further_steps": 2, "adversarial_steps": 2, "r1_interval": 2,
-    "reader_steps": 2, "reader_batch": 4, "photos_a_step": (2, 2),
+    "reader_steps": 2, "reader_batch": 4, "further_a_step": (2, 2),
     "warm_steps": 1, "robust_steps": 1, "fooling_steps": 2, "sitters_a_step": (2, 2), "adaptation_batch": 2,
     "steps": 2, "batch": 4, "save_every": 2,
     "supervised_sitters": 2, "supervised_steps": 1, "keep_after": 0, "drawn": 4, "fooled": 2, "adaptation_steps": 6,

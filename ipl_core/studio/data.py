@@ -22,11 +22,25 @@ def photos(subject: Subject, count: int, resolution: int, seed: int, cache: Path
 
     Returns z (count, LATENT_WIDTH) and pictures (count, 3, R, R) uint8. The cache folder must be writable.
     """
-    z, pictures = _kept(
+    kept = _kept(
         cache / f"{subject.name}-photos-{count}-{resolution}-{seed}.safetensors",
         lambda: _render(subject, (PHOTO,), count, resolution, seed),
     )
-    return z, pictures[0]
+    return kept["z"], kept["pictures"][0]
+
+
+def scattered(
+    subject: Subject, count: int, resolution: int, seed: int, cache: Path
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The sitters of `photos` of the same count and seed, each in one domain that isn't the photo.
+
+    Returns which domain (count,) int64, as its place in `subject.domains`, and pictures (count, 3, R, R) uint8.
+    """
+    kept = _kept(
+        cache / f"{subject.name}-scattered-{count}-{resolution}-{seed}.safetensors",
+        lambda: _scatter(subject, count, resolution, seed),
+    )
+    return kept["places"], kept["pictures"]
 
 
 def portrayed(
@@ -37,10 +51,11 @@ def portrayed(
     Returns z (count, LATENT_WIDTH), the latents that stand for the sitters, and pictures
     (domains, count, 3, R, R) uint8 in the order of `subject.domains`.
     """
-    return _kept(
+    kept = _kept(
         cache / f"{subject.name}-{count}-{len(subject.domains)}-{resolution}-{seed}.safetensors",
         lambda: _render(subject, subject.domains, count, resolution, seed),
     )
+    return kept["z"], kept["pictures"]
 
 
 def to_float(pictures: torch.Tensor) -> torch.Tensor:
@@ -75,11 +90,22 @@ def _render(
     return {"z": z, "pictures": pictures}
 
 
-def _kept(path: Path, make: Callable[[], dict[str, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+def _scatter(subject: Subject, count: int, resolution: int, seed: int) -> dict[str, torch.Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    sitters = subject.sitters_from_latents(torch.randn(count, LATENT_WIDTH, generator=random))
+    places = torch.randint(1, len(subject.domains), (count,), generator=random)
+    pictures = torch.empty(count, 3, resolution, resolution, dtype=torch.uint8)
+    for place, domain in enumerate(subject.domains):
+        for index in (places == place).nonzero()[:, 0].split(_CHUNK):
+            pictures[index] = to_bytes(subject.render(domain, sitters.select(index), random, resolution))
+        log.info("rendered %s of %s", domain.name, subject.name)
+    return {"places": places, "pictures": pictures}
+
+
+def _kept(path: Path, make: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         half_written = path.with_suffix(".part")
         save_file(make(), half_written)
         half_written.replace(path)
-    tensors = load_file(path)
-    return tensors["z"], tensors["pictures"]
+    return load_file(path)

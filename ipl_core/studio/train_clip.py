@@ -2,8 +2,9 @@
 
 What every step holds once the warm-up is over:
 1. contrast: images against captions, with the truth known, so that every fitting caption counts as right; and
-   traits: the words for each label of a trait against each other, or small things such as glasses would drown,
-   with photos of many more sitters, as the few that are seen in every domain are soon known by heart;
+   traits: the words for each label of a trait against each other, or small things such as glasses would drown.
+   Besides the sitters that are seen in every domain, and are soon known by heart, there are many more that are seen
+   as photo and in one domain: what can be told of a person must be told in any domain;
 2. robustness: half of the images are first moved by one L2 gradient step that makes (1) worse (fast adversarial
    training, Wong et al. 2020), and all are changed by nuisances that mean nothing;
 3. pairs: for one person as photo and in a domain, the image direction must be the text direction, that of the
@@ -47,7 +48,7 @@ from ..errors import InputError
 from ..stylegan2 import Generator
 from .augment import nuisance
 from .captions import BROKEN_INDEX, adjectives, caption, facts, known_words, labels_in_words, truth
-from .data import halved, photos, portrayed, to_bytes, to_float
+from .data import halved, photos, portrayed, scattered, to_bytes, to_float
 from .domains import DOMAINS, TARGETS
 from .ends import Ends
 from .muon import Together
@@ -81,11 +82,11 @@ class ClipRecipe:
     sitters: int = 1_000  # of each subject, in every domain
     held_out: int = 100
     photos: int = 12_000  # of further sitters; the generators' own, where they are in the work folder
-    photos_a_step: tuple[int, ...] = (48, 24)  # of each subject
+    further_a_step: tuple[int, ...] = (18, 9)  # of those, each as photo and in a domain
     warm_steps: int = 100
     robust_steps: int = 400
     fooling_steps: int = 1_600
-    sitters_a_step: tuple[int, ...] = (6, 3)  # of each subject
+    sitters_a_step: tuple[int, ...] = (4, 2)  # of each subject
     domains_a_sitter: int = 4
     learning_rate: float = 0.02  # of Muon, relative to the weights
     further_share: float = 0.5  # of the rate, where a trained critic is gone on with
@@ -311,9 +312,9 @@ def wanted_agreement(done: torch.Tensor) -> torch.Tensor:
 class Cast:
     """One subject as the critic's training knows it: pictures in every domain at the critic's size, and their truth.
 
-    pictures (domains, P, 3, R, R) uint8 in the order of `subject.numbers`; traits (P, T); photos (N, 3, R, R) of
-    further sitters and their photo_traits (N, T); w, drawn and shown (the weights that drew) come with the generator,
-    see `meet`.
+    pictures (domains, P, 3, R, R) uint8 in the order of `subject.numbers`; traits (P, T). Of further sitters photos
+    and scattered, both (N, 3, R, R), the latter in the domains (N,), and further_traits (N, T). w, drawn and shown
+    (the weights that drew) come with the generator, see `meet`.
     """
 
     def __init__(self, subject: Subject, recipe: ClipRecipe, work: Path) -> None:
@@ -323,7 +324,10 @@ class Cast:
         self.pictures = torch.stack([halved(rows) for rows in large])
         self.traits = subject.labels(subject.sitters_from_latents(z))
         photo_z, large = photos(subject, recipe.photos, 2 * size, 0, work)
-        self.photos, self.photo_traits = halved(large), subject.labels(subject.sitters_from_latents(photo_z))
+        places, larger = scattered(subject, recipe.photos, 2 * size, 0, work)
+        self.photos, self.scattered = halved(large), halved(larger)
+        self.domains = torch.tensor(subject.numbers)[places]
+        self.further_traits = subject.labels(subject.sitters_from_latents(photo_z))
         self.places = {number: place for place, number in enumerate(subject.numbers)}
         self.source: Generator | None = None
 
@@ -493,14 +497,14 @@ class Trainer:
     def batch(self) -> Batch:
         """The pictures of one step, nuisances included."""
         r, rows = self.recipe, Rows()
-        for cast, count in zip(self.casts, r.sitters_a_step):
+        for cast, count, further in zip(self.casts, r.sitters_a_step, r.further_a_step):
             for sitter in torch.randint(r.held_out, r.sitters, (count,), generator=self.random).tolist():
-                traits, photo = cast.traits[sitter], to_float(cast.pictures[0, sitter])
-                first = rows.add(photo, cast.subject, 0, traits)
-                for d in self.rng.sample(cast.subject.numbers[1:], r.domains_a_sitter - 1):
-                    share = self.rng.uniform(0.1, 1) if self.rng.random() < r.blended else 1.0
-                    picture = share * to_float(cast.pictures[cast.places[d], sitter]) + (1 - share) * photo
-                    rows.pair(first, rows.add(picture, cast.subject, d, traits, share), share)
+                domains = self.rng.sample(cast.subject.numbers[1:], r.domains_a_sitter - 1)
+                pictures = [(d, cast.pictures[cast.places[d], sitter]) for d in domains]
+                self._add_sitter(rows, cast, cast.traits[sitter], cast.pictures[0, sitter], pictures)
+            for sitter in torch.randint(len(cast.photos), (further,), generator=self.random).tolist():
+                pictures = [(int(cast.domains[sitter]), cast.scattered[sitter])]
+                self._add_sitter(rows, cast, cast.further_traits[sitter], cast.photos[sitter], pictures)
         rendered, rows.true_pairs = len(rows.pictures), len(rows.pairs)
         if self.fooling is not None:
             for cast in self.rng.choices(self.casts, r.sitters_a_step, k=r.drawn // 2):
@@ -516,6 +520,17 @@ class Trainer:
         if len(stack) > rendered:
             parts.append(nuisance(stack[rendered:], self.random, 0.6))
         return Batch(rows, torch.cat(parts).to(self.device), self.rng)
+
+    def _add_sitter(
+        self, rows: Rows, cast: Cast, traits: torch.Tensor, photo: torch.Tensor, others: list[tuple[int, torch.Tensor]]
+    ) -> None:
+        """A photo and the same sitter in domains, all uint8; some of those are blended with the photo."""
+        photo = to_float(photo)
+        first = rows.add(photo, cast.subject, 0, traits)
+        for d, other in others:
+            share = self.rng.uniform(0.1, 1) if self.rng.random() < self.recipe.blended else 1.0
+            blend = share * to_float(other) + (1 - share) * photo
+            rows.pair(first, rows.add(blend, cast.subject, d, traits, share), share)
 
     def _add_fooling(self, rows: Rows) -> None:
         """Pictures from the memory beside the photos that they began as."""
@@ -574,38 +589,26 @@ class Trainer:
         return said, torch.tensor(places)
 
     def _traits(self, image: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Cross-entropy of the words for the labels of a few traits, over the batch's pictures and further photos."""
+        """Cross-entropy of the words for the labels of a few traits of each subject, over its pictures."""
         asked = [
-            (place, number, labels_in_words(cast.subject, cast.subject.traits[number], self.rng))
-            for place, cast in enumerate(self.casts)
-            for number in self.rng.sample(range(len(cast.subject.traits)), self.recipe.traits_a_step)
+            (subject, number, labels_in_words(subject, subject.traits[number], self.rng))
+            for subject in (cast.subject for cast in self.casts)
+            for number in self.rng.sample(range(len(subject.traits)), self.recipe.traits_a_step)
         ]
         texts = self.towers.texts([text for _, _, said in asked for text in said.values()])
-        shown = [self._shown(place, image, batch) for place in range(len(self.casts))]
+        pictures = list(zip(batch.subjects, batch.domains.tolist(), batch.traits))
         losses = []
-        for (place, number, said), words in zip(asked, texts.split([len(said) for _, _, said in asked])):
-            (embedded, labels, coloured), trait = shown[place], self.casts[place].subject.traits[number]
-            spoken = [list(said).index(label) if label in said else -1 for label in range(len(trait.after))]
-            answers = torch.tensor(spoken)[labels[:, number]]
-            told = (answers >= 0) & coloured if trait.colour else answers >= 0
-            if len(said) > 1 and told.any():
-                told, answers = told.to(image.device), answers[told].to(image.device)
-                losses.append(F.cross_entropy(self.towers.scale() * embedded[told] @ words.T, answers))
+        for (subject, number, said), words in zip(asked, texts.split([len(said) for _, _, said in asked])):
+            trait, places = subject.traits[number], {label: place for place, label in enumerate(said)}
+            told = {
+                row: places[int(traits[number])]
+                for row, (whose, d, traits) in enumerate(pictures)
+                if whose is subject and int(traits[number]) in places and (DOMAINS[d].colours or not trait.colour)
+            }
+            if len(said) > 1 and told:
+                right = torch.tensor(list(told.values()), device=image.device)
+                losses.append(F.cross_entropy(self.towers.scale() * image[list(told)] @ words.T, right))
         return torch.stack(losses).mean() if losses else image.new_zeros(())
-
-    def _shown(self, place: int, image: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """One subject's rows of the batch and some further photos: embedded (B, D), traits (B, T), whether coloured."""
-        cast = self.casts[place]
-        rows = [row for row, subject in enumerate(batch.subjects) if subject is cast.subject]
-        index = torch.randint(len(cast.photos), (self.recipe.photos_a_step[place],), generator=self.random)
-        pictures = nuisance(to_float(cast.photos[index]), self.random).to(self.device)
-        coloured = torch.tensor([DOMAINS[d].colours for d in batch.domains[rows].tolist()] + [True] * len(index))
-        labels = torch.stack([batch.traits[row] for row in rows])
-        return (
-            torch.cat([image[rows], self.towers.images(pictures)]),
-            torch.cat([labels, cast.photo_traits[index]]),
-            coloured,
-        )
 
     @torch.no_grad()
     def zero_shot(self) -> float:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ipl_core.studio import data
-from ipl_core.studio.data import halved, photos, portrayed, to_bytes, to_float
+from ipl_core.studio.data import halved, photos, portrayed, scattered, to_bytes, to_float
 from ipl_core.studio.domains import PHOTO
 from ipl_core.studio.subject import DOGS, LATENT_WIDTH, PEOPLE
 
@@ -31,6 +31,18 @@ def test_everyone_is_portrayed_in_every_domain_and_chunks_do_not_show(
     assert torch.equal(pictures[0], photos(DOGS, 3, 32, 5, tmp_path)[1])
     monkeypatch.setattr(data, "_CHUNK", 2)
     assert (to_float(photos(DOGS, 3, 32, 5, tmp_path / "other")[1]) - to_float(pictures[0])).abs().max() < 0.02
+
+
+def test_scattered_sitters_are_those_of_the_photos_each_in_one_domain(tmp_path: Path) -> None:
+    _, everywhere = portrayed(DOGS, 6, 32, 5, tmp_path)
+    places, pictures = scattered(DOGS, 6, 32, 5, tmp_path)
+    assert pictures.shape == (6, 3, 32, 32)
+    assert 1 <= places.min() <= places.max() < len(DOGS.domains)
+    for sitter, (place, picture) in enumerate(zip(places.tolist(), pictures)):
+        off = (to_float(everywhere[place]) - to_float(picture)).abs().mean((1, 2, 3))
+        assert off.argmin() == sitter  # grain and strokes are drawn anew
+    again = scattered(DOGS, 6, 32, 5, tmp_path)
+    assert all(torch.equal(one, other) for one, other in zip(again, (places, pictures)))
 
 
 def test_a_set_is_rendered_once_and_another_seed_is_another_set(
