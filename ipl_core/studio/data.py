@@ -68,9 +68,14 @@ def to_bytes(pictures: torch.Tensor) -> torch.Tensor:
     return ((pictures + 1) * 127.5).round().clamp(0, 255).byte()
 
 
+def at_half(pictures: torch.Tensor) -> torch.Tensor:
+    """Pictures (B, 3, R, R) at half the size, resampled as `Critic.encode_images` does, differentiable."""
+    return F.interpolate(pictures, scale_factor=0.5, mode="bicubic", antialias=True)
+
+
 def halved(pictures: torch.Tensor) -> torch.Tensor:
-    """uint8 pictures (B, 3, R, R) at half the size, averaged → uint8 (B, 3, R / 2, R / 2)."""
-    return torch.cat([to_bytes(F.avg_pool2d(to_float(part), 2)) for part in pictures.split(64)])
+    """uint8 pictures (B, 3, R, R) → uint8 (B, 3, R / 2, R / 2), see `at_half`."""
+    return torch.cat([to_bytes(at_half(to_float(part))) for part in pictures.split(64)])
 
 
 def _render(

@@ -48,7 +48,7 @@ from ..errors import InputError
 from ..stylegan2 import Generator
 from .augment import nuisance
 from .captions import BROKEN_INDEX, adjectives, caption, facts, known_words, labels_in_words, truth
-from .data import halved, photos, portrayed, scattered, to_bytes, to_float
+from .data import at_half, halved, photos, portrayed, scattered, to_bytes, to_float
 from .domains import DOMAINS, TARGETS
 from .ends import Ends
 from .muon import Together
@@ -101,12 +101,13 @@ class ClipRecipe:
     fooled_weight: float = 1.0  # of pairs with an attempt
     blended: float = 0.35  # share of the pictures in a domain that are blends with their photo
     fooled: int = 32
-    drawn: int = 12
+    drawn: int = 12  # pictures of generators that were shown a domain, and their photos
     supervised_sitters: int = 256
     supervised_steps: int = 160  # fewer leave out the lattices: tiles, seams, stitches
     keep_after: int = 12
     remembered: int = 6_144  # pictures of attempts
     adaptations_a_step: int = 8
+    runs_a_step: int = 4  # of the library that are looked at
     adaptation_batch: int = 4
     adaptation_steps: int = 120
     on_the_way: float = 0.3  # share of the attempts that begin on the way to the weights that were shown the domain
@@ -322,6 +323,7 @@ class Cast:
         z, large = portrayed(subject, recipe.sitters, 2 * size, recipe.data_seed, work)
         self.subject, self.z = subject, z
         self.pictures = torch.stack([halved(rows) for rows in large])
+        self._large = large[:, -recipe.supervised_sitters :].clone()  # at the generator's size, to be shown to it
         self.traits = subject.labels(subject.sitters_from_latents(z))
         photo_z, large = photos(subject, recipe.photos, 2 * size, 0, work)
         places, larger = scattered(subject, recipe.photos, 2 * size, 0, work)
@@ -335,11 +337,11 @@ class Cast:
         """Let the subject's generator draw the last sitters in every domain, and be there to be adapted."""
         device = source.synthesis.input.device
         self.source, kept = source, recipe.supervised_sitters
-        self.drawn, self.shown = supervised(
-            self.subject, source, self.z[-kept:].to(device), self.pictures[:, -kept:], work, recipe.supervised_steps
-        )
+        z = self.z[-kept:].to(device)
+        drawn, self.shown = supervised(self.subject, source, z, self._large, work, recipe.supervised_steps)
+        self.drawn = torch.stack([halved(rows) for rows in drawn])
         with torch.no_grad():
-            self.w = source.mapping(self.z[-kept:].to(device))
+            self.w = source.mapping(z)
         self.drawn_traits = self.traits[-kept:]
 
     def way_done(self, after: torch.Tensor, domain: int, owners: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -385,9 +387,10 @@ class Memory:
 class FoolingPictures:
     """Generators in the middle of being adapted against the critic that is being trained.
 
-    One generator a subject and target domain takes turns, at the critic's size; each begins anew, at the source, on
-    the way to where one ended or on the way to where it should, after a number of steps drawn for it, so that early
-    and late attempts are both in the memory. An interrupted training forgets where its own attempts ended.
+    One generator a subject and target domain takes turns; each begins anew, at the source, on the way to where one
+    ended or on the way to where it should, after a number of steps drawn for it, so that early and late attempts are
+    both in the memory. Generators draw at their full size, as in a run, or their last layers would find what deceives
+    with nobody looking. An interrupted training forgets where its own attempts ended.
 
     ends: subject → where earlier runs ended.
     """
@@ -395,43 +398,67 @@ class FoolingPictures:
     def __init__(self, casts: list[Cast], recipe: ClipRecipe, memory: Memory, ends: Mapping[str, Ends]) -> None:
         self.casts, self.recipe, self.memory = casts, recipe, memory
         self.attempts: dict[tuple[int, int], tuple[Generator, torch.optim.Adam, int, int]] = {}
-        self.ends = {
-            (number, d): list(found)
+        self.runs = {
+            (number, d): found
             for number, cast in enumerate(casts)
             for d, found in ends.get(cast.subject.name, {}).items()
         }
+        self.ends = dict(self.runs)
         # By how much each domain's attempts agree with the words more than they should.
         self.excess = [{d: 0.2 for d in cast.subject.numbers[1:]} for cast in casts]
 
     def adapt_one(self, towers: Towers, random_: torch.Generator, rng: random.Random) -> float:
         """One adaptation step of one subject towards one domain; gives its directional loss."""
         number = rng.choices(range(len(self.casts)), self.recipe.sitters_a_step)[0]
-        cast, size, excess = self.casts[number], MODEL["vision_cfg"]["image_size"], self.excess[number]
+        cast, excess = self.casts[number], self.excess[number]
         d = rng.choices(list(excess), [0.03 + max(0.0, value) for value in excess.values()])[0]
         generator, optimiser, done, life = self.attempts.get((number, d)) or self._fresh(number, d, rng)
         index = torch.randint(len(cast.w), (self.recipe.adaptation_batch,), generator=random_)
         with torch.no_grad():
-            with towers.precision():
-                before = cast.source.synthesis(cast.w[index], resolution=size)
-            anchor = towers.images(before.float())
+            anchor = towers.images(to_float(cast.drawn[0, index]).to(cast.w.device))
             said = self._directions(cast, d, index, towers, rng)
         with towers.precision():
-            after = generator.synthesis(cast.w[index], resolution=size).float()
+            after = generator.synthesis(cast.w[index])
+        after = at_half(after.float())
         loss = (1 - (image_direction(anchor, towers.images(after)) * said).sum(-1)).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         towers.model.zero_grad(set_to_none=True)
         if done > self.recipe.keep_after:
-            self.memory.add(after, number, d, index, rng)
-            way, _ = cast.way_done(after.detach(), d, index)
-            excess[d] += 0.1 * (1 - float(loss.detach()) - float(wanted_agreement(way).mean()) - excess[d])
+            self._remember(after, number, d, index, 1 - float(loss.detach()), rng)
         self.attempts[number, d] = (generator, optimiser, done + 1, life)
         if done + 1 >= life:
             # The latest few: what the critic was fooled by long ago is in its memory.
             ends = [*self.ends.get((number, d), ()), self.attempts.pop((number, d))[0].synthesis.state_dict()]
             self.ends[number, d] = ends[-self.recipe.ends_kept :]
         return float(loss.detach())
+
+    @torch.no_grad()
+    def look_at_run(self, towers: Towers, random_: torch.Generator, rng: random.Random) -> None:
+        """Remember pictures on the way to where a run of the library's ended, as they are: hardly any attempt gets as
+        far in its time."""
+        if not self.runs:
+            return
+        number, d = rng.choice(list(self.runs))
+        cast, generator = self.casts[number], self._on_the_way(number, rng.choice(self.runs[number, d]), rng)
+        index = torch.randint(len(cast.w), (self.recipe.adaptation_batch,), generator=random_)
+        anchor = towers.images(to_float(cast.drawn[0, index]).to(cast.w.device))
+        with towers.precision():
+            after = generator.synthesis(cast.w[index])
+        after = at_half(after.float())
+        said = self._directions(cast, d, index, towers, rng)
+        agreed = (image_direction(anchor, towers.images(after)) * said).sum(-1).mean()
+        self._remember(after, number, d, index, float(agreed), rng)
+
+    def _remember(
+        self, after: torch.Tensor, number: int, d: int, owners: torch.Tensor, agreed: float, rng: random.Random
+    ) -> None:
+        """Keep pictures, and by how much more they agree with the words than they should."""
+        self.memory.add(after, number, d, owners, rng)
+        way, _ = self.casts[number].way_done(after.detach(), d, owners)
+        excess = self.excess[number]
+        excess[d] += 0.1 * (agreed - float(wanted_agreement(way).mean()) - excess[d])
 
     def weakest(self, count: int = 5) -> str:
         """Where attempts agree with the words more than they should, and by how much, the worst first."""
@@ -452,17 +479,23 @@ class FoolingPictures:
         texts = [frame.format(f"{words} {noun}".strip()) for noun in ("photo", wording) for words in own]
         return text_direction(*towers.texts(texts).chunk(2))
 
+    def _on_the_way(self, number: int, end: dict[str, torch.Tensor], rng: random.Random) -> Generator:
+        """A generator somewhere between the source and these weights."""
+        generator = copy.deepcopy(self.casts[number].source)
+        share, own = rng.uniform(0.2, 1.0), generator.synthesis.state_dict()
+        for name, tensor in end.items():
+            own[name].lerp_(tensor.to(own[name]), share)
+        return generator
+
     def _fresh(self, number: int, d: int, rng: random.Random) -> tuple[Generator, torch.optim.Adam, int, int]:
-        cast = self.casts[number]
-        generator, ends = copy.deepcopy(cast.source), self.ends.get((number, d), ())
+        ends = self.ends.get((number, d), ())
         if rng.random() < self.recipe.on_the_way:
-            ends = cast.shown[d]
+            ends = self.casts[number].shown[d]
         elif rng.random() >= self.recipe.gone_on_with:
             ends = ()
-        if ends:
-            share, end, own = rng.uniform(0.2, 1.0), rng.choice(ends), generator.synthesis.state_dict()
-            for name, tensor in end.items():
-                own[name].lerp_(tensor.to(own[name]), share)
+        generator = (
+            self._on_the_way(number, rng.choice(ends), rng) if ends else copy.deepcopy(self.casts[number].source)
+        )
         generator.requires_grad_(False)
         generator.synthesis.requires_grad_(True)
         rate = rng.choice((1e-3, 2e-3, 4e-3))
@@ -672,6 +705,8 @@ def train_clip(
                     trainer.fooling.adapt_one(trainer.towers, trainer.random, trainer.rng)
                     for _ in range(recipe.adaptations_a_step)
                 ]
+                for _ in range(recipe.runs_a_step):
+                    trainer.fooling.look_at_run(trainer.towers, trainer.random, trainer.rng)
         with trainer.towers.attention():
             losses = trainer.step(robust=step > recipe.warm_steps)
         if step % 10 == 0:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +27,7 @@ from ipl_core.studio.supervised import supervised
 from ipl_core.studio.train_clip import (
     FIRST_AGREEMENT,
     MODEL,
+    Cast,
     ClipRecipe,
     FoolingPictures,
     Memory,
@@ -381,6 +384,35 @@ def test_an_attempt_can_begin_on_the_way_to_where_one_ended_or_should(tiny_gener
     fooling.excess[0] |= {DOGS.numbers[3]: 0.7, DOGS.numbers[2]: 0.9}
     worst, second = (DOGS.domains[place].name for place in (2, 3))
     assert fooling.weakest(2) == f"{worst} of dogs 0.90, {second} of dogs 0.70"
+
+
+def test_where_runs_of_the_library_ended_is_looked_at(tiny_generator: Generator) -> None:
+    import random
+
+    number, numbers = DOGS.numbers[3], torch.Generator().manual_seed(0)
+    ended = {name: tensor + 0.1 for name, tensor in tiny_generator.synthesis.state_dict().items()}
+    cast = SimpleNamespace(
+        source=tiny_generator,
+        subject=DOGS,
+        w=tiny_generator.mapping(torch.randn(5, tiny_generator.config.z_dim, generator=numbers)),
+        drawn=torch.randint(256, (len(DOGS.domains), 5, 3, 16, 16), dtype=torch.uint8, generator=numbers),
+        drawn_traits=DOGS.labels(DOGS.random(5, numbers)),
+        places={n: place for place, n in enumerate(DOGS.numbers)},
+    )
+    cast.way_done = partial(Cast.way_done, cast)
+    towers = SimpleNamespace(
+        precision=nullcontext,
+        images=lambda pictures: F.normalize(pictures.flatten(1)[:, :8], dim=1),
+        texts=lambda texts: F.normalize(torch.randn(len(texts), 8, generator=numbers), dim=1),
+    )
+    for runs, kept in (({}, 0), ({"dogs": {number: [ended]}}, 4)):
+        memory = Memory(size=9)
+        fooling = FoolingPictures([cast], ClipRecipe(adaptation_batch=4), memory, runs)
+        before = dict(fooling.excess[0])
+        fooling.look_at_run(towers, numbers, random.Random(0))
+        assert [(subject, domain) for _, subject, domain, _ in memory.kept] == [(0, number)] * kept
+        changed = {d for d, value in fooling.excess[0].items() if value != before[d]}
+        assert changed == ({number} if kept else set())
 
 
 def test_agreement_is_wanted_as_far_as_a_picture_has_come() -> None:
