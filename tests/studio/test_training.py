@@ -143,7 +143,7 @@ def test_a_finished_training_is_not_begun_again(made: tuple[Path, Path], command
     assert (work / file).stat().st_mtime_ns == before
 
 
-def test_what_the_generator_draws_of_the_domains_is_shared_by_critic_and_judge(made: tuple[Path, Path]) -> None:
+def test_what_the_generator_draws_of_the_domains_is_kept_once_a_size(made: tuple[Path, Path]) -> None:
     for subject in SUBJECTS:
         # The critic's at the generator's size, the judge's at half of it.
         assert len(list(made[0].glob(f"{subject.name}-supervised-*.safetensors"))) == 2
