@@ -140,20 +140,23 @@ class LearnedPrompts(PromptScheme):
         # Typical size of a context vector's entries: the unit in which learned offsets are measured.
         constant("context_scale", self.context.square().mean().sqrt())
         constant("target_text", normalise(critic.encode_texts(fill(phrases, target)).mean(0, keepdim=True)))
-        with_class = critic.encode_texts([f"{context} {words}." for words in self.words], normalise=False)
-        without_class = critic.encode_texts([context, context], normalise=False)
-        in_templates = torch.cat(
-            [critic.encode_texts(fill(phrases, words), normalise=False).mean(0, keepdim=True) for words in self.words]
-        )
-        nothing = torch.zeros_like(with_class)
-        stage_1, stage_2 = {
-            "official": (with_class, without_class),
-            "class-aware": (with_class, with_class),
-            "templates": (in_templates, in_templates),
-            "none": (nothing, nothing),
-        }[residual]
+        stage_1, stage_2 = self._residuals(residual, context, phrases)
         constant("_residual_1", stage_1)
         constant("_residual_2", stage_2)
+
+    def _residuals(self, kind: str, context: str, phrases: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is added in stage 1 and in stage 2, each (2, D) for the source and the target words."""
+
+        def mean_of(forms: Sequence[str]) -> torch.Tensor:
+            raw = [self._critic.encode_texts(fill(forms, words), normalise=False).mean(0) for words in self.words]
+            return torch.stack(raw)
+
+        if kind == "templates":
+            return (mean_of(phrases),) * 2
+        with_class = mean_of([f"{context} {{}}."])
+        if kind == "official":
+            return with_class, mean_of([context])
+        return (with_class if kind == "class-aware" else torch.zeros_like(with_class),) * 2
 
     def contexts(self, w: torch.Tensor) -> torch.Tensor:
         """Context vectors (B, n, width) for latents w (B, w_dim); (1, n, width) where all images share them."""

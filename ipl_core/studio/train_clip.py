@@ -19,6 +19,7 @@ What every step holds once the warm-up is over:
    that please the critic. Attempts turn up most where the critic is fooled most. Some begin on the way to where an
    earlier one, or a run of the library's, ended, and some on the way to the weights that were shown the domain: what
    the right way looks like in the generator's hand, and what lies beside it, no attempt from the photo tells.
+   Where runs ended is also looked at as it is.
 """
 
 from __future__ import annotations
@@ -321,9 +322,8 @@ class Cast:
     def __init__(self, subject: Subject, recipe: ClipRecipe, work: Path) -> None:
         size = MODEL["vision_cfg"]["image_size"]
         z, large = portrayed(subject, recipe.sitters, 2 * size, recipe.data_seed, work)
-        self.subject, self.z = subject, z
+        self.subject = subject
         self.pictures = torch.stack([halved(rows) for rows in large])
-        self._large = large[:, -recipe.supervised_sitters :].clone()  # at the generator's size, to be shown to it
         self.traits = subject.labels(subject.sitters_from_latents(z))
         photo_z, large = photos(subject, recipe.photos, 2 * size, 0, work)
         places, larger = scattered(subject, recipe.photos, 2 * size, 0, work)
@@ -335,10 +335,11 @@ class Cast:
 
     def meet(self, source: Generator, recipe: ClipRecipe, work: Path) -> None:
         """Let the subject's generator draw the last sitters in every domain, and be there to be adapted."""
-        device = source.synthesis.input.device
         self.source, kept = source, recipe.supervised_sitters
-        z = self.z[-kept:].to(device)
-        drawn, self.shown = supervised(self.subject, source, z, self._large, work, recipe.supervised_steps)
+        size = 2 * MODEL["vision_cfg"]["image_size"]
+        z, large = portrayed(self.subject, recipe.sitters, size, recipe.data_seed, work)
+        z = z[-kept:].to(source.synthesis.input.device)
+        drawn, self.shown = supervised(self.subject, source, z, large[:, -kept:], work, recipe.supervised_steps)
         self.drawn = torch.stack([halved(rows) for rows in drawn])
         with torch.no_grad():
             self.w = source.mapping(z)
@@ -414,19 +415,14 @@ class FoolingPictures:
         d = rng.choices(list(excess), [0.03 + max(0.0, value) for value in excess.values()])[0]
         generator, optimiser, done, life = self.attempts.get((number, d)) or self._fresh(number, d, rng)
         index = torch.randint(len(cast.w), (self.recipe.adaptation_batch,), generator=random_)
-        with torch.no_grad():
-            anchor = towers.images(to_float(cast.drawn[0, index]).to(cast.w.device))
-            said = self._directions(cast, d, index, towers, rng)
-        with towers.precision():
-            after = generator.synthesis(cast.w[index])
-        after = at_half(after.float())
-        loss = (1 - (image_direction(anchor, towers.images(after)) * said).sum(-1)).mean()
+        after, agreed = self._drawn(generator, cast, d, index, towers, rng)
+        loss = 1 - agreed
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         towers.model.zero_grad(set_to_none=True)
         if done > self.recipe.keep_after:
-            self._remember(after, number, d, index, 1 - float(loss.detach()), rng)
+            self._remember(after, number, d, index, float(agreed.detach()), rng)
         self.attempts[number, d] = (generator, optimiser, done + 1, life)
         if done + 1 >= life:
             # The latest few: what the critic was fooled by long ago is in its memory.
@@ -443,13 +439,20 @@ class FoolingPictures:
         number, d = rng.choice(list(self.runs))
         cast, generator = self.casts[number], self._on_the_way(number, rng.choice(self.runs[number, d]), rng)
         index = torch.randint(len(cast.w), (self.recipe.adaptation_batch,), generator=random_)
-        anchor = towers.images(to_float(cast.drawn[0, index]).to(cast.w.device))
+        after, agreed = self._drawn(generator, cast, d, index, towers, rng)
+        self._remember(after, number, d, index, float(agreed), rng)
+
+    def _drawn(
+        self, generator: Generator, cast: Cast, d: int, index: torch.Tensor, towers: Towers, rng: random.Random
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a generator draws of these sitters, at the critic's size, and its mean agreement with the words."""
+        with torch.no_grad():
+            anchor = towers.images(to_float(cast.drawn[0, index]).to(cast.w.device))
+            said = self._directions(cast, d, index, towers, rng)
         with towers.precision():
             after = generator.synthesis(cast.w[index])
         after = at_half(after.float())
-        said = self._directions(cast, d, index, towers, rng)
-        agreed = (image_direction(anchor, towers.images(after)) * said).sum(-1).mean()
-        self._remember(after, number, d, index, float(agreed), rng)
+        return after, (image_direction(anchor, towers.images(after)) * said).sum(-1).mean()
 
     def _remember(
         self, after: torch.Tensor, number: int, d: int, owners: torch.Tensor, agreed: float, rng: random.Random

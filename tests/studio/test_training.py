@@ -361,7 +361,7 @@ def test_pairs_are_named_by_the_domain_alone_or_with_words_of_the_sitters_own(su
         trainer = SimpleNamespace(rng=random.Random(2), recipe=ClipRecipe(own_words=share))
         said, places = Trainer._pair_words(trainer, batch)
         for (photo, other), d in zip(places.tolist(), domains[1::2]):
-            (name,) = [name for name in (DOMAINS[d].name, *DOMAINS[d].wordings) if said[other].endswith(name)][:1]
+            name = next(words for words in (DOMAINS[d].name, *DOMAINS[d].wordings) if said[other].endswith(words))
             begun = said[other].removesuffix(name)
             assert said[photo].startswith(begun)
             assert any(said[photo].removeprefix(begun) == word for word in (PHOTO.name, *PHOTO.wordings))
