@@ -24,54 +24,33 @@ What every step holds once the warm-up is over:
 
 from __future__ import annotations
 
-import copy
-import json
 import logging
 import math
 import random
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
-from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..checkpoints import load_generator, load_tensors
-from ..clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE
+from ..clip import WEIGHTS_FILE
 from ..directions import image_direction, text_direction
-from ..errors import InputError
-from ..stylegan2 import Generator
+from .attempts import FRAMES, Cast, FoolingPictures, Memory, wanted_agreement
 from .augment import nuisance
-from .captions import BROKEN_INDEX, adjectives, caption, facts, known_words, labels_in_words, truth
-from .data import at_half, halved, photos, portrayed, scattered, to_bytes, to_float
-from .domains import DOMAINS, TARGETS
+from .captions import BROKEN_INDEX, adjectives, caption, facts, labels_in_words, truth
+from .data import to_float
+from .domains import DOMAINS
 from .ends import Ends
 from .muon import Together
 from .subject import SUBJECTS, Subject
-from .supervised import supervised
+from .towers import Towers, build_model, take_weights, write_clip
 from .training import Checkpoint, FigureLog
 
 log = logging.getLogger(__name__)
 
-MODEL: dict[str, Any] = {
-    "embed_dim": 128,
-    "vision_cfg": {"image_size": 64, "layers": 6, "width": 192, "head_width": 48, "patch_size": 8},
-    "text_cfg": {"context_length": 32, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 4},
-}
-MEAN = STD = (0.5, 0.5, 0.5)
-#: Around a domain's words where a direction is made of them.
-_FRAMES = ("{}", "a {}", "a photo of a {}", "a picture of a {}")
-_IMAGE_LAYERS = "visual.transformer.resblocks."
-#: Longest logit scale: beyond it the contrast only sharpens what is already told apart.
-MAX_SCALE = 50.0
-#: Cosine with the text direction of a picture that has only just set out on the right way.
-FIRST_AGREEMENT = 0.4
 #: Change against the photo, in units of the true one, from which a picture is broken rather than still a photo.
 BROKEN_FROM = 0.4
 
@@ -195,76 +174,6 @@ def contrast(image: torch.Tensor, text: torch.Tensor, true: torch.Tensor, scale:
     return (rows + columns) / 2
 
 
-class Towers:
-    """The open_clip model with short text batches: the tower is causal, so padding after the longest text is cut.
-
-    bfloat16: whether it computes in that precision; embeddings are float32 in any case.
-    """
-
-    def __init__(self, model: nn.Module, tokenizer: Any) -> None:
-        self.model, self.tokenizer, self.bfloat16 = model, tokenizer, False
-
-    def precision(self) -> torch.autocast:
-        """The block in which the model, and a generator that is adapted against it, compute."""
-        return torch.autocast(self.model.logit_scale.device.type, torch.bfloat16, enabled=self.bfloat16)
-
-    def attention(self) -> AbstractContextManager:
-        """The block in which training goes on: over so few places a CPU's fused attention is slower than products."""
-        return sdpa_kernel(SDPBackend.MATH) if self.model.logit_scale.device.type == "cpu" else nullcontext()
-
-    def images(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(B, 3, R, R) in [−1, 1] → unit (B, D)."""
-        with self.precision():
-            embedded = self.model.encode_image(pictures)
-        return F.normalize(embedded.float(), dim=-1)
-
-    def texts(self, texts: list[str]) -> torch.Tensor:
-        """Sentences → unit (N, D)."""
-        tokens = self.tokenizer(texts).to(self.model.logit_scale.device)
-        length = int(tokens.argmax(1).max()) + 1
-        m = self.model
-        with self.precision():
-            x = m.token_embedding(tokens[:, :length]) + m.positional_embedding[:length]
-            x = m.ln_final(m.transformer(x, attn_mask=m.attn_mask[:length, :length]))
-            x = x[torch.arange(len(texts), device=x.device), tokens.argmax(1)] @ m.text_projection
-        return F.normalize(x.float(), dim=-1)
-
-    def scale(self) -> torch.Tensor:
-        """The factor on cosines."""
-        return self.model.logit_scale.exp().clamp(max=MAX_SCALE)
-
-
-def build_model(seed: int, model: dict[str, Any] = MODEL) -> Towers:
-    """An untrained model and its tokenizer; open_clip draws weights from the global seed, so it is set and restored."""
-    from open_clip import CLIP, SimpleTokenizer
-
-    state = torch.random.get_rng_state()
-    torch.manual_seed(seed)
-    network = CLIP(**model)
-    torch.random.set_rng_state(state)
-    with torch.no_grad():
-        network.logit_scale.fill_(math.log(10.0))
-    return Towers(network, SimpleTokenizer(context_length=model["text_cfg"]["context_length"]))
-
-
-def take_weights(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Give a model the weights of a trained one; image layers that that one lacks begin by changing next to nothing.
-
-    Raises InputError for weights of a model that differs in anything else.
-    """
-    try:
-        missing, strange = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:  # a shape that differs
-        raise InputError(f"the critic to go on from is of another shape: {error}") from error
-    if strange or any(not name.startswith(_IMAGE_LAYERS) for name in missing):
-        names = ", ".join([*strange, *missing][:3])
-        raise InputError(f"the critic to go on from differs in more than the number of its image layers: {names}, …")
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name in missing and name.rsplit(".", 2)[1] in ("out_proj", "c_proj"):
-                parameter.mul_(0.1)  # not 0: Muon's steps are relative
-
-
 def attack(towers: Towers, batch: Batch, text: torch.Tensor, radius: float, random_: torch.Generator) -> torch.Tensor:
     """The pictures, a random half of them after one L2 gradient step that worsens the contrast.
 
@@ -284,226 +193,6 @@ def agreement(image: torch.Tensor, rows: torch.Tensor, texts: tuple[torch.Tensor
     """cos(E_I(domain) − E_I(photo), E_T(domain words) − E_T(photo words)) of pairs (P, 2) of rows → (P,)."""
     moved = image_direction(image[rows[:, 0]], image[rows[:, 1]])
     return (moved * text_direction(*texts)).sum(-1)
-
-
-def way_done(before: torch.Tensor, after: torch.Tensor, true: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """How far pictures have come from photo to truth, all (B, 3, R, R).
-
-    Gives 1 − |after − true| / |before − true|, (B,), 1 at the truth, 0 no nearer than the photo, negative for
-    farther; and |after − before| / |before − true|, (B,). Distances are L1 over four scales, so that neither
-    grain nor large areas alone decide.
-    """
-
-    def distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        scales = [F.avg_pool2d(a - b, k).abs().mean((1, 2, 3)) for k in (1, 2, 4, 8)]
-        return torch.stack(scales).mean(0)
-
-    way = distance(before, true).clamp_min(1e-6)
-    return 1 - distance(after, true) / way, distance(after, before) / way
-
-
-def wanted_agreement(done: torch.Tensor) -> torch.Tensor:
-    """Cosine that the image direction should have with the text direction after that share of the way, `done` (B,).
-
-    It must keep rising up to the domain itself: a direction that half the way already satisfies would leave
-    adaptation there. Pictures that moved away from the truth get less than those that have just set out.
-    """
-    return FIRST_AGREEMENT + torch.where(done > 0, (1 - FIRST_AGREEMENT) * done, done).clamp(min=-0.6)
-
-
-class Cast:
-    """One subject as the critic's training knows it: pictures in every domain at the critic's size, and their truth.
-
-    pictures (domains, P, 3, R, R) uint8 in the order of `subject.numbers`; traits (P, T). Of further sitters photos
-    and scattered, both (N, 3, R, R), the latter in the domains (N,), and further_traits (N, T). w, drawn and shown
-    (the weights that drew) come with the generator, see `meet`.
-    """
-
-    def __init__(self, subject: Subject, recipe: ClipRecipe, work: Path) -> None:
-        size = MODEL["vision_cfg"]["image_size"]
-        z, large = portrayed(subject, recipe.sitters, 2 * size, recipe.data_seed, work)
-        self.subject = subject
-        self.pictures = torch.stack([halved(rows) for rows in large])
-        self.traits = subject.labels(subject.sitters_from_latents(z))
-        photo_z, large = photos(subject, recipe.photos, 2 * size, 0, work)
-        places, larger = scattered(subject, recipe.photos, 2 * size, 0, work)
-        self.photos, self.scattered = halved(large), halved(larger)
-        self.domains = torch.tensor(subject.numbers)[places]
-        self.further_traits = subject.labels(subject.sitters_from_latents(photo_z))
-        self.places = {number: place for place, number in enumerate(subject.numbers)}
-        self.source: Generator | None = None
-
-    def meet(self, source: Generator, recipe: ClipRecipe, work: Path) -> None:
-        """Let the subject's generator draw the last sitters in every domain, and be there to be adapted."""
-        self.source, kept = source, recipe.supervised_sitters
-        size = 2 * MODEL["vision_cfg"]["image_size"]
-        z, large = portrayed(self.subject, recipe.sitters, size, recipe.data_seed, work)
-        z = z[-kept:].to(source.synthesis.input.device)
-        drawn, self.shown = supervised(self.subject, source, z, large[:, -kept:], work, recipe.supervised_steps)
-        self.drawn = torch.stack([halved(rows) for rows in drawn])
-        with torch.no_grad():
-            self.w = source.mapping(z)
-        self.drawn_traits = self.traits[-kept:]
-
-    def way_done(self, after: torch.Tensor, domain: int, owners: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """`way_done` of pictures (B, 3, R, R) of drawn sitters (B,) towards what is the domain in their case."""
-        photo, true = (to_float(self.drawn[place, owners]) for place in (0, self.places[domain]))
-        return way_done(photo, after.cpu(), true)
-
-    def target(self, rng: random.Random) -> int:
-        """A domain of the subject that is not the photo, as its number in domains.DOMAINS."""
-        return rng.choice(self.subject.numbers[1:])
-
-
-class Memory:
-    """What generators drew on their way so far: pictures, subjects, domains and sitters.
-
-    Bounded, and forgetting at random, so that old tricks are remembered. Part of the checkpoint.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.kept: list[tuple[torch.Tensor, int, int, int]] = []
-
-    def add(self, pictures: torch.Tensor, subject: int, domain: int, owners: torch.Tensor, rng: random.Random) -> None:
-        """Keep pictures (B, 3, R, R) in [−1, 1] of sitters (B,), numbered among the drawn ones."""
-        pictures = to_bytes(pictures.detach()).cpu()
-        self.kept.extend((picture, subject, domain, int(owner)) for picture, owner in zip(pictures, owners))
-        if len(self.kept) > self.size:
-            rng.shuffle(self.kept)
-            del self.kept[self.size :]
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """Tensors only; empty while nothing is kept."""
-        if not self.kept:
-            return {}
-        pictures, *numbers = zip(*self.kept)
-        return {"pictures": torch.stack(pictures), "numbers": torch.tensor(numbers)}
-
-    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Take back what state_dict gave."""
-        self.kept = list(zip(state["pictures"], *state["numbers"].tolist())) if state else []
-
-
-class FoolingPictures:
-    """Generators in the middle of being adapted against the critic that is being trained.
-
-    One generator a subject and target domain takes turns; each begins anew, at the source, on the way to where one
-    ended or on the way to where it should, after a number of steps drawn for it, so that early and late attempts are
-    both in the memory. Generators draw at their full size, as in a run, or their last layers would find what deceives
-    with nobody looking. An interrupted training forgets where its own attempts ended.
-
-    ends: subject → where earlier runs ended.
-    """
-
-    def __init__(self, casts: list[Cast], recipe: ClipRecipe, memory: Memory, ends: Mapping[str, Ends]) -> None:
-        self.casts, self.recipe, self.memory = casts, recipe, memory
-        self.attempts: dict[tuple[int, int], tuple[Generator, torch.optim.Adam, int, int]] = {}
-        self.runs = {
-            (number, d): found
-            for number, cast in enumerate(casts)
-            for d, found in ends.get(cast.subject.name, {}).items()
-        }
-        self.ends = dict(self.runs)
-        # By how much each domain's attempts agree with the words more than they should.
-        self.excess = [{d: 0.2 for d in cast.subject.numbers[1:]} for cast in casts]
-
-    def adapt_one(self, towers: Towers, random_: torch.Generator, rng: random.Random) -> float:
-        """One adaptation step of one subject towards one domain; gives its directional loss."""
-        number = rng.choices(range(len(self.casts)), self.recipe.sitters_a_step)[0]
-        cast, excess = self.casts[number], self.excess[number]
-        d = rng.choices(list(excess), [0.03 + max(0.0, value) for value in excess.values()])[0]
-        generator, optimiser, done, life = self.attempts.get((number, d)) or self._fresh(number, d, rng)
-        index = torch.randint(len(cast.w), (self.recipe.adaptation_batch,), generator=random_)
-        after, agreed = self._drawn(generator, cast, d, index, towers, rng)
-        loss = 1 - agreed
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        towers.model.zero_grad(set_to_none=True)
-        if done > self.recipe.keep_after:
-            self._remember(after, number, d, index, float(agreed.detach()), rng)
-        self.attempts[number, d] = (generator, optimiser, done + 1, life)
-        if done + 1 >= life:
-            # The latest few: what the critic was fooled by long ago is in its memory.
-            ends = [*self.ends.get((number, d), ()), self.attempts.pop((number, d))[0].synthesis.state_dict()]
-            self.ends[number, d] = ends[-self.recipe.ends_kept :]
-        return float(loss.detach())
-
-    @torch.no_grad()
-    def look_at_run(self, towers: Towers, random_: torch.Generator, rng: random.Random) -> None:
-        """Remember pictures on the way to where a run of the library's ended, as they are: hardly any attempt gets as
-        far in its time."""
-        if not self.runs:
-            return
-        number, d = rng.choice(list(self.runs))
-        cast, generator = self.casts[number], self._on_the_way(number, rng.choice(self.runs[number, d]), rng)
-        index = torch.randint(len(cast.w), (self.recipe.adaptation_batch,), generator=random_)
-        after, agreed = self._drawn(generator, cast, d, index, towers, rng)
-        self._remember(after, number, d, index, float(agreed), rng)
-
-    def _drawn(
-        self, generator: Generator, cast: Cast, d: int, index: torch.Tensor, towers: Towers, rng: random.Random
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What a generator draws of these sitters, at the critic's size, and its mean agreement with the words."""
-        with torch.no_grad():
-            anchor = towers.images(to_float(cast.drawn[0, index]).to(cast.w.device))
-            said = self._directions(cast, d, index, towers, rng)
-        with towers.precision():
-            after = generator.synthesis(cast.w[index])
-        after = at_half(after.float())
-        return after, (image_direction(anchor, towers.images(after)) * said).sum(-1).mean()
-
-    def _remember(
-        self, after: torch.Tensor, number: int, d: int, owners: torch.Tensor, agreed: float, rng: random.Random
-    ) -> None:
-        """Keep pictures, and by how much more they agree with the words than they should."""
-        self.memory.add(after, number, d, owners, rng)
-        way, _ = self.casts[number].way_done(after.detach(), d, owners)
-        excess = self.excess[number]
-        excess[d] += 0.1 * (agreed - float(wanted_agreement(way).mean()) - excess[d])
-
-    def weakest(self, count: int = 5) -> str:
-        """Where attempts agree with the words more than they should, and by how much, the worst first."""
-        found = [
-            (value, f"{DOMAINS[d].name} of {cast.subject.name}")
-            for cast, excess in zip(self.casts, self.excess)
-            for d, value in excess.items()
-        ]
-        return ", ".join(f"{name} {value:.2f}" for value, name in sorted(found, reverse=True)[:count])
-
-    def _directions(self, cast: Cast, d: int, index: torch.Tensor, towers: Towers, rng: random.Random) -> torch.Tensor:
-        """Text directions as the methods make them, (1, D) for all or (B, D) with words of each image's own."""
-        wording = rng.choice(DOMAINS[d].wordings)
-        frame = rng.choice(_FRAMES)
-        own = [""]
-        if rng.random() < self.recipe.own_words:
-            own = [adjectives(cast.subject, traits, DOMAINS[d], rng) for traits in cast.drawn_traits[index]]
-        texts = [frame.format(f"{words} {noun}".strip()) for noun in ("photo", wording) for words in own]
-        return text_direction(*towers.texts(texts).chunk(2))
-
-    def _on_the_way(self, number: int, end: dict[str, torch.Tensor], rng: random.Random) -> Generator:
-        """A generator somewhere between the source and these weights."""
-        generator = copy.deepcopy(self.casts[number].source)
-        share, own = rng.uniform(0.2, 1.0), generator.synthesis.state_dict()
-        for name, tensor in end.items():
-            own[name].lerp_(tensor.to(own[name]), share)
-        return generator
-
-    def _fresh(self, number: int, d: int, rng: random.Random) -> tuple[Generator, torch.optim.Adam, int, int]:
-        ends = self.ends.get((number, d), ())
-        if rng.random() < self.recipe.on_the_way:
-            ends = self.casts[number].shown[d]
-        elif rng.random() >= self.recipe.gone_on_with:
-            ends = ()
-        generator = (
-            self._on_the_way(number, rng.choice(ends), rng) if ends else copy.deepcopy(self.casts[number].source)
-        )
-        generator.requires_grad_(False)
-        generator.synthesis.requires_grad_(True)
-        rate = rng.choice((1e-3, 2e-3, 4e-3))
-        optimiser = torch.optim.Adam(generator.synthesis.parameters(), lr=rate, betas=(0.0, 0.99))
-        return generator, optimiser, 0, rng.randrange(self.recipe.adaptation_steps // 3, self.recipe.adaptation_steps)
 
 
 class Trainer:
@@ -610,7 +299,7 @@ class Trainer:
         Some pairs have words that are true of the sitter in both: with the domain's words alone, every person's image
         direction would be trained to be the same, and what a prompt of one's own is good for would be trained away.
         """
-        frame = self.rng.choice((*_FRAMES, "a portrait, {}"))
+        frame = self.rng.choice((*FRAMES, "a portrait, {}"))
         names = [d.name if self.rng.random() < 0.4 else self.rng.choice(d.wordings) for d in DOMAINS]
         said, places = [frame.format(name) for name in names], []
         for row in batch.pairs[:, 1].tolist():
@@ -728,20 +417,3 @@ def train_clip(
                 log.info("fooled most by: %s", trainer.fooling.weakest())
             checkpoint.save(step)
             write_clip(trainer.towers.model, out)
-
-
-def write_clip(model: nn.Module, out: Path) -> None:
-    """Write an open_clip model directory: configuration, half-precision weights, known words."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / CONFIG_FILE).write_text(
-        json.dumps({"model_cfg": MODEL, "preprocess_cfg": {"mean": MEAN, "std": STD}}, indent=1)
-    )
-    state = {
-        k: v.half().cpu().contiguous() if v.is_floating_point() else v.cpu() for k, v in model.state_dict().items()
-    }
-    state["logit_scale"] = model.logit_scale.detach().clamp(max=math.log(MAX_SCALE)).float().cpu()
-    save_file(state, out / WEIGHTS_FILE)
-    domains = {d.name: [w for w in d.wordings if w != d.name] for d in (*TARGETS, DOMAINS[0])}
-    (out / WORDS_FILE).write_text(
-        json.dumps({"words": known_words(), "domains": domains}, indent=1, ensure_ascii=False)
-    )

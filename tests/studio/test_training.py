@@ -17,6 +17,7 @@ from ipl_core import catalog
 from ipl_core.checkpoints import load_generator, load_tensors
 from ipl_core.errors import InputError
 from ipl_core.studio.__main__ import main
+from ipl_core.studio.attempts import FIRST_AGREEMENT, Cast, FoolingPictures, Memory, wanted_agreement, way_done
 from ipl_core.studio.attributes import Categorical
 from ipl_core.studio.augment import nuisance, roughen
 from ipl_core.studio.captions import known_words
@@ -24,20 +25,8 @@ from ipl_core.studio.data import to_bytes, to_float
 from ipl_core.studio.domains import DOMAINS, PHOTO
 from ipl_core.studio.subject import DOGS, LATENT_WIDTH, SUBJECTS, Subject
 from ipl_core.studio.supervised import supervised
-from ipl_core.studio.train_clip import (
-    FIRST_AGREEMENT,
-    MODEL,
-    Cast,
-    ClipRecipe,
-    FoolingPictures,
-    Memory,
-    Trainer,
-    build_model,
-    contrast,
-    take_weights,
-    wanted_agreement,
-    way_done,
-)
+from ipl_core.studio.towers import MODEL, build_model, take_weights
+from ipl_core.studio.train_clip import ClipRecipe, Trainer, contrast
 from ipl_core.studio.train_generator import (
     GENERATOR,
     GeneratorRecipe,
