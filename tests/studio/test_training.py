@@ -405,17 +405,32 @@ def test_where_runs_of_the_library_ended_is_looked_at(tiny_generator: Generator)
         assert changed == ({number} if kept else set())
 
 
-def test_agreement_is_wanted_as_far_as_a_picture_has_come() -> None:
+def test_the_way_that_is_done_rises_from_photo_to_truth() -> None:
     random = torch.Generator().manual_seed(0)
-    before, true = (torch.rand(3, 3, 16, 16, generator=random) * 2 - 1 for _ in range(2))
-    ends = torch.tensor([0.0, 0.5, 1.0])
-    after = before + ends[:, None, None, None] * (true - before)
-    done, moved = way_done(before, after, true)
+    before, true = torch.zeros(1, 3, 32, 32), 0.7 + 0.3 * torch.rand(1, 3, 32, 32, generator=random)
+    ends = torch.tensor([0.0, 0.25, 0.5, 1.0])
+    done, moved = way_done(before, before + ends[:, None, None, None] * (true - before), true)
     assert torch.allclose(done, ends, atol=1e-5)
     assert torch.allclose(moved, ends, atol=1e-5)
-    # Moving away is worse than standing still, and standing still worse than the smallest step on the way.
     away, _ = way_done(before, before - 0.5 * (true - before), true)
-    assert torch.allclose(away, torch.full((3,), -0.5), atol=1e-5)
+    assert away < 0
+
+
+def test_a_lattice_is_right_wherever_its_lines_lie() -> None:
+    photo = torch.zeros(1, 3, 64, 64)
+
+    def tiled(across: int, down: int) -> torch.Tensor:
+        lines = torch.zeros(64, 64)
+        lines[:, across::8], lines[down::8] = 1, 1
+        return (photo - 0.5 + lines).clamp(max=1)
+
+    elsewhere, flat = (way_done(photo, after, tiled(0, 0))[0] for after in (tiled(5, 3), photo - 0.5))
+    assert elsewhere > 0.7
+    assert flat < 0.6
+
+
+def test_agreement_is_wanted_as_far_as_a_picture_has_come() -> None:
+    # Moving away is worse than standing still, and standing still worse than the smallest step on the way.
     wanted = wanted_agreement(torch.tensor([-5.0, -0.5, 0.0, 0.5, 1.0]))
     assert wanted[2] == pytest.approx(FIRST_AGREEMENT)
     assert wanted[-1] == pytest.approx(1)
