@@ -14,9 +14,12 @@ from . import catalog, library, people
 from .adapt import adapt
 from .config import AdaptConfig, InvertConfig
 from .faces import Crop, Face, choose_crop
+from .framing import fitted
 from .invert import invert
 from .media import to_float
 from .snapshot import Snapshot
+
+LARGEST_FITTED = 256  # pixels a side of a generator that a crop is fitted with: larger ones would take minutes
 
 
 def finished_run(
@@ -63,13 +66,21 @@ def crop_for(
 ) -> Crop:
     """Where to cut `picture` for the generator `model`; see `choose_crop`.
 
-    A face is put where the generator has its faces; for one that draws none, "auto" is the centre square.
+    A face is put where the generator has its faces, and a small generator with an encoder says which crop near there
+    it draws best (see `framing`); for one that draws no faces, "auto" is the centre square.
     """
     known = catalog.generators().get(model)
     if mode == "auto" and known is not None and not known.faces:
         return replace(choose_crop(picture, "center"), note=f"“{model}” draws no faces: the centre square is taken.")
     crop = choose_crop(picture, mode, face, found)
-    return crop.moved(**known.framing) if crop.face and known is not None else crop
+    if not crop.face or known is None:
+        return crop
+    crop = crop.moved(**known.framing)
+    encoder = catalog.starting_encoder(model)
+    if encoder is None or known.resolution is None or known.resolution > LARGEST_FITTED:
+        return crop
+    generator = catalog.load_generator(model)
+    return fitted(crop, picture, generator, catalog.load_encoder(encoder, model, generator.config))
 
 
 def inversion(

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -407,11 +407,13 @@ class _Progress:
 @dataclass(frozen=True)
 class Seen:
     """A visitor's picture as it is looked at. view: at most SEEN_SIDE pixels a side. scale: pixels of the file in one
-    of the view. faces: the largest first, in pixels of the view."""
+    of the view. faces: the largest first, in pixels of the view. crops: that models chose, before a visitor moves them,
+    as finding them takes a second."""
 
     view: Image.Image
     scale: float
     faces: tuple[Face, ...]
+    crops: dict[tuple[str, str, int], Crop] = field(default_factory=dict)
 
 
 def example_pictures() -> list[list[str]]:
@@ -461,7 +463,10 @@ def chosen_crop(
     face = 1 if face is None else face
     if not isinstance(face, (int, float)) or face % 1:
         raise InputError(f"Which face: give a whole number from 1, not {face}.")
-    return crop_for(model, seen.view, crop_by, int(face), seen.faces).moved(right, down, zoom, turn)
+    way = (model, crop_by, int(face))
+    if way not in seen.crops:
+        seen.crops[way] = crop_for(model, seen.view, crop_by, int(face), seen.faces)
+    return seen.crops[way].moved(right, down, zoom, turn)
 
 
 def crop_view(seen: Seen, crop: Crop) -> tuple[str, str]:

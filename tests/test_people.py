@@ -156,9 +156,9 @@ def test_the_crop_follows_what_the_model_draws(monkeypatch: pytest.MonkeyPatch) 
     picture = Image.new("RGB", (200, 160))
     found = faces.Face((80, 60), (120, 60), (100, 100), (60, 40, 80, 80), 0.9, "network")
     monkeypatch.setattr(faces, "find_faces", lambda picture: [found])
-    plain = crop_for("studio", picture)
+    plain = faces.choose_crop(picture, "auto")
     facts = catalog.registry()
-    facts["generators"]["studio"]["framing"] = {"zoom": 0.5, "down": 0.25}
+    facts["generators"]["studio"] |= {"framing": {"zoom": 0.5, "down": 0.25}, "encoder": ""}
     monkeypatch.setattr(catalog, "registry", lambda: facts)
     framed = crop_for("studio", picture)
     assert framed.side == pytest.approx(2 * plain.side)
