@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 FRAMES = ("{}", "a {}", "a photo of a {}", "a picture of a {}")
 #: Cosine with the text direction of a picture that has only just set out on the right way.
 FIRST_AGREEMENT = 0.4
+# Weight in a lot of a domain where all is well, beside the excess of one where it isn't.
+_SELDOM = 0.05
 
 
 def way_done(before: torch.Tensor, after: torch.Tensor, true: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -112,10 +114,6 @@ class Cast:
         photo, true = (to_float(self.drawn[place, owners]) for place in (0, self.places[domain]))
         return way_done(photo, after.cpu(), true)
 
-    def target(self, rng: random.Random) -> int:
-        """A domain of the subject that is not the photo, as its number in domains.DOMAINS."""
-        return rng.choice(self.subject.numbers[1:])
-
 
 class Memory:
     """What generators drew on their way so far: pictures, subjects, domains and sitters.
@@ -173,8 +171,7 @@ class FoolingPictures:
     def adapt_one(self, towers: Towers, random_: torch.Generator, rng: random.Random) -> float:
         """One adaptation step of one subject towards one domain; gives its directional loss."""
         number = rng.choices(range(len(self.casts)), self.recipe.sitters_a_step)[0]
-        cast, excess = self.casts[number], self.excess[number]
-        d = rng.choices(list(excess), [0.03 + max(0.0, value) for value in excess.values()])[0]
+        cast, d = self.casts[number], self.weak_domain(number, rng)
         generator, optimiser, done, life = self.attempts.get((number, d)) or self._fresh(number, d, rng)
         index = torch.randint(len(cast.w), (self.recipe.adaptation_batch,), generator=random_)
         after, agreed = self._drawn(generator, cast, d, index, towers, rng)
@@ -198,8 +195,7 @@ class FoolingPictures:
         far in its time."""
         if not self.runs:
             return
-        # The more often, the more they agree with the words than they should; seldom, not never, where all is well.
-        weights = [0.1 + max(0.0, self.excess[number][d]) for number, d in self.runs]
+        weights = [_SELDOM + max(0.0, self.excess[number][d]) for number, d in self.runs]
         ((number, d),) = rng.choices(list(self.runs), weights)
         cast, generator = self.casts[number], self._on_the_way(number, rng.choice(self.runs[number, d]), rng)
         index = torch.randint(len(cast.w), (self.recipe.adaptation_batch,), generator=random_)
@@ -226,6 +222,11 @@ class FoolingPictures:
         way, _ = self.casts[number].way_done(after.detach(), d, owners)
         excess = self.excess[number]
         excess[d] += 0.1 * (agreed - float(wanted_agreement(way).mean()) - excess[d])
+
+    def weak_domain(self, number: int, rng: random.Random) -> int:
+        """A domain of a subject by lot, the likelier the more its attempts agree with the words than they should."""
+        excess = self.excess[number]
+        return rng.choices(list(excess), [_SELDOM + max(0.0, value) for value in excess.values()])[0]
 
     def weakest(self, count: int = 5) -> str:
         """Where attempts agree with the words more than they should, and by how much, the worst first."""

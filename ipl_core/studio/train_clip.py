@@ -232,8 +232,10 @@ class Trainer:
                 self._add_sitter(rows, cast, cast.further_traits[sitter], cast.photos[sitter], pictures)
         rendered, rows.true_pairs = len(rows.pictures), len(rows.pairs)
         if self.fooling is not None:
-            for cast in self.rng.choices(self.casts, r.sitters_a_step, k=r.drawn // 2):
-                owner, d = self.rng.randrange(cast.drawn.shape[1]), cast.target(self.rng)
+            # Right examples of a domain are seen beside what passes for one.
+            for number in self.rng.choices(range(len(self.casts)), r.sitters_a_step, k=r.drawn // 2):
+                cast, d = self.casts[number], self.fooling.weak_domain(number, self.rng)
+                owner = self.rng.randrange(cast.drawn.shape[1])
                 traits = cast.drawn_traits[owner]
                 first = rows.add(to_float(cast.drawn[0, owner]), cast.subject, 0, traits)
                 drawn = to_float(cast.drawn[cast.places[d], owner])
