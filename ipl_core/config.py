@@ -88,8 +88,8 @@ VIEWS = ("critic", "lpips-alex", "lpips-vgg")
 #: Inversion, by how long one may wait: `fast` is meant for a try, `best` for a picture to keep.
 INVERT_PRESETS: dict[str, dict[str, Any]] = {
     "fast": dict(space="w+", starts=32, steps=70, learning_rate=0.1, noise=False, tune=False, tune_steps=30),
-    "good": dict(space="w+", starts=128, steps=250, learning_rate=0.1, noise=False, tune=True, tune_steps=100),
-    "best": dict(space="w+", starts=256, steps=700, learning_rate=0.07, noise=True, tune=True, tune_steps=250),
+    "good": dict(space="w+", starts=128, steps=150, learning_rate=0.1, noise=False, tune=True, tune_steps=60),
+    "best": dict(space="w+", starts=256, steps=400, learning_rate=0.07, noise=True, tune=True, tune_steps=150),
 }
 
 # Limits keep a request from an API caller as bounded as one from a slider: (lowest, highest).

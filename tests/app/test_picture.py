@@ -188,7 +188,7 @@ def test_the_crop_follows_the_face_and_the_person(tmp_path: Path) -> None:
 
 def test_requests_name_models_and_leave_the_rest_to_the_preset() -> None:
     config = make_config({"model": "studio", "preset": "best", "steps": None, "space": ""}, "cpu")
-    assert (config.steps, config.space, config.noise) == (700, "w+", True)
+    assert (config.steps, config.space, config.noise) == (400, "w+", True)
     with pytest.raises(InputError, match="no model"):
         make_config({"model": "../me.safetensors"}, "cpu")
 
