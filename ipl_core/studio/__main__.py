@@ -62,6 +62,12 @@ def _clip(options: argparse.Namespace) -> None:
     train_clip(_recipe(ClipRecipe, options), options.work, generators, out, options.device, options.start, ends)
 
 
+def _average(options: argparse.Namespace) -> None:
+    from .towers import average_clips
+
+    average_clips(options.of, options.out / "studio-clip")
+
+
 def _judge(options: argparse.Namespace) -> None:
     from .train_judge import JudgeRecipe, train_judge
 
@@ -150,6 +156,7 @@ def _example_portraits(options: argparse.Namespace) -> None:
 COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "train-generator": ("train a subject's StyleGAN2: studio-SUBJECT-generator/", _generator),
     "train-clip": ("train the critic, after the generators: studio-clip/", _clip),
+    "average-clip": ("take the mean of critics that were gone on with from one start: studio-clip/", _average),
     "train-judge": ("train a subject's judge, after its generator: studio-SUBJECT-judge/", _judge),
     "train-encoder": ("train a subject's encoder, after its generator: studio-SUBJECT-encoder/", _encoder),
     "generator-report": ("Fréchet distance of a subject's generator, and a sheet of its samples", _generator_report),
@@ -185,6 +192,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             word.add_argument(
                 "--runs", action="store_true", help="begin attempts on the way to where the library's runs ended, too"
             )
+        if name == "average-clip":
+            word.add_argument("--of", type=Path, nargs="+", required=True, metavar="DIR", help="the critics' folders")
         word.add_argument("--smoke", action="store_true", help="a few steps only, to see that it runs")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

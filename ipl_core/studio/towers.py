@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ..checkpoints import load_tensors
 from ..clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE
 from ..errors import InputError
 from .captions import known_words
@@ -98,6 +100,25 @@ def take_weights(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
         for name, parameter in model.named_parameters():
             if name in missing and name.rsplit(".", 2)[1] in ("out_proj", "c_proj"):
                 parameter.mul_(0.1)  # not 0: Muon's steps are relative
+
+
+def average_clips(folders: Sequence[Path], out: Path) -> None:
+    """Write a critic whose weights are the mean of those of several, which were gone on with from one start.
+
+    Each round of attempts makes a critic safe from what fooled the one before, and a little less safe from what was
+    mended earlier; the mean keeps both (weight averaging, Izmailov et al., UAI 2018, along rounds). Raises InputError
+    for fewer than two folders, or for critics of different shapes.
+    """
+    if len(folders) < 2:
+        raise InputError(f"a mean is taken of two critics or more, not of {len(folders)}: name their folders.")
+    models = []
+    for folder in folders:
+        models.append(build_model(0).model)
+        take_weights(models[-1], load_tensors(folder / WEIGHTS_FILE)[0])
+    with torch.no_grad():
+        for mean, *others in zip(*(model.parameters() for model in models)):
+            mean.copy_(torch.stack([mean, *others]).mean(0))
+    write_clip(models[0], out)
 
 
 def write_clip(model: nn.Module, out: Path) -> None:

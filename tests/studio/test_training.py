@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from ipl_core import catalog
 from ipl_core.checkpoints import load_generator, load_tensors
+from ipl_core.clip import WEIGHTS_FILE
 from ipl_core.errors import InputError
 from ipl_core.studio.__main__ import main
 from ipl_core.studio.attempts import FIRST_AGREEMENT, Cast, FoolingPictures, Memory, wanted_agreement, way_done
@@ -25,7 +26,7 @@ from ipl_core.studio.data import to_bytes, to_float
 from ipl_core.studio.domains import DOMAINS, PHOTO
 from ipl_core.studio.subject import DOGS, LATENT_WIDTH, SUBJECTS, Subject
 from ipl_core.studio.supervised import supervised
-from ipl_core.studio.towers import MODEL, build_model, take_weights
+from ipl_core.studio.towers import MODEL, build_model, take_weights, write_clip
 from ipl_core.studio.train_clip import ClipRecipe, Trainer, contrast
 from ipl_core.studio.train_generator import (
     GENERATOR,
@@ -110,6 +111,24 @@ def test_the_critic_knows_the_words_of_every_domain_and_subject_and_no_others(
         assert critic.unknown_words(" ".join(("a photo of a", *domain.wordings, *domain.of_people))) == []
     assert critic.unknown_words("a pencil sketch of a bearded person, a puppy with its tongue out") == []
     assert critic.unknown_words("a submarine") == ["submarine"]
+
+
+def test_a_critic_is_the_mean_of_several(
+    made: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, out = made[1] / "studio-clip", tmp_path / "second", tmp_path / "out"
+    trained, other = load_tensors(first / WEIGHTS_FILE)[0], build_model(3).model
+    write_clip(other, second)
+    command = ["average-clip", "--threads", "1", "--out", str(out), "--of"]
+    assert main([*command, str(first), str(second)]) == 0
+    mean = load_tensors(out / "studio-clip" / WEIGHTS_FILE)[0]
+    assert mean.keys() == trained.keys()
+    for name, tensor in other.state_dict().items():
+        expected = (trained[name].float() + tensor.half().float()) / 2
+        assert torch.allclose(mean[name].float(), expected, rtol=2e-3, atol=1e-3), name
+    assert {file.name for file in (out / "studio-clip").iterdir()} == {file.name for file in second.iterdir()}
+    assert main([*command, str(first)]) == 2
+    assert "two critics or more" in capsys.readouterr().err
 
 
 def test_a_generator_is_reported_beside_true_renders_with_a_sheet_of_its_samples(
