@@ -21,7 +21,7 @@ from ..prompts import ManualPrompts, templates
 from ..runs import finished_run
 from ..sampling import draw
 from ..studio.captions import labels_in_words
-from ..studio.domains import PHOTO
+from ..studio.domains import PHOTO, Domain
 from ..studio.subject import Subject
 from .judge_score import judge_score
 from .table import FIRST_SAMPLE_SEED
@@ -37,8 +37,8 @@ class Movement:
 
 
 def critic_report(model: str = "studio", samples: int = 100, smoke: bool = False) -> Iterator[str]:
-    """Two lines on how the critic reads attributes; a header, a line per domain as it is done, and how many domains
-    come near true renders.
+    """Two lines on how the critic reads attributes; a header, a line per domain as it is done; then how many domains
+    come near true renders, and how many of those the critic names rightly.
 
     Adapted generators are runs of IPL's defaults with seed 0, from the library where they exist.
     """
@@ -59,7 +59,7 @@ def critic_report(model: str = "studio", samples: int = 100, smoke: bool = False
     heads = "loss length judge"
     yield f"{'':18}{'true renders':^25}{'adapted generator':^25}"
     yield f"{'domain':18}" + 2 * "".join(f"{head:>8}" for head in heads.split())
-    near = 0
+    near, named = 0, [zero_shot(critic, subject, photos, PHOTO)]
     for domain in subject.domains[1:2] if smoke else subject.domains[1:]:
         direction = ManualPrompts(critic, PHOTO.name, domain.name, templates("studio")).direction
         true = subject.render(domain, sitters, random, judge.resolution)
@@ -69,9 +69,19 @@ def critic_report(model: str = "studio", samples: int = 100, smoke: bool = False
         adapted = draw(load_adapted(finished_run(config).path), seeds)
         a = _movement(critic, photos, true, direction, judge_score(judge.read(true), domain))
         b = _movement(critic, drawn, adapted, direction, judge_score(judge.read(adapted), domain))
+        named.append(zero_shot(critic, subject, true, domain))
         near += abs(a.loss - b.loss) <= 0.1 and abs(a.length - b.length) <= 0.1
         yield f"{domain.name:18}" + "".join(f"{m.loss:8.3f}{m.length:8.3f}{m.judge:8.1%}" for m in (a, b))
     yield f"within 0.1 of true renders in loss and length: {near} domains"
+    yield f"true renders and photos whose domain is named, zero-shot: {sum(named) / len(named):.1%}"
+
+
+@torch.no_grad()
+def zero_shot(critic: Critic, subject: Subject, pictures: torch.Tensor, domain: Domain) -> float:
+    """Share of pictures (B, 3, H, W) in a domain to which “a photo of a” with its name is the nearest of all names."""
+    texts = critic.encode_texts([f"a photo of a {known.name}" for known in subject.domains])
+    nearest = (critic.encode_images(pictures) @ texts.T).argmax(1)
+    return float((nearest == subject.domains.index(domain)).float().mean())
 
 
 @torch.no_grad()
