@@ -21,6 +21,8 @@ from .snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
+PREVIEW_SHARE = 0.2  # of the time, at most, that previews take
+
 
 class NotFinite(ArithmeticError):
     """A step met NaN or infinity; nothing has been changed by it."""
@@ -109,11 +111,11 @@ class Pace:
 
 
 def seconds_between(preview_interval: float, seconds_a_preview: float) -> float:
-    """How long after a preview the next one is due: so long that previews take a fifth of the time at most.
+    """How long after a preview the next one is due: so long that previews take PREVIEW_SHARE of the time at most.
 
     A `preview_interval` of 0 asks for one at every step, whatever that costs.
     """
-    return max(preview_interval, 4 * seconds_a_preview) if preview_interval else 0.0
+    return max(preview_interval, (1 / PREVIEW_SHARE - 1) * seconds_a_preview) if preview_interval else 0.0
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from ipl_core.ensemble import members
 from ipl_core.latents import parse_seeds
 from ipl_core.media import grid, save_png, to_uint8
 from ipl_core.sampling import draw
+from ipl_core.stepping import PREVIEW_SHARE
 
 from . import show
 from .controls import Controls
@@ -256,7 +257,8 @@ class AdaptTab:
         with suppress(InputError):
             config = self._hypothetical(values)
             pace = self._service.paces.known(config)
-            return show.forecast(pace.seconds(config)) if pace else ""
+            # A run on the screen draws previews, too.
+            return show.forecast(pace.seconds(config) / (1 - PREVIEW_SHARE)) if pace else ""
         return ""
 
     def _measure_time(self, *values: Any) -> str:
