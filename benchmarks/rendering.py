@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
+from pathlib import Path
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from ipl_core.studio.domains import PHOTO, Domain
 from ipl_core.studio.subject import SUBJECTS, Subject
 
