@@ -114,7 +114,10 @@ def average_clips(folders: Sequence[Path], out: Path) -> None:
     models = []
     for folder in folders:
         models.append(build_model(0).model)
-        take_weights(models[-1], load_tensors(folder / WEIGHTS_FILE)[0])
+        state = load_tensors(folder / WEIGHTS_FILE)[0]
+        if state.keys() != models[-1].state_dict().keys():
+            raise InputError(f"the critic in {folder} has other layers than this program's: go on with it first.")
+        take_weights(models[-1], state)
     with torch.no_grad():
         for mean, *others in zip(*(model.parameters() for model in models)):
             mean.copy_(torch.stack([mean, *others]).mean(0))

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from ipl_core import catalog
-from ipl_core.checkpoints import load_generator, load_tensors
+from ipl_core.checkpoints import load_generator, load_tensors, save_tensors
 from ipl_core.clip import WEIGHTS_FILE
 from ipl_core.errors import InputError
 from ipl_core.studio.__main__ import main
@@ -129,6 +129,10 @@ def test_a_critic_is_the_mean_of_several(
     assert {file.name for file in (out / "studio-clip").iterdir()} == {file.name for file in second.iterdir()}
     assert main([*command, str(first)]) == 2
     assert "two critics or more" in capsys.readouterr().err
+    shallow = {name: tensor for name, tensor in trained.items() if ".resblocks.5." not in name}
+    save_tensors(shallow, second / WEIGHTS_FILE, {})
+    assert main([*command, str(first), str(second)]) == 2
+    assert "other layers" in capsys.readouterr().err
 
 
 def test_a_generator_is_reported_beside_true_renders_with_a_sheet_of_its_samples(
