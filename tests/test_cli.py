@@ -83,12 +83,13 @@ def test_critic_report_has_a_line_a_domain(capsys: pytest.CaptureFixture[str]) -
     from ipl_core.studio.__main__ import main as studio_main
 
     assert studio_main(["critic-report", "--smoke", "--threads", "1"]) == 0
-    attributes, every, *_, line, last = capsys.readouterr().out.splitlines()
+    attributes, every, *_, line, near, named = capsys.readouterr().out.splitlines()
     assert "glasses" in attributes
     assert every.startswith("all attributes: ")
     assert line.startswith("pencil sketch")
     assert len(line.split()) == 2 + 6
-    assert last.startswith("within 0.1")
+    assert near.startswith("within 0.1")
+    assert 0 <= float(named.rpartition(" ")[2].rstrip("%")) <= 100
 
 
 QUICK = ["--preset", "fast", "--starts", "2", "--steps", "2", "--tune-steps", "1"]
