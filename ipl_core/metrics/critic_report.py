@@ -21,7 +21,7 @@ from ..prompts import ManualPrompts, templates
 from ..runs import finished_run
 from ..sampling import draw
 from ..studio.captions import labels_in_words
-from ..studio.domains import PHOTO, Domain
+from ..studio.domains import PHOTO
 from ..studio.subject import Subject
 from .judge_score import judge_score
 from .table import FIRST_SAMPLE_SEED
@@ -59,7 +59,8 @@ def critic_report(model: str = "studio", samples: int = 100, smoke: bool = False
     heads = "loss length judge"
     yield f"{'':18}{'true renders':^25}{'adapted generator':^25}"
     yield f"{'domain':18}" + 2 * "".join(f"{head:>8}" for head in heads.split())
-    near, named = 0, [zero_shot(critic, subject, photos, PHOTO)]
+    names = domain_names(critic, subject)
+    near, named = 0, [zero_shot(critic, names, photos, subject.domains.index(PHOTO))]
     for domain in subject.domains[1:2] if smoke else subject.domains[1:]:
         direction = ManualPrompts(critic, PHOTO.name, domain.name, templates("studio")).direction
         true = subject.render(domain, sitters, random, judge.resolution)
@@ -69,7 +70,7 @@ def critic_report(model: str = "studio", samples: int = 100, smoke: bool = False
         adapted = draw(load_adapted(finished_run(config).path), seeds)
         a = _movement(critic, photos, true, direction, judge_score(judge.read(true), domain))
         b = _movement(critic, drawn, adapted, direction, judge_score(judge.read(adapted), domain))
-        named.append(zero_shot(critic, subject, true, domain))
+        named.append(zero_shot(critic, names, true, subject.domains.index(domain)))
         near += abs(a.loss - b.loss) <= 0.1 and abs(a.length - b.length) <= 0.1
         yield f"{domain.name:18}" + "".join(f"{m.loss:8.3f}{m.length:8.3f}{m.judge:8.1%}" for m in (a, b))
     yield f"within 0.1 of true renders in loss and length: {near} domains"
@@ -77,11 +78,16 @@ def critic_report(model: str = "studio", samples: int = 100, smoke: bool = False
 
 
 @torch.no_grad()
-def zero_shot(critic: Critic, subject: Subject, pictures: torch.Tensor, domain: Domain) -> float:
-    """Share of pictures (B, 3, H, W) in a domain to which “a photo of a” with its name is the nearest of all names."""
-    texts = critic.encode_texts([f"a photo of a {known.name}" for known in subject.domains])
-    nearest = (critic.encode_images(pictures) @ texts.T).argmax(1)
-    return float((nearest == subject.domains.index(domain)).float().mean())
+def domain_names(critic: Critic, subject: Subject) -> torch.Tensor:
+    """What the critic makes of “a photo of a” with the name of each of the subject's domains, (domains, D)."""
+    return critic.encode_texts([f"a photo of a {domain.name}" for domain in subject.domains])
+
+
+@torch.no_grad()
+def zero_shot(critic: Critic, names: torch.Tensor, pictures: torch.Tensor, place: int) -> float:
+    """Share of pictures (B, 3, H, W) to which the name in that place, of `domain_names`, is the nearest of all."""
+    nearest = (critic.encode_images(pictures) @ names.T).argmax(1)
+    return float((nearest == place).float().mean())
 
 
 @torch.no_grad()

@@ -58,8 +58,12 @@ def _clip(options: argparse.Namespace) -> None:
 
     generators = {subject.name: _file(options, subject.name, "generator") for subject in SUBJECTS}
     ends = {s.name: library_ends(s, _model(s.name)) for s in SUBJECTS} if options.runs else {}
-    out = options.out / "studio-clip"
-    train_clip(_recipe(ClipRecipe, options), options.work, generators, out, options.device, options.start, ends)
+    out, recipe = options.out / "studio-clip", _recipe(ClipRecipe, options)
+    if options.steps is not None:
+        if options.start is None or options.steps < 1:
+            raise InputError("--steps is a number from 1, of a critic that is gone on with: give --start, too.")
+        recipe = dataclasses.replace(recipe, further_steps=options.steps)
+    train_clip(recipe, options.work, generators, out, options.device, options.start, ends)
 
 
 def _average(options: argparse.Namespace) -> None:
@@ -192,6 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             word.add_argument(
                 "--runs", action="store_true", help="begin attempts on the way to where the library's runs ended, too"
             )
+            word.add_argument("--steps", type=int, help="of a critic that is gone on with; else the recipe's")
         if name == "average-clip":
             word.add_argument("--of", type=Path, nargs="+", required=True, metavar="DIR", help="the critics' folders")
         word.add_argument("--smoke", action="store_true", help="a few steps only, to see that it runs")

@@ -195,8 +195,7 @@ class FoolingPictures:
         far in its time."""
         if not self.runs:
             return
-        weights = [_SELDOM + max(0.0, self.excess[number][d]) for number, d in self.runs]
-        ((number, d),) = rng.choices(list(self.runs), weights)
+        ((number, d),) = rng.choices(list(self.runs), [self._need(*run) for run in self.runs])
         cast, generator = self.casts[number], self._on_the_way(number, rng.choice(self.runs[number, d]), rng)
         index = torch.randint(len(cast.w), (self.recipe.adaptation_batch,), generator=random_)
         after, agreed = self._drawn(generator, cast, d, index, towers, rng)
@@ -225,8 +224,12 @@ class FoolingPictures:
 
     def weak_domain(self, number: int, rng: random.Random) -> int:
         """A domain of a subject by lot, the likelier the more its attempts agree with the words than they should."""
-        excess = self.excess[number]
-        return rng.choices(list(excess), [_SELDOM + max(0.0, value) for value in excess.values()])[0]
+        domains = list(self.excess[number])
+        return rng.choices(domains, [self._need(number, d) for d in domains])[0]
+
+    def _need(self, number: int, d: int) -> float:
+        """Weight of a domain in a lot."""
+        return _SELDOM + max(0.0, self.excess[number][d])
 
     def weakest(self, count: int = 5) -> str:
         """Where attempts agree with the words more than they should, and by how much, the worst first."""

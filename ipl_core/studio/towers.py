@@ -106,8 +106,8 @@ def average_clips(folders: Sequence[Path], out: Path) -> None:
     """Write a critic whose weights are the mean of those of several, which were gone on with from one start.
 
     Each round of attempts makes a critic safe from what fooled the one before, and a little less safe from what was
-    mended earlier; the mean keeps both (weight averaging, Izmailov et al., UAI 2018, along rounds). Raises InputError
-    for fewer than two folders, or for critics of different shapes.
+    mended earlier; the mean keeps more of both (weight averaging, Izmailov et al., UAI 2018, along rounds).
+    Raises InputError for fewer than two folders, or for critics of different shapes.
     """
     if len(folders) < 2:
         raise InputError(f"a mean is taken of two critics or more, not of {len(folders)}: name their folders.")

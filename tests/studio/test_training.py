@@ -113,6 +113,22 @@ def test_the_critic_knows_the_words_of_every_domain_and_subject_and_no_others(
     assert critic.unknown_words("a submarine") == ["submarine"]
 
 
+def test_a_critic_is_gone_on_with_for_as_many_steps_as_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ipl_core.studio import train_clip
+
+    recipes = []
+    monkeypatch.setattr(train_clip, "train_clip", lambda recipe, *_: recipes.append(recipe))
+    command = ["train-clip", "--threads", "1", "--work", str(tmp_path), "--out", str(tmp_path)]
+    assert main([*command, "--start", str(tmp_path), "--steps", "130"]) == 0
+    assert main([*command, "--start", str(tmp_path)]) == 0
+    assert [recipe.further_steps for recipe in recipes] == [130, ClipRecipe().further_steps]
+    for wrong in (["--steps", "130"], ["--start", str(tmp_path), "--steps", "0"]):
+        assert main([*command, *wrong]) == 2
+        assert "--steps is a number from 1" in capsys.readouterr().err
+
+
 def test_a_critic_is_the_mean_of_several(
     made: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
