@@ -42,7 +42,7 @@ def build() -> gr.Blocks:
         with gr.Tabs(selected="adapt") as tabs:
             with gr.Tab("Adapt", id="adapt"):
                 adapt = AdaptTab(service)
-            with gr.Tab("Compare", id="compare"):
+            with gr.Tab("Compare", id="compare") as compare_tab:
                 compare = CompareTab(service, favourites)
             with gr.Tab("Sample", id="sample") as sample_tab:
                 sample = SampleTab(service, favourites)
@@ -73,8 +73,9 @@ def build() -> gr.Blocks:
         greeted = blocks.load(adapt.greet, None, adapt.greeting, **AT_ONCE)
         adapt.forecast_on(greeted.then)
         blocks.load(favourites.show, favourites.remembered, favourites.listed, **AT_ONCE)
-        blocks.load(sample.choices, None, sample.entry, **AT_ONCE)
-        opened = sample_tab.select(sample.choices, sample.entry, sample.entry, **AT_ONCE)
+        compare_tab.select(compare.outline, compare.outlined, [compare.pictures, compare.outlined], **AT_ONCE)
+        blocks.load(sample.choices, None, sample.model, **AT_ONCE)
+        opened = sample_tab.select(sample.choices, sample.model, sample.model, **AT_ONCE)
         sample.draw_new_on(opened.success)
         sample_tab.select(sample.person_choices, sample.person, sample.person, **AT_ONCE)
         blocks.load(interpolate.choices, None, interpolate.lists, **AT_ONCE)
@@ -90,24 +91,24 @@ def build() -> gr.Blocks:
         opened = picture_tab.select(picture.people.choices, picture.people.person, picture.people.person, **AT_ONCE)
         picture.people.restyle_on(opened.success)
         with_person = picture.people.to_sample.click(
-            draw_person, picture.people.person, [tabs, sample.entry, sample.person], **AT_ONCE
+            draw_person, picture.people.person, [tabs, sample.model, sample.person], **AT_ONCE
         )
         sample.draw_on(with_person.success)
         library_tab.select(shelf.contents, None, shelf.cards, **AT_ONCE)
         library_tab.select(shelf.domain_choices, shelf.domains, shelf.domains, **AT_ONCE)
-        from_run = adapt.to_sample.click(draw_from_run, adapt.entry, [tabs, sample.entry, sample.person], **AT_ONCE)
+        from_run = adapt.to_sample.click(draw_from_run, adapt.entry, [tabs, sample.model, sample.person], **AT_ONCE)
         sample.draw_on(from_run.success)
         for method, button in compare.to_sample.items():
             from_comparison = button.click(
-                draw_from_run, compare.entries[method], [tabs, sample.entry, sample.person], **AT_ONCE
+                draw_from_run, compare.entries[method], [tabs, sample.model, sample.person], **AT_ONCE
             )
             sample.draw_on(from_comparison.success)
-        picked = shelf.cards.click(draw_from_library, None, [tabs, sample.entry, sample.person], **AT_ONCE)
+        picked = shelf.cards.click(draw_from_library, None, [tabs, sample.model, sample.person], **AT_ONCE)
         sample.draw_on(picked.success)
-        managed = shelf.to_sample.click(draw_from_run, shelf.entry, [tabs, sample.entry, sample.person], **AT_ONCE)
+        managed = shelf.to_sample.click(draw_from_run, shelf.entry, [tabs, sample.model, sample.person], **AT_ONCE)
         sample.draw_on(managed.success)
         for ended in adapt.ends:
-            ended.then(sample.newest, [adapt.entry, sample.entry], sample.entry, **AT_ONCE)
+            ended.then(sample.newest, [adapt.entry, sample.model], sample.model, **AT_ONCE)
         blocks.load(open_asked, None, tabs, **AT_ONCE).then(ballot.look, ballot.remembered, ballot.page, **AT_ONCE)
         study_tab.select(ballot.look, ballot.remembered, ballot.page, **AT_ONCE)
         blocks.unload(forget)

@@ -1,6 +1,6 @@
-"""The row of the start screen: a few people of a model in many domains, as one small picture that says what it shows.
+"""What there is to see before any run: a few people of a model in many domains, and one who goes through some of them.
 
-It is drawn from the library's own runs and kept beside the code, so that there is something to see before any run.
+Both are drawn from the library's own runs, are kept beside the code, and say inside what they show.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .media import grid, read_settings, save_webp, to_pictures, to_uint8
 from .sampling import draw
 
 ROW = Path(__file__).resolve().parent.parent / "examples" / "start.webp"
+WALK = ROW.with_name("walk.webp")
 MAX_BYTES = 150_000
 MAX_EDGE = 160  # pixels of one person; larger ones are made smaller
 _QUALITIES = (90, 85, 80, 75, 70, 60, 50, 40)
@@ -78,9 +79,7 @@ def save(row: Row, path: Path = ROW) -> Path:
 
 def read(model: str, path: Path = ROW) -> Row:
     """The row as it was saved. Raises InputError if there is none, or if other weights than `model` has drew it."""
-    settings = read_settings(path)
-    if settings is None or settings.get("model_sha256") != catalog.generator_digest(model):
-        raise InputError(f"{path} wasn't drawn by these weights of “{model}”: make it anew by start-row.")
+    settings = _settings(model, path, "start-row")
     domains, seeds = tuple(settings["domains"]), tuple(settings["seeds"])
     with Image.open(path) as opened:
         sheet = opened.convert("RGB")
@@ -92,6 +91,25 @@ def read(model: str, path: Path = ROW) -> Row:
     ]
     people = _stacked(tiles).unflatten(0, (len(domains), len(seeds)))
     return Row(domains, seeds, people, settings)
+
+
+def walk(model: str, path: Path = WALK) -> tuple[int, list[str]]:
+    """Who goes through the animation at `path`, by seed, and through which domains, the source's own first.
+
+    Raises InputError as `read` does, and for an animation of something else.
+    """
+    settings = _settings(model, path, "interpolate")
+    people, domains = settings.get("people"), [share["config"] for share in settings.get("domains", ())]
+    if not isinstance(people, list) or len(people) != 1 or not domains:
+        raise InputError(f"{path} doesn't show one person in several domains: make it anew by interpolate.")
+    return people[0], [domains[0]["source"], *(config["target"] for config in domains)]
+
+
+def _settings(model: str, path: Path, command: str) -> dict[str, Any]:
+    settings = read_settings(path)
+    if settings is None or settings.get("model_sha256") != catalog.generator_digest(model):
+        raise InputError(f"{path} wasn't drawn by these weights of “{model}”: make it anew by {command}.")
+    return settings
 
 
 def _small(people: Tensor) -> Tensor:

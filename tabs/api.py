@@ -7,7 +7,7 @@ signatures, so annotations have to be types, not text; a function that yields is
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ipl_core.runs import inversion
 from .adapt import make_config
 from .interpolate import plan
 from .library import domains_mixed, exported, keep_mix, taken_in
+from .models import chosen
 from .people import collages, copies, fitting_entries, weighted
 from .picture import align, called
 from .picture import make_config as make_invert_config
@@ -70,7 +71,7 @@ def register(service: Service) -> None:
         critic: one or several, such as "own+ViT-B-16@0.5", "own" being the model's. avoid: words for what it should not
         become. The last dictionary has the stage "done" and the name of the library entry, which /sample takes; None if
         the run was stopped before the generator had changed. A run that exists already is given at once. /stop ends it
-        early and keeps what has been reached.
+        early and keeps what has been reached; "stopped" then says why.
         """
         settings = dict(
             target=target,
@@ -110,11 +111,12 @@ def register(service: Service) -> None:
         """Draws seeds (such as "0-11" or "3, 7, 20-25") by a library entry and by its source.
 
         Gives a PNG of all pairs, source before adapted, four pairs in a row, and a zip of single PNGs. `entry` is a
-        name that /adapt or /library gave; psi, the truncation, goes from 0 to 1.5. fine: a seed whose fine layers all
-        of them get, from the layer `crossover` on, counted from 0 at the coarsest.
+        name that /adapt or /library gave, or "source NAME" for a model as it is, which is drawn alone; psi, the
+        truncation, goes from 0 to 1.5. fine: a seed whose fine layers all of them get, from the layer `crossover` on,
+        counted from 0 at the coarsest.
         """
         try:
-            drawing = draw_seeds(service, entry, parse_seeds(seeds, MAX_COUNT), psi, fine, crossover)
+            drawing = draw_seeds(service, chosen(entry), parse_seeds(seeds, MAX_COUNT), psi, fine, crossover)
         except InputError as error:
             raise refusal(error) from error
         with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
@@ -126,12 +128,12 @@ def register(service: Service) -> None:
         """Finds the people who look most like that of `seed` among the seeds from 0, in the eyes of the model's critic.
 
         Gives a list of seed and likeness (−1 to 1), the nearest first. `entry` is a library entry whose source model
-        draws them, by a name that /library gave. /stop ends it early, with an empty list.
+        draws them, by a name that /library gave, or "source NAME". /stop ends it early, with an empty list.
         """
         stop = service.stops.begin(request.session_hash)
         try:
             found: list[tuple[int, float]] = []
-            for _, _, found in nearest(service, find_entry(entry).config.model, seed, among, psi, count, stop):  # noqa: B007
+            for _, _, found in nearest(service, chosen(entry).source, seed, among, psi, count, stop):  # noqa: B007
                 pass
             return [{"seed": other, "likeness": cosine} for other, cosine in found]
         except InputError as error:
@@ -204,7 +206,7 @@ def register(service: Service) -> None:
         auto, center or none; right, down, zoom and turn move it. What is left out comes from the preset: fast, good
         or best; tune_steps of 0 leave the generator untuned. start: where the search begins: auto, encoder, random or
         mean. view: what compares pictures as people see them: critic, lpips-alex or lpips-vgg, whose files must be on
-        the server. /stop ends it early and keeps what has been reached.
+        the server. /stop ends it early and keeps what has been reached; "stopped" then says why.
         """
         settings = dict(model=model, preset=preset, space=space, steps=steps, seed=seed, start=start, view=view)
         if tune_steps is not None:
@@ -437,10 +439,12 @@ def _adapt(service: Service, settings: Mapping[str, Any], session: str) -> Itera
         config = make_config(settings, service.device)
         for _ in fetched(config, stop):
             pass
-        entry = None if stop.is_set() else library.find(config)
-        if entry is None and not stop.is_set():
-            entry = yield from _steps(job(config, stop))
-        yield _end(entry)
+        if stop.is_set():  # while the model was fetched
+            yield _end(None, "asked")
+        elif (entry := library.find(config)) is not None:
+            yield _end(entry, entry.settings["stopped"])
+        else:
+            yield from _steps(job(config, stop))
     except InputError as error:
         raise refusal(error) from error
     finally:
@@ -452,29 +456,31 @@ def _resume(service: Service, name: str, steps: Any, session: str) -> Iterator[d
     try:
         entry = find_entry(name)
         config, start = library.continuation(entry, steps)
-        yield _end((yield from _steps(job(config, stop, entry, start))))
+        yield from _steps(job(config, stop, entry, start))
     except InputError as error:
         raise refusal(error) from error
     finally:
         service.stops.end(session)
 
 
-def _steps(updates: Iterator[Any]) -> Generator[dict[str, Any], None, library.Entry | None]:
-    """What is said of a run's steps, every now and then; gives its library entry in the end, None if it has none."""
-    shown, entry = 0.0, None
+def _steps(updates: Iterator[Any]) -> Iterator[dict[str, Any]]:
+    """What is said of a run's steps, every now and then, and of how it ended."""
+    shown, entry, stopped = 0.0, None, None
     with closing(updates):
         for update in updates:
             if isinstance(update, library.Entry):
                 entry = update
-            elif update.phase != "done" and time.monotonic() - shown >= SECONDS_BETWEEN_YIELDS:
+            elif update.phase == "done":
+                stopped = update.stopped
+            elif time.monotonic() - shown >= SECONDS_BETWEEN_YIELDS:
                 shown = time.monotonic()
                 names = ("step", "total", "losses", "diversity", "seconds", "remaining")
                 yield {"stage": update.phase, **{name: getattr(update, name) for name in names}}
-    return entry
+    yield _end(entry, stopped)
 
 
-def _end(entry: library.Entry | None) -> dict[str, Any]:
-    return {"stage": "done", "entry": entry and entry.path.name, "stopped": entry and entry.settings["stopped"]}
+def _end(entry: library.Entry | None, stopped: str | None) -> dict[str, Any]:
+    return {"stage": "done", "entry": entry and entry.path.name, "stopped": stopped}
 
 
 def numbers(text: str, count: int) -> list[float]:

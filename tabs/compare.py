@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ipl_core import AdaptConfig, InputError, catalog, library
 from ipl_core.config import MAX_PREVIEWS, METHODS, PRESETS
+from ipl_core.latents import parse_seeds
 from ipl_core.media import enlarged, enlargement, grid, save_png, to_pictures, to_uint8
 from ipl_core.metrics.side_by_side import Figures, SideBySide
 from ipl_core.sampling import draw
@@ -33,6 +34,13 @@ from .session import AT_ONCE, MODEL_JOB, Service, find_entry
 
 SAMPLES, SAMPLES_OF_LARGE = 64, 8  # measured of each generator; a large one takes a CPU seconds a picture
 _SOURCE = "source"
+_PEOPLE = "0-5"
+#: What stands beside an empty row before the first comparison.
+_IDEAS = {
+    "nada": "one direction, from fixed words, for everybody",
+    "shared": "one direction, from a learned prompt, for everybody",
+    "ipl": "a direction for each person, from prompts learned for each",
+}
 _FROM_PRESET = ("mapper_steps", "steps", "learning_rate")
 
 
@@ -59,7 +67,7 @@ class Comparison:
         """All pictures as HTML, a column a seed."""
         rows = [(name(method), row.words, row.pictures) for method, row in self.rows.items()]
         what = {method: f"{self.target}, {name(method)}" for method in self.rows} | {_SOURCE: self.source}
-        return show.heading(f"{self.source} → {self.target}", "a column a person") + show.matrix(
+        return show.heading(f"{self.source} → {self.target or '…'}", "a column a person") + show.matrix(
             rows, self.seeds, [what[method] for method in self.rows]
         )
 
@@ -92,7 +100,7 @@ class CompareTab:
         self._methods = gr.CheckboxGroup(
             [(show.METHOD_NAMES[method], method) for method in METHODS], value=list(METHODS), label="Methods"
         )
-        self._people = gr.Textbox("0-5", label="The same people", info="Seeds, such as 0-5 or 3, 14, 15.")
+        self._people = gr.Textbox(_PEOPLE, label="The same people", info="Seeds, such as 0-5 or 3, 14, 15.")
         self._take = gr.Button("Take my favourites of Sample", size="sm")
         self._controls = Controls(self._service, "comparison", "Compare", "Comparing …")
         with gr.Accordion("Settings of all runs", open=False):
@@ -119,7 +127,8 @@ class CompareTab:
 
     def _build_result(self) -> None:
         self._controls.build_lines("Name a domain and press Compare; the methods run one after the other.")
-        self._pictures = gr.HTML()
+        self.outlined = gr.State(False)  # whether there is something in the place of the pictures
+        self.pictures = gr.HTML()
         self._table = gr.HTML()
         self.entries: dict[str, gr.State] = {}
         self.to_sample: dict[str, gr.Button] = {}
@@ -162,7 +171,7 @@ class CompareTab:
         self._controls.listen(
             self._run,
             list(self._fields.values()),
-            [self._pictures, self._table, *kept, *pair],
+            [self.pictures, self._table, *kept, *pair],
             [self._controls.start.click, self._target.submit],
             check=self._check,
         )
@@ -188,6 +197,19 @@ class CompareTab:
             api_visibility="private",
             **MODEL_JOB,
         )
+
+    def outline(self, outlined: bool) -> tuple[Any, bool]:
+        """Values for `pictures` and `outlined`: what a comparison will look like, unless there is something already."""
+        model = next(iter(catalog.generators().values()))
+        if outlined or not catalog.is_here(model):
+            return gr.skip(), outlined
+        source = self._service.generators.get(model.name)
+        if source.config.resolution > LARGE and self._service.device == "cpu":
+            return gr.skip(), outlined
+        scene = Comparison("", model.source, parse_seeds(_PEOPLE, MAX_PREVIEWS))
+        scene.rows[_SOURCE] = Row("", to_uint8(draw(source, scene.seeds, AdaptConfig.preview_psi)))
+        scene.rows.update({method: Row(_IDEAS[method]) for method in METHODS})
+        return scene.pictures(), True
 
     def _take_favourites(self, remembered: Any) -> dict[Any, Any]:
         """The seeds among the favourites; mixed people have no seed of their own, and methods are compared on seeds."""
@@ -251,7 +273,7 @@ class CompareTab:
                 settings = shutil.copy(entry.path / library.SETTINGS, Path(folder, f"{entry.path.name}.json"))
                 buttons, settings_button = self._kept[method]
                 yield {
-                    self._pictures: scene.pictures(),
+                    self.pictures: scene.pictures(),
                     self._table: scene.figures(remark),
                     buttons: gr.Row(visible=True),
                     settings_button: gr.DownloadButton(value=str(settings)),
@@ -285,7 +307,7 @@ class CompareTab:
                 changes = self._controls.say(bar, place if shown is None else None)
                 if update.after is not None:
                     row.pictures, row.words = update.after, f"{show.STAGE_NAMES[update.phase]}, step {update.step}"
-                    changes[self._pictures] = scene.pictures()
+                    changes[self.pictures] = scene.pictures()
                 yield changes
                 shown = now
         return None
@@ -294,7 +316,7 @@ class CompareTab:
 
     def _cleared(self, scene: Comparison) -> dict[Any, Any]:
         changes: dict[Any, Any] = {
-            self._pictures: scene.pictures(),
+            self.pictures: scene.pictures(),
             self._table: "",
             self._pair: gr.Column(visible=False),
         }
@@ -309,7 +331,7 @@ class CompareTab:
         words = f"Stopped: {complete}" if stop.is_set() else f"Done: {scene.target}, {complete}"
         details = "kept in the library" if entries else "nothing is kept"
         changes = self._controls.say(show.ended(words, details, len(entries) / asked), f"{words}; {details}.")
-        changes[self._pictures] = scene.pictures()
+        changes[self.pictures] = scene.pictures()
         if not entries:
             yield changes
             return

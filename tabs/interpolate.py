@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import threading
 import time
@@ -13,7 +14,7 @@ from typing import Any
 import gradio as gr
 from torch import Tensor
 
-from ipl_core import InputError, catalog, library, people
+from ipl_core import InputError, catalog, examples, people
 from ipl_core.interpolate import (
     MAX_FRAMES,
     MAX_POINTS,
@@ -29,13 +30,14 @@ from ipl_core.latents import parse_seeds
 from ipl_core.media import MAX_RATE, enlargement, save_animation, to_pictures
 from ipl_core.mixing import Mixer
 
-from . import show
+from . import models, show
 from .controls import Controls
 from .favourites import Favourites, choices, known
 from .running import SECONDS_BETWEEN_YIELDS
-from .session import Service, find_entry
+from .session import Service
 
-_SOURCE = "source "  # before a model's name in the list; entries are named by folders, which hold no blank
+log = logging.getLogger(__name__)
+
 _NOWHERE = ("No, only people change", "")
 _DEFAULT = Walk()
 
@@ -65,16 +67,18 @@ class InterpolateTab:
                 self._build_request()
             with gr.Column(scale=9, min_width=300):
                 self._controls.build_lines("Choose people and press Animate.")
+                path, caption = example(next(iter(catalog.generators())))
                 self._picture = gr.Image(
+                    path,
                     format="jpeg",
                     show_label=False,
                     interactive=False,
                     container=False,
                     buttons=["fullscreen"],
                     elem_classes="animation",
-                    visible=False,
+                    visible=path is not None,
                 )
-                self._caption = gr.HTML()
+                self._caption = gr.HTML(caption)
                 with gr.Row(visible=False) as self._result:
                     self._files = {
                         ending: gr.DownloadButton(f"Download {name}", min_width=130)
@@ -156,22 +160,17 @@ class InterpolateTab:
 
         remembered: the visitor's favourites, as their browser has them.
         """
-        sources = [
-            (f"{entry.title} as it is", _SOURCE + name)
-            for name, entry in catalog.generators().items()
-            if catalog.is_here(entry)
-        ]
-        adapted = [(show.entry_title(entry), entry.path.name) for entry in library.list_entries()]
+        offered = models.choices()
         kept = {person.path.name: person.title for person in people.list_people()}
-        names = [name for _, name in (*adapted, *sources)]
+        names = [name for _, name in offered]
         still = [person for person in persons or () if person in kept]
         favourites = known(remembered)
         marked = [str(sitter) for sitter in favourites if str(sitter) in (sitters or ())]
         return (
-            gr.Dropdown([*adapted, *sources], value=model if model in names else next(iter(names), None)),
+            gr.Dropdown(offered, value=model if model in names else next(iter(names), None)),
             gr.Dropdown([(title, name) for name, title in kept.items()], value=still, visible=bool(kept)),
             gr.Dropdown(choices(favourites), value=marked, multiselect=True, visible=bool(favourites)),
-            gr.Dropdown([_NOWHERE, *adapted, *sources], value=to if to in names else ""),
+            gr.Dropdown([_NOWHERE, *offered], value=to if to in names else ""),
         )
 
     def _run(self, stop: threading.Event, *values: Any) -> Iterator[dict[Any, Any]]:
@@ -217,6 +216,16 @@ class InterpolateTab:
                 yield changes
 
 
+def example(model: str, path: Path = examples.WALK) -> tuple[str | None, str]:
+    """The animation to show before any other, and its words; none where it isn't of these weights, which is logged."""
+    try:
+        seed, domains = examples.walk(model, path)
+    except InputError as error:
+        log.warning("No example in the tab Interpolate: %s", error)
+        return None, ""
+    return str(path), show.note(f"For example, seed {seed} from {', '.join(domains[:-1])} to {domains[-1]}.")
+
+
 # --- requests ---------------------------------------------------------------------------------------------------
 
 
@@ -227,54 +236,33 @@ def plan(service: Service, asked: Mapping[str, Any], rate: Any, stop: threading.
     if not isinstance(asked["frames"], (int, float)) or asked["frames"] != int(asked["frames"]):
         raise InputError(f"Frames must be a whole number from 2 to {MAX_FRAMES}, not {asked['frames']}.")
     walk = Walk(int(asked["frames"]), bool(asked["loop"]), asked["easing"], asked["space"], asked["psi"])
-    model, entry = chosen(asked["model"])
-    mixer = Mixer(model, service.device, service.generators.get(model))
+    model = models.chosen(asked["model"])
+    mixer = Mixer(model.source, service.device, service.generators.get(model.source))
     persons: list[Person] = parse_seeds(asked["seeds"], MAX_POINTS) if (asked["seeds"] or "").strip() else []
     persons += [people.open_person(name) for name in asked["persons"] or ()]
     persons += known(asked["sitters"])
     side = bool(asked["side_by_side"])
     if asked["to"]:
-        other, goal = chosen(asked["to"])
-        if other != model:
-            raise InputError(f"“{model}” can't become “{other}”: their weights have nothing in common.")
+        goal = models.chosen(asked["to"])
+        if goal.source != model.source:
+            raise InputError(f"“{model.source}” can't become “{goal.source}”: their weights have nothing in common.")
         if not persons:
             raise InputError("Say who is to be shown: give a seed, or choose a person.")
         persons = persons[:1]
-        domains = [(station, 1.0) for station in (entry, goal) if station is not None]
-        frames = through_domains(mixer, persons[0], [entry, goal], walk, side, stop)
-        words = f"{who(persons[0])} from {domain(mixer, entry)} to {domain(mixer, goal)}"
+        domains = [(station.entry, 1.0) for station in (model, goal) if station.entry is not None]
+        frames = through_domains(mixer, persons[0], [model.entry, goal.entry], walk, side, stop)
+        words = f"{who(persons[0])} from {model.domain} to {goal.domain}"
     else:
-        domains = [] if entry is None else [(entry, 1.0)]
+        domains = [] if model.entry is None else [(model.entry, 1.0)]
         frames = through_people(mixer, persons, walk, domains, side, stop)
         names = [who(person) for person in persons]
-        words = f"{', '.join(names[:-1])} and {names[-1]} as {domain(mixer, entry)}"
+        words = f"{', '.join(names[:-1])} and {names[-1]} as {model.domain}"
     words += ", beside the source" if side else ""
     note = described(mixer, persons, walk, domains, side)
-    name = "-".join(station.path.name for station, _ in domains) or "source"
+    name = "-".join(entry.path.name for entry, _ in domains) or "source"
     return Journey(frames, walk.frames, words, note, f"animation-{name}", enlargement(mixer.source.config.resolution))
-
-
-def chosen(value: str | None) -> tuple[str, library.Entry | None]:
-    """A choice of the list as the source model's name, and the library entry where it is an adapted one.
-
-    Raises InputError for what is no choice.
-    """
-    if value and value.startswith(_SOURCE):
-        name = value[len(_SOURCE) :]
-        if name not in catalog.generators():
-            raise InputError(f"There is no model “{name}” here: choose one of the list.")
-        return name, None
-    entry = find_entry(value or "")
-    return entry.config.model, entry
 
 
 def who(person: Person) -> str:
     """A person in words."""
     return f"seed {person}" if isinstance(person, int) else person.name
-
-
-def domain(mixer: Mixer, entry: library.Entry | None) -> str:
-    """What a model shows, in words."""
-    if entry is None:
-        return catalog.generators()[mixer.model].source
-    return f"{entry.config.target} ({show.entry_method(entry)})"

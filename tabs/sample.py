@@ -1,6 +1,6 @@
 """The Sample tab: the same people by a source generator and by one adapted from it, side by side, to keep.
 
-What is drawn depends on the library entry, the seeds, the truncation and the mixed styles alone; what a visitor marks
+What is drawn depends on the model, the seeds, the truncation and the mixed styles alone; what a visitor marks
 is remembered by their browser.
 """
 
@@ -18,21 +18,23 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import torch
 from torch import Tensor
 
-from ipl_core import InputError, library
+from ipl_core import InputError
 from ipl_core.latents import MAX_SEED, parse_seeds
 from ipl_core.media import grid, save_png, to_pictures, to_uint8
 from ipl_core.people import list_people
 from ipl_core.sitters import MAX_PSI, SeedPerson
 from ipl_core.sitters import draw_people as draw
 
-from . import show
+from . import models, show
 from .controls import Controls
 from .favourites import STARS, Favourites, known
 from .look import SCROLL_TO_DRAWN
+from .models import Model, chosen
 from .running import SECONDS_BETWEEN_YIELDS
-from .session import AT_ONCE, MODEL_JOB, Service, find_entry
+from .session import AT_ONCE, MODEL_JOB, Service
 
 MAX_COUNT = 64
 MAX_CROWD = 1024  # seeds that are looked through for the nearest
@@ -43,40 +45,48 @@ _PRIVATE_JOB = {**MODEL_JOB, "api_visibility": "private"}
 
 @dataclass(frozen=True)
 class Drawing:
-    """People of one request: bytes (N, H, W, 3) by the source and by the adapted generator.
+    """People of one request: bytes (N, H, W, 3) by the source and, where the model is adapted from one, by the model.
 
     sitters: who they are. person: name of an inverted person, drawn in place of them; "" for none. remarks: a few
     words for each, such as how near to another they are, or none at all.
     """
 
-    entry: library.Entry
+    model: Model
     sitters: Sequence[SeedPerson]
     before: Tensor
-    after: Tensor
+    after: Tensor | None
     person: str = ""
     remarks: Sequence[str] = ()
 
     def people(self, favourites: Sequence[SeedPerson]) -> str:
-        """The pairs as HTML, with a star for each that can be a favourite."""
-        config = self.entry.config
-        adapted = f"{config.target}, {show.entry_method(self.entry)}"
+        """The people as HTML, with a star for each that can be a favourite."""
         who = [self.person] if self.person else [sitter.name for sitter in self.sitters]
         stars = [(str(sitter), sitter in favourites) for sitter in self.sitters]
-        return show.people(who, self.before, config.source, self.after, adapted, "beside", stars, self.remarks)
+        entry = self.model.entry
+        adapted = "" if entry is None else f"{entry.config.target}, {show.entry_method(entry)}"
+        return show.people(
+            who, self.before, self.model.source_domain, self.after, adapted, "beside", stars, self.remarks
+        )
+
+    @property
+    def sides(self) -> dict[str, Tensor]:
+        """The pictures by what drew them."""
+        return {"source": self.before} if self.after is None else {"source": self.before, "adapted": self.after}
 
     @property
     def settings(self) -> dict[str, Any]:
         """What the pictures were drawn with."""
         who = {"person": self.person} if self.person else _described(self.sitters)
-        return {**who, "adapted by": self.entry.settings["config"]}
+        entry = self.model.entry
+        return who | ({"model": self.model.source} if entry is None else {"adapted by": entry.settings["config"]})
 
     @property
     def name(self) -> str:
         """For files: which domain and which seeds."""
         if self.person:
-            return f"{self.entry.path.name}-person"
+            return f"{self.model.name}-person"
         first, last = self.sitters[0].seed, self.sitters[-1].seed
-        return f"{self.entry.path.name}-seeds-{first}" + (f"-{last}" if len(self.sitters) > 1 else "")
+        return f"{self.model.name}-seeds-{first}" + (f"-{last}" if len(self.sitters) > 1 else "")
 
 
 def _described(sitters: Sequence[SeedPerson]) -> dict[str, Any]:
@@ -93,7 +103,7 @@ def _described(sitters: Sequence[SeedPerson]) -> dict[str, Any]:
 class SampleTab:
     """Components and listeners of the tab; build it inside `gr.Blocks`.
 
-    entry: the dropdown of library entries, by folder name. person: that of inverted people, "" for none.
+    model: the dropdown of models, by `Model.value`. person: that of inverted people, "" for none.
     """
 
     def __init__(self, service: Service, favourites: Favourites) -> None:
@@ -106,8 +116,8 @@ class SampleTab:
         self._listen()
 
     def _build_request(self) -> None:
-        self._shown = gr.State("")  # the entry that was drawn last
-        self.entry = gr.Dropdown([], label="Adapted model", info="What the library holds, the newest first.")
+        self._shown = gr.State("")  # the model that was drawn last
+        self.model = gr.Dropdown([], label="Model", info="Adapted, beside its source, or one as it is.")
         self.person = gr.Dropdown(
             [_NOBODY], value="", label="Whom", info="Or a person of the tab Your picture, without truncation."
         )
@@ -139,7 +149,7 @@ class SampleTab:
         self._draw_favourites = gr.Button("Draw the favourites", visible=False)
 
     def _build_result(self) -> None:
-        self._heading = gr.HTML(show.note("Choose an adapted model and press Draw."), elem_classes="drawn")
+        self._heading = gr.HTML(show.note("Choose a model and press Draw."), elem_classes="drawn")
         self._people = gr.HTML(js_on_load=STARS)
         with gr.Row():
             self._sheet = gr.DownloadButton("Download as one picture", interactive=False, min_width=150)
@@ -150,12 +160,12 @@ class SampleTab:
     def _listen(self) -> None:
         remembered = self._favourites.remembered
         self._request = [
-            *(self.entry, self.person, self._first, self._count, self._psi, self._seeds),
+            *(self.model, self.person, self._first, self._count, self._psi, self._seeds),
             *(self._fine, self._crossover, remembered),
         ]
         self._result = [self._heading, self._people, self._sheet, self._zip, self._shown, self._crossover]
         self.draw_on(self._draw.click)
-        self.draw_on(self.entry.input)
+        self.draw_on(self.model.input)
         self.draw_on(self._seeds.submit)
         self.draw_on(self._fine.submit)
         turned = self._next.click(
@@ -174,7 +184,7 @@ class SampleTab:
         self.draw_on(drawn_by_lot.success)
         self._controls.listen(
             self._find_nearest,
-            [self.entry, self._like, self._crowd, self._psi, remembered],
+            [self.model, self._like, self._crowd, self._psi, remembered],
             [*self._result, self._seeds, self.person],
             [self._controls.start.click],
         )
@@ -184,7 +194,7 @@ class SampleTab:
         )
         self._draw_favourites.click(
             self._show_favourites,
-            [self.entry, remembered],
+            [self.model, remembered],
             self._result,
             show_progress_on=self._people,
             **_PRIVATE_JOB,
@@ -196,37 +206,36 @@ class SampleTab:
         drawn.success(None, js=SCROLL_TO_DRAWN)
 
     def draw_new_on(self, event: Callable[..., Any]) -> None:
-        """The same, but only if another entry is chosen than the one whose people are there already."""
+        """The same, but only if another model is chosen than the one whose people are there already."""
         event(self._show_new, [self._shown, *self._request], self._result, show_progress="hidden", **_PRIVATE_JOB)
 
-    def newest(self, made: str, chosen: str | None) -> Any:
+    def newest(self, made: str, before: str | None) -> Any:
         """An update of the dropdown after a run: its entry is chosen, or what was, if the run left none."""
-        return self.choices(made or chosen)
+        return self.choices(made or before)
 
-    def choices(self, chosen: str | None = None) -> Any:
-        """An update of the dropdown: what the library holds, with `chosen` chosen if it is there, else the newest."""
-        entries = library.list_entries()
-        names = [entry.path.name for entry in entries]
-        value = chosen if chosen in names else next(iter(names), None)
-        return gr.Dropdown([(show.entry_title(entry), entry.path.name) for entry in entries], value=value)
+    def choices(self, model: str | None = None) -> Any:
+        """An update of the dropdown: what there is, with `model` chosen if it is there, else the newest."""
+        offered = models.choices()
+        values = [value for _, value in offered]
+        return gr.Dropdown(offered, value=model if model in values else next(iter(values), None))
 
-    def person_choices(self, chosen: str | None = None) -> Any:
-        """An update of `person`: who is kept, with `chosen` chosen if they are there, else nobody."""
-        kept = [(person.title, person.path.name) for person in list_people()]
-        named = any(name == chosen for _, name in kept)
-        return gr.Dropdown([_NOBODY, *kept], value=chosen if named else "")
+    def person_choices(self, person: str | None = None) -> Any:
+        """An update of `person`: who is kept, with `person` chosen if they are there, else nobody."""
+        kept = [(inverted.title, inverted.path.name) for inverted in list_people()]
+        named = any(name == person for _, name in kept)
+        return gr.Dropdown([_NOBODY, *kept], value=person if named else "")
 
     # --- to the screen ------------------------------------------------------------------------------------------
 
-    def _show_new(self, shown: str, entry: str | None, *rest: Any) -> Iterator[dict[Any, Any]]:
-        if entry and entry != shown:
-            yield from self._show(entry, *rest)
+    def _show_new(self, shown: str, model: str | None, *rest: Any) -> Iterator[dict[Any, Any]]:
+        if model and model != shown:
+            yield from self._show(model, *rest)
         else:
             yield {self._shown: shown}
 
     def _show(
         self,
-        entry: str | None,
+        model: str | None,
         person: str | None,
         first: float,
         count: float,
@@ -238,16 +247,16 @@ class SampleTab:
     ) -> Iterator[dict[Any, Any]]:
         def draw_asked() -> Drawing:
             if person:
-                return draw_person(self._service, entry or "", person)
-            chosen = parse_seeds(seeds, MAX_COUNT) if seeds and seeds.strip() else count_seeds(first, count)
+                return draw_person(self._service, chosen(model), person)
+            who = parse_seeds(seeds, MAX_COUNT) if seeds and seeds.strip() else count_seeds(first, count)
             donor = parse_seeds(fine, 1)[0] if fine and fine.strip() else None
-            return draw_seeds(self._service, entry or "", chosen, psi, donor, crossover)
+            return draw_seeds(self._service, chosen(model), who, psi, donor, crossover)
 
         yield from self._show_drawing(draw_asked, remembered)
 
-    def _show_favourites(self, entry: str | None, remembered: Any) -> Iterator[dict[Any, Any]]:
+    def _show_favourites(self, model: str | None, remembered: Any) -> Iterator[dict[Any, Any]]:
         yield from self._show_drawing(
-            lambda: draw_sitters(self._service, entry or "", known(remembered)[:MAX_COUNT]), remembered
+            lambda: draw_sitters(self._service, chosen(model), known(remembered)[:MAX_COUNT]), remembered
         )
 
     def _show_drawing(self, draw_asked: Callable[[], Drawing], remembered: Any) -> Iterator[dict[Any, Any]]:
@@ -259,22 +268,23 @@ class SampleTab:
         yield from self._show_drawn(drawing, remembered)
 
     def _show_drawn(self, drawing: Drawing, remembered: Any) -> Iterator[dict[Any, Any]]:
-        layers = self._service.generators.get(drawing.entry.config.model).num_layers
+        layers = self._service.generators.get(drawing.model.source).num_layers
+        sides = "as they are" if drawing.after is None else "before on the left, after on the right"
         with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
             yield {
-                self._heading: show.heading(show.entry_title(drawing.entry), "before on the left, after on the right"),
+                self._heading: show.heading(drawing.model.title, sides),
                 self._people: drawing.people(known(remembered)),
                 self._sheet: gr.DownloadButton(value=str(save_sheet(drawing, Path(folder))), interactive=True),
                 self._zip: gr.DownloadButton(value=str(save_zip(drawing, Path(folder))), interactive=True),
-                self._shown: drawing.entry.path.name,
+                self._shown: drawing.model.value,
                 self._crossover: gr.Slider(maximum=layers - 1),
             }
 
     def _find_nearest(
-        self, stop: threading.Event, name: str | None, seed: Any, crowd: Any, psi: Any, remembered: Any
+        self, stop: threading.Event, value: str | None, seed: Any, crowd: Any, psi: Any, remembered: Any
     ) -> Iterator[dict[Any, Any]]:
-        entry = find_entry(name or "")
-        search = nearest(self._service, entry.config.model, seed, crowd, psi, NEAREST, stop)
+        model = chosen(value)
+        search = nearest(self._service, model.source, seed, crowd, psi, NEAREST, stop)
         yield self._controls.say(show.note("Loading the models …"), f"Looking for the nearest to seed {seed}.")
         shown, seen, total, found = 0.0, 0, 1, []
         for seen, total, found in search:  # noqa: B007 – the last says who they are
@@ -287,7 +297,7 @@ class SampleTab:
             return
         seeds = [int(seed), *(other for other, _ in found)]
         remarks = ["", *(f"likeness {cosine:.2f}" for _, cosine in found)]
-        drawing = draw_seeds(self._service, entry.path.name, seeds, psi, remarks=remarks)
+        drawing = draw_seeds(self._service, model, seeds, psi, remarks=remarks)
         words = f"The nearest to seed {int(seed)} among {int(crowd)}: {', '.join(map(str, seeds[1:4]))} and so on"
         for changes in self._show_drawn(drawing, remembered):
             lines = self._controls.say(show.ended(words, ""), words)
@@ -312,48 +322,50 @@ def whole(number: Any, what: str, low: int, high: int) -> int:
 
 def draw_seeds(
     service: Service,
-    name: str,
+    model: Model,
     seeds: Sequence[int],
     psi: Any,
     fine: Any = None,
     crossover: Any = 1,
     remarks: Sequence[str] = (),
 ) -> Drawing:
-    """Draws `seeds` by the library entry called `name` and by its source. Raises InputError.
+    """Draws `seeds` by `model` and, if that is adapted, by its source. Raises InputError.
 
     fine: a seed whose layers all of them get from `crossover` on; None for none.
     """
     if not isinstance(psi, (int, float)) or not 0 <= psi <= MAX_PSI:
         raise InputError(f"Truncation must be a number from 0 to {MAX_PSI}, not {psi}.")
-    entry = find_entry(name)
-    model = entry.config.model
     styles: dict[str, int] = {}
     if fine is not None:
-        layers = service.generators.get(model).num_layers
+        layers = service.generators.get(model.source).num_layers
         styles["fine"] = whole(fine, "The seed of the fine layers", 0, MAX_SEED)
         styles["crossover"] = whole(crossover, "The layer from which on they are taken", 1, layers - 1)
-    return draw_sitters(service, name, [SeedPerson(model, seed, psi, **styles) for seed in seeds], remarks)
+    return draw_sitters(service, model, [SeedPerson(model.source, seed, psi, **styles) for seed in seeds], remarks)
 
 
-def draw_sitters(service: Service, name: str, sitters: Sequence[SeedPerson], remarks: Sequence[str] = ()) -> Drawing:
-    """Draws those of `sitters` who are of its model by the library entry called `name` and by its source.
+def draw_sitters(service: Service, model: Model, sitters: Sequence[SeedPerson], remarks: Sequence[str] = ()) -> Drawing:
+    """Draws those of `sitters` who are people of its source by `model` and, if that is adapted, by its source.
 
     Raises InputError for none, and for what can't be drawn.
     """
-    entry = find_entry(name)
-    fitting = [sitter for sitter in sitters if sitter.model == entry.config.model]
+    fitting = [sitter for sitter in sitters if sitter.model == model.source]
     if not fitting:
-        raise InputError(f"None of these people was drawn by the model “{entry.config.model}”: mark some of its own.")
-    generators = service.generators.get(entry.config.model), service.generators.get(str(entry.path))
-    before, after = (to_uint8(draw(generator, fitting)) for generator in generators)
-    return Drawing(entry, fitting, before, after, remarks=remarks)
+        raise InputError(f"None of these people was drawn by the model “{model.source}”: mark some of its own.")
+    before = to_uint8(draw(service.generators.get(model.source), fitting))
+    after = None if model.entry is None else to_uint8(draw(service.generators.get(str(model.entry.path)), fitting))
+    return Drawing(model, fitting, before, after, remarks=remarks)
 
 
-def draw_person(service: Service, name: str, person: str) -> Drawing:
-    """Draws the inverted person in the folder `person` before and after the library entry `name`. Raises InputError."""
-    entry, restyler = find_entry(name), service.restylers.get(person)
-    pictures = to_uint8(restyler.draw()), to_uint8(restyler.draw([(entry, 1.0)]))
-    return Drawing(entry, (), *pictures, person=restyler.inverted.name)
+def draw_person(service: Service, model: Model, person: str) -> Drawing:
+    """Draws the inverted person in the folder `person`, and again by `model` if that is adapted. Raises InputError."""
+    restyler = service.restylers.get(person)
+    if model.entry is None and model.source != restyler.inverted.model:
+        raise InputError(
+            f"“{restyler.inverted.name}” is a person of the model “{restyler.inverted.model}”, whom “{model.source}” "
+            "can't draw: choose a model of theirs."
+        )
+    after = None if model.entry is None else to_uint8(restyler.draw([(model.entry, 1.0)]))
+    return Drawing(model, (), to_uint8(restyler.draw()), after, person=restyler.inverted.name)
 
 
 def nearest(
@@ -382,18 +394,18 @@ def nearest(
 
 
 def save_sheet(drawing: Drawing, folder: Path) -> Path:
-    """One PNG of all pairs, four in a row, with what they were drawn with inside."""
-    sheet = grid(show.pairs(drawing.before, drawing.after), columns=8)
+    """One PNG of all people, eight pictures in a row, with what they were drawn with inside."""
+    sheet = grid(torch.stack(tuple(drawing.sides.values()), dim=1).flatten(0, 1), columns=8)
     return save_png(sheet, folder / f"{drawing.name}.png", drawing.settings)
 
 
 def save_zip(drawing: Drawing, folder: Path) -> Path:
-    """A zip of single PNGs, two a person, and of what they were drawn with as JSON."""
+    """A zip of single PNGs, one a person and side, and of what they were drawn with as JSON."""
     path = folder / f"{drawing.name}.zip"
     whose = [("person", {})] if drawing.person else [(_file_name(one), _described([one])) for one in drawing.sitters]
     with zipfile.ZipFile(path, "w") as archive:  # PNGs don't get smaller
         archive.writestr("settings.json", json.dumps(drawing.settings, indent=2, ensure_ascii=False))
-        for side, pictures in (("source", drawing.before), ("adapted", drawing.after)):
+        for side, pictures in drawing.sides.items():
             for (name, who), picture in zip(whose, to_pictures(pictures)):
                 file = save_png(picture, folder / f"{name}-{side}.png", {**drawing.settings, **who, "side": side})
                 archive.write(file, file.name)

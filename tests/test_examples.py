@@ -1,4 +1,4 @@
-"""The row of the start screen: drawn, kept small, read again, refused for other weights."""
+"""What there is to see before any run: drawn, kept small, read again, refused for other weights."""
 
 from __future__ import annotations
 
@@ -47,6 +47,19 @@ def test_what_is_no_row_of_these_weights_is_refused(tmp_path: Path, monkeypatch:
         examples.read("studio", path)
     with pytest.raises(InputError, match="of 0 models"):
         examples.drawn([], [3])
+
+
+def test_an_animation_says_who_goes_through_which_domains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stations = [str(entry_of("zombie", 0.3).path), str(entry_of("mosaic", -0.2).path)]
+    path = tmp_path / "walk.webp"
+    assert main(["interpolate", "studio", *stations, "--seeds", "3", "--frames", "6", "--out", str(path)]) == 0
+    assert examples.walk("studio", path) == (3, ["photo", "zombie", "mosaic"])
+    assert main(["interpolate", stations[0], "--seeds", "3,5", "--frames", "6", "--out", str(path)]) == 0
+    with pytest.raises(InputError, match="one person in several domains"):
+        examples.walk("studio", path)
+    monkeypatch.setattr(catalog, "generator_digest", lambda model: "others")
+    with pytest.raises(InputError, match="make it anew by interpolate"):
+        examples.walk("studio", path)
 
 
 def test_the_command_makes_sure_of_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

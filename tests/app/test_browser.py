@@ -210,6 +210,22 @@ def test_what_is_in_use_and_how_long_it_takes_is_said(visit: Visit) -> None:
     assert all(name in words for name in ("Model studio", "Critic studio", "Device cpu, float32", "Licence MIT"))
 
 
+def test_every_tab_shows_something_before_it_is_asked(visit: Visit) -> None:
+    visitor = visit()
+    visitor.open_tab("Compare")
+    visitor.sees("a direction for each person")
+    assert visitor.page.locator(".matrix img").count() == 6
+    visitor.open_tab("Sample")
+    visitor.page.locator(".people.beside img").first.wait_for()
+    visitor.open_tab("Interpolate")
+    visitor.sees("For example, seed")
+    shown = visitor.page.locator(".animation img").filter(visible=True)
+    shown.wait_for()
+    assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 256
+    visitor.photograph("interpolate-before")
+    assert not visitor.errors
+
+
 def test_a_run_that_exists_is_shown_at_once(visit: Visit) -> None:
     visitor = visit()
     visitor.ask("pencil sketch", stage_1=3, stage_2=40, seed=14)

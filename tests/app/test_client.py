@@ -215,6 +215,13 @@ def test_stop_keeps_what_was_reached(client: Client) -> None:
     assert Image.open(sheet).size[0] > 0
 
 
+def test_stop_before_the_generator_changed_keeps_nothing_and_says_so(client: Client) -> None:
+    job = client.submit("pencil sketch", mapper_steps=5000, steps=2, batch=2, seed=9, api_name="/adapt")
+    next(iter(job))
+    assert client.predict(api_name="/stop") is True
+    assert job.result(timeout=PATIENCE) == {"stage": "done", "entry": None, "stopped": "asked"}
+
+
 def test_two_visitors_do_not_meet(connect: Callable[[], Client]) -> None:
     one, other = connect(), connect()
     long = one.submit("pencil sketch", **MANY, seed=5, api_name="/adapt")
@@ -271,9 +278,10 @@ def test_bad_input_gets_a_sentence(client: Client, request_: dict, words: str) -
         ({"entry": ""}, "Choose"),
         ({"entry": "../../etc"}, "no entry"),
         ({"entry": "nothing-here"}, "no entry"),
-        ({"entry": "nothing-here", "seeds": "one"}, "Seeds"),
-        ({"entry": "nothing-here", "seeds": "0-5000"}, "64"),
-        ({"entry": "nothing-here", "psi": 7}, "Truncation"),
+        ({"entry": "source nothing-here"}, "no model"),
+        ({"entry": "source studio", "seeds": "one"}, "Seeds"),
+        ({"entry": "source studio", "seeds": "0-5000"}, "64"),
+        ({"entry": "source studio", "psi": 7}, "Truncation"),
     ],
 )
 def test_bad_sample_requests_get_a_sentence(client: Client, request_: dict, words: str) -> None:

@@ -52,10 +52,19 @@ def last(seen: list[dict[Any, Any]], component: Any) -> Any:
     return [update[component] for update in seen if component in update][-1]
 
 
+def test_before_any_comparison_its_people_and_ideas_are_shown_once(tab: CompareTab) -> None:
+    html, outlined = tab.outline(False)
+    assert outlined
+    assert html.count("<img") == 6
+    assert "a direction for each person" in html
+    assert tab.outline(True)[1]
+    assert "<img" not in str(tab.outline(True)[0])
+
+
 def test_every_method_is_run_kept_measured_and_shown(tab: CompareTab) -> None:
     seen = list(updates(tab))
     assert {entry.config.method for entry in library.list_entries()} == {"ipl", "nada"}
-    html = last(seen, tab._pictures)
+    html = last(seen, tab.pictures)
     alts = re.findall('alt="(.*?)"', html)
     assert len(alts) == 3 * 3
     assert {"seed 0, photo", "seed 2, zombie, IPL", "seed 1, zombie, NADA"} <= set(alts)
@@ -93,7 +102,7 @@ def test_stop_ends_all_and_keeps_what_is_complete(tab: CompareTab) -> None:
             stop.set()
     assert [entry.config.method for entry in library.list_entries()] == ["nada"]
     assert "Stopped: 1 of 3 methods is complete" in last(seen, tab._controls.status)
-    html = last(seen, tab._pictures)
+    html = last(seen, tab.pictures)
     assert "not finished, not kept" in html
     assert "not run" in html
     assert "Source on the left, NADA on the right" in last(seen, tab._slider_words)
@@ -124,7 +133,7 @@ def test_a_method_out_of_bounds_does_not_end_the_others(tab: CompareTab, monkeyp
 
     monkeypatch.setattr(compare, "job", job)
     seen = list(updates(tab))
-    assert "out of bounds" in last(seen, tab._pictures)
+    assert "out of bounds" in last(seen, tab.pictures)
     assert "1 of 2 methods is complete" in last(seen, tab._controls.status)
 
 

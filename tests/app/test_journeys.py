@@ -12,9 +12,10 @@ import pytest
 from kept_domains import entry_of
 
 from ipl_core import InputError, catalog
+from ipl_core.__main__ import main
 from ipl_core.media import read_settings
 from tabs.favourites import Favourites
-from tabs.interpolate import InterpolateTab
+from tabs.interpolate import InterpolateTab, example
 from tabs.session import Service
 
 pytestmark = pytest.mark.usefixtures("studio")
@@ -68,6 +69,17 @@ def test_one_person_goes_from_model_to_model(tab: InterpolateTab) -> None:
     seen = list(updates(tab, to=entry.path.name, side_by_side=True))
     assert "seed 3 from photo to zombie (NADA), beside the source" in seen[0][tab._caption]
     assert seen[0][tab._picture].constructor_args["value"].size == (64, 32)
+
+
+def test_the_example_is_shown_by_the_weights_that_drew_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert example("studio", tmp_path / "none.webp") == (None, "")
+    assert "No example in the tab Interpolate" in caplog.text
+    stations = [str(entry_of("zombie", 0.3).path), str(entry_of("mosaic", -0.2).path)]
+    path = tmp_path / "walk.webp"
+    assert main(["interpolate", "studio", *stations, "--seeds", "3", "--frames", "6", "--out", str(path)]) == 0
+    shown, words = example("studio", path)
+    assert shown == str(path)
+    assert "seed 3 from photo, zombie to mosaic" in words
 
 
 def test_stop_keeps_nothing(tab: InterpolateTab) -> None:

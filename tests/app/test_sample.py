@@ -20,6 +20,7 @@ from ipl_core.media import read_settings
 from ipl_core.sitters import SeedPerson
 from tabs import sample as room
 from tabs.favourites import MAX_FAVOURITES, Favourites, known
+from tabs.models import Model
 from tabs.sample import SampleTab, draw_seeds, draw_sitters, nearest, save_sheet, save_zip
 from tabs.session import Service
 
@@ -44,8 +45,8 @@ def tab(service: Service) -> SampleTab:
 
 
 def test_the_fine_layers_of_one_seed_reach_all(service: Service, entry: library.Entry, tmp_path: Path) -> None:
-    plain = draw_seeds(service, entry.path.name, [3, 4], 0.7)
-    mixed = draw_seeds(service, entry.path.name, [3, 4], 0.7, fine=8, crossover=5)
+    plain = draw_seeds(service, Model("studio", entry), [3, 4], 0.7)
+    mixed = draw_seeds(service, Model("studio", entry), [3, 4], 0.7, fine=8, crossover=5)
     for before, after in ((plain.before, mixed.before), (plain.after, mixed.after)):
         assert not torch.equal(before, after)
     assert [sitter.name for sitter in mixed.sitters] == ["seed 3 with fine layers of 8", "seed 4 with fine layers of 8"]
@@ -56,6 +57,29 @@ def test_the_fine_layers_of_one_seed_reach_all(service: Service, entry: library.
         assert json.loads(files.read("settings.json"))["people"] == note["people"]
         assert "seed-0003-fine-0008-from-5-adapted.png" in files.namelist()
     assert "people" not in plain.settings
+
+
+def test_a_model_as_it_is_is_drawn_alone(service: Service, tab: SampleTab, tmp_path: Path) -> None:
+    offered = dict(tab.choices().constructor_args["choices"])
+    assert offered["studio as it is"] == tab.choices().constructor_args["value"] == "source studio"
+    drawing = draw_seeds(service, Model("studio"), [3, 4], 0.7)
+    assert drawing.after is None
+    html = drawing.people(())
+    assert html.count("<img") == 2
+    assert 'alt="seed 4, photo"' in html
+    note = read_settings(save_sheet(drawing, tmp_path))
+    assert note == {"seeds": [3, 4], "psi": 0.7, "model": "studio"}
+    path = save_zip(drawing, tmp_path)
+    assert path.name == "studio-seeds-3-4.zip"
+    with zipfile.ZipFile(path) as files:
+        assert sorted(files.namelist()) == ["seed-0003-source.png", "seed-0004-source.png", "settings.json"]
+
+
+def test_an_adapted_model_comes_before_its_source(tab: SampleTab, entry: library.Entry) -> None:
+    update = tab.choices("gone").constructor_args
+    assert [value for _, value in update["choices"]][:2] == [entry.path.name, "source studio"]
+    assert update["value"] == entry.path.name
+    assert tab.choices("source studio").constructor_args["value"] == "source studio"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +96,7 @@ def test_the_fine_layers_of_one_seed_reach_all(service: Service, entry: library.
 )
 def test_what_cannot_be_mixed_is_refused(service: Service, entry: library.Entry, changes: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        draw_seeds(service, entry.path.name, [3], **{"psi": 0.7, **changes})
+        draw_seeds(service, Model("studio", entry), [3], **{"psi": 0.7, **changes})
 
 
 def test_the_nearest_come_with_progress_and_are_remembered(service: Service) -> None:
@@ -153,12 +177,12 @@ def test_favourites_are_drawn_by_a_model_of_theirs(service: Service, tab: Sample
     assert update[tab._crossover].constructor_args["maximum"] == 7
     (update,) = shown(["dogs 4~0.7"])
     assert "None of these people" in update[tab._heading]
-    drawing = draw_sitters(service, entry.path.name, known(marked))
+    drawing = draw_sitters(service, Model("studio", entry), known(marked))
     assert drawing.settings["people"] == ["studio 3~0.5", "studio 9~0.7+1@4"]
     assert "psi" not in drawing.settings
 
 
 def test_a_star_says_whom_it_marks(service: Service, entry: library.Entry) -> None:
-    html = draw_seeds(service, entry.path.name, [3, 4], 0.7).people([SeedPerson("studio", 4)])
+    html = draw_seeds(service, Model("studio", entry), [3, 4], 0.7).people([SeedPerson("studio", 4)])
     assert 'data-person="studio 3~0.7" aria-pressed="false" aria-label="Favourite: seed 3"' in html
     assert 'data-person="studio 4~0.7" aria-pressed="true"' in html
