@@ -147,8 +147,8 @@ STYLE_SHEET = Path(__file__).with_name("style.css")
 
 #: Three things for those who listen to the page. A region is announced only if it is one before its words change,
 #: and a component's inner nodes are replaced with its value: so the role belongs on the component itself, as soon as
-#: its tab is there. What a field complains about has to be said, too. And an example that is a picture is a button
-#: without a word, which is therefore called as its file is.
+#: its tab is there. What a field complains about has to be said, too. And a picture that is a button is one without a
+#: word: an example is therefore called as its file is, an animation by where its words are.
 SCRIPT = """
 () => {
   const announce = (root) => {
@@ -157,16 +157,18 @@ SCRIPT = """
   const name = (button) => {
     const picture = button?.querySelector('img');
     if (!picture || button.innerText.trim()) return;
-    button.setAttribute('aria-label', decodeURIComponent(picture.src.split('/').pop()).replace(/[.][a-z]+$/, ''));
+    const file = decodeURIComponent(picture.src.split('/').pop()).replace(/[.][a-z]+$/, '');
+    button.setAttribute('aria-label', button.closest('.animation') ? 'The animation that is described below' : file);
   };
+  const pictures = 'button.gallery-item, .animation .image-container > button';
   announce(document);
   new MutationObserver((changes) => {
     for (const change of changes) {
       for (const node of change.addedNodes) {
         if (node.classList?.contains('validation-error')) node.setAttribute('role', 'alert');
         announce(node);
-        for (const button of node.querySelectorAll?.('button.gallery-item') ?? []) name(button);
-        name(node.closest?.('button.gallery-item'));
+        for (const button of node.querySelectorAll?.(pictures) ?? []) name(button);
+        name(node.closest?.(pictures));
       }
     }
   }).observe(document.body, { childList: true, subtree: true });
