@@ -187,6 +187,7 @@ class _ProgressBar:
             self.__exit__()
             self._phase = snapshot.phase
             self._bar = tqdm(total=snapshot.total, desc=_PHASE_NAMES[snapshot.phase], disable=None, file=sys.stderr)
+        self._bar.total = snapshot.total  # which grows where tuning goes on
         self._bar.set_postfix({name: f"{value:.3f}" for name, value in snapshot.losses.items()}, refresh=False)
         self._bar.update()
 
@@ -302,6 +303,8 @@ _INVERT_NUMBERS = {
     "row_pull": "pull between the rows of w+",
     "noise_pull": "weight of the term that keeps noise maps noise",
     "tune_steps": "steps of tuning",
+    "tune_further": "steps that follow where the view still finds the pictures too far apart",
+    "tune_until": "how far apart is too far",
     "tune_rate": "Adam's rate for tuning",
     "locality": "weight of what tuning must leave alone",
 }

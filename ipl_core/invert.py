@@ -1,8 +1,8 @@
 """Picture to latent as one generator function that yields Snapshots; knows nothing about faces or about files.
 
 Phase "latent" looks for the latent whose picture is nearest, the generator fixed. Phase "tuning" then holds the
-latent and moves the generator, so that it draws there what the latent alone could not reach (pivotal tuning). The
-judge has no part in either: it measures the result elsewhere.
+latent and moves the generator, so that it draws there what the latent alone could not reach (pivotal tuning), and goes
+on for the few pictures that are still far off. The judge has no part in either: it measures the result elsewhere.
 """
 
 from __future__ import annotations
@@ -91,25 +91,33 @@ def invert(
     def pictures() -> dict[str, Any]:
         return {"before": before, "after": to_uint8(draw())}
 
+    def distances() -> dict[str, float]:
+        with own_modes(device):
+            return loss.distances(draw())
+
     before = to_uint8(target)
     stages = [Stage("latent", config.steps, lambda: search)]
     if config.tune:
         stages.append(Stage("tuning", config.tune_steps, begin_tuning, 1.5 * search.seconds_a_step))
     stopped, done = yield from run_stages(stages, device, began, pictures, preview_interval, stop)
+    if stopped is None and tuning is not None and config.tune_further and distances()["perceptual"] > config.tune_until:
+        first = config.tune_steps
+        further = Stage("tuning", first + config.tune_further, tuning.further, done=first)
+        stopped, more = yield from run_stages([further], device, began, pictures, preview_interval, stop)
+        done.update(more)
     phase = "tuning" if done.get("tuning") else "latent"
     with own_modes(device):
         image = draw()
-        distances = loss.distances(image)
     yield Snapshot(
         step=done[phase],
-        total=config.tune_steps if tuning else config.steps,
+        total=tuning.planned if tuning else config.steps,
         phase="done",
         before=before,
         after=to_uint8(image),
         seconds=time.perf_counter() - began,
         weights=tuning.changed_weights() if tuning else {},
         latent=search.latent(),
-        distances=distances,
+        distances=distances(),
         stopped=stopped,
     )
 
@@ -359,8 +367,8 @@ def noise_structure(noise: Tensor) -> Tensor:
 class PivotalTuning:
     """Calling it tunes a copy of the generator about the latent by one step (PTI, Roich et al., TOG 2022).
 
-    tuned: the copy. Latents near the pivot are held to what the source generator draws of them (its §3.3), so that
-    the change stays local.
+    tuned: the copy. planned: its steps, those of a second round too once that has begun. Latents near the pivot are
+    held to what the source generator draws of them (its §3.3), so that the change stays local.
     """
 
     def __init__(self, config: InvertConfig, generator: Generator, loss: PictureLoss, search: LatentSearch) -> None:
@@ -372,12 +380,18 @@ class PivotalTuning:
         self._parameters = list(self.tuned.synthesis.parameters())
         self._optimiser = torch.optim.Adam(self._parameters, lr=config.tune_rate, betas=(0.9, 0.99), foreach=True)
         self._random = generator_from_seed(config.seed, "tuning")
-        self._steps = 0
+        self._steps = self._round_began = 0
+        self.planned = config.tune_steps
+
+    def further(self) -> PivotalTuning:
+        """Begins a second round, in which the rate rises and falls once more."""
+        self._round_began, self.planned = self._steps, self._steps + self._config.tune_further
+        return self
 
     def __call__(self) -> dict[str, float]:
         """One step. Raises NotFinite before anything has changed."""
         config = self._config
-        progress = self._steps / config.tune_steps
+        progress = (self._steps - self._round_began) / (self.planned - self._round_began)
         for group in self._optimiser.param_groups:
             group["lr"] = config.tune_rate * _schedule(progress)
         images = self.tuned.synthesis(self._pivot, noise=self._noise)

@@ -45,7 +45,7 @@ REVISION = 2
 _KIND = keeping.Kind("ipl-studio-person", 1, "inverted picture", "an inversion", "invert again")
 _MAX_NAME = 60  # characters of a name that came with a file
 _NOT_IN_KEY = ("preset", "device", "model", "critic", "start", "encoder")
-_TUNING_ONLY = ("tune_steps", "tune_rate", "locality")
+_TUNING_ONLY = ("tune_steps", "tune_further", "tune_until", "tune_rate", "locality")
 
 
 class Described:

@@ -204,13 +204,14 @@ def register(service: Service) -> None:
         A step has stage, step, total, losses, seconds and remaining. The last dictionary has the stage "done", the
         name of the person (which /restyle takes), crop (how it was found), distances, identity and stopped. crop is
         auto, center or none; right, down, zoom and turn move it. What is left out comes from the preset: fast, good
-        or best; tune_steps of 0 leave the generator untuned. start: where the search begins: auto, encoder, random or
-        mean. view: what compares pictures as people see them: critic, lpips-alex or lpips-vgg, whose files must be on
+        or best, the last two of which tune on where a picture is still far off; tune_steps are meant exactly, 0 for
+        none. start: where the search begins: auto, encoder, random or mean. view: what compares pictures as people see
+        them: critic, lpips-alex or lpips-vgg, whose files must be on
         the server. /stop ends it early and keeps what has been reached; "stopped" then says why.
         """
         settings = dict(model=model, preset=preset, space=space, steps=steps, seed=seed, start=start, view=view)
         if tune_steps is not None:
-            settings.update(tune=tune_steps != 0, tune_steps=tune_steps or None)
+            settings.update(tune=tune_steps != 0, tune_steps=tune_steps or None, tune_further=0)
         where = (crop, face, right, down, zoom, turn)
         yield from _invert(service, picture, name, settings, where, request.session_hash)
 

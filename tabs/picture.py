@@ -175,8 +175,15 @@ class PictureTab:
             preset["tune"], label="Pivotal tuning", info="Tunes the generator about the latent for the last likeness."
         )
         with gr.Row():
-            self._steps = gr.Number(preset["steps"], label="Steps of the latent", min_width=120)
-            self._tune_steps = gr.Number(preset["tune_steps"], label="Steps of tuning", min_width=120)
+            self._steps = gr.Number(
+                preset["steps"], label="Steps of the latent", info="With the generator as it is.", min_width=120
+            )
+            self._tune_steps = gr.Number(
+                preset["tune_steps"],
+                label="Steps of tuning",
+                info="More follow where it is still far off.",
+                min_width=120,
+            )
         self._begin = gr.Radio(
             [("An encoder’s guess", "auto"), ("The best of random latents", "random"), ("The mean latent", "mean")],
             value="auto",
@@ -396,6 +403,8 @@ class _Progress:
         if snapshot.phase == "done":
             return
         step = snapshot.step + (self._before_tuning if snapshot.phase == "tuning" else 0)
+        if snapshot.phase == "tuning":  # which goes on where the picture isn't reached yet
+            self.curve.total = self._before_tuning + snapshot.total
         # The noise maps' own term has no scale in common with the distances.
         self.curve.add(step, {name: value for name, value in snapshot.losses.items() if name != "noise"})
         self.share = step / self.curve.total

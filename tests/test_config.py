@@ -123,6 +123,8 @@ def test_inversion_fills_what_is_open_from_its_preset_and_comes_back_from_json()
         assert all(getattr(config, name) == value for name, value in values.items())
         assert InvertConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     assert InvertConfig(preset="fast", tune=True, steps=5.0).steps == 5
+    assert InvertConfig().tune_until == 0.001
+    assert InvertConfig(view="lpips-alex").tune_until == 0.06
 
 
 @pytest.mark.parametrize(
@@ -135,6 +137,8 @@ def test_inversion_fills_what_is_open_from_its_preset_and_comes_back_from_json()
         ({"seed": 1.5}, "seed"),
         ({"perceptual": math.nan}, "perceptual"),
         ({"tune_rate": 1}, "tune_rate"),
+        ({"tune_further": -1}, "tune_further"),
+        ({"tune_until": 3}, "tune_until"),
         ({"tune": 1}, "tune must be true or false, not 1"),
         ({"noise": "yes"}, "noise must be true or false, not “yes”"),
         ({"model": " "}, "model is blank"),

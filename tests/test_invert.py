@@ -135,6 +135,28 @@ def test_tuning_comes_nearer_and_changes_only_the_copy(sample: Tensor, monkeypat
     assert any(not torch.equal(tensor, source[name]) for name, tensor in tuned.weights.items())
 
 
+def test_tuning_goes_on_only_where_the_picture_is_not_reached(sample: Tensor) -> None:
+    settings = dict(tune=True, tune_steps=30, tune_further=30)
+    picture = sample.flip(-1) * 0.7
+    once = last(tiny(**settings | {"tune_further": 0}), picture)
+    far, near = (once.distances["perceptual"] * share for share in (0.999, 1.001))
+    assert same(last(tiny(**settings, tune_until=near), picture).weights, once.weights)
+    *steps, result = invert(tiny(**settings, tune_until=far), picture)
+    assert [snapshot.step for snapshot in steps if snapshot.phase == "tuning"] == list(range(1, 61))
+    assert (steps[33].total, steps[34].total, result.step, result.total) == (30, 60, 60, 60)
+    assert result.distances["perceptual"] < once.distances["perceptual"]
+    assert result.distances["pixel"] < once.distances["pixel"]
+
+
+def test_stop_ends_what_goes_on(sample: Tensor) -> None:
+    stop = threading.Event()
+    for snapshot in invert(tiny(tune=True, tune_further=50, tune_until=0.0), sample.flip(-1), stop):
+        if snapshot.phase == "tuning" and snapshot.step == 5:
+            stop.set()
+    assert (snapshot.step, snapshot.total, snapshot.stopped) == (5, 53, "asked")
+    assert snapshot.weights
+
+
 def test_locality_holds_other_latents(sample: Tensor) -> None:
     picture = sample.flip(-1) * 0.7
     source = load("studio")

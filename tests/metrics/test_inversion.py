@@ -53,7 +53,7 @@ def test_every_preset_is_measured_on_portraits_and_samples(
     made = inversion.InvertConfig
 
     def quick(**settings: object) -> object:
-        return made(**settings, starts=0, steps=2, tune_steps=1)
+        return made(**settings, starts=0, steps=2, tune_steps=1, tune_further=0)
 
     monkeypatch.setattr(inversion, "InvertConfig", quick)
     scores = list(inversion.evaluate_inversion(["fast", "good"], count=2, samples=1, model=model))

@@ -75,7 +75,7 @@ def test_the_command_writes_both_tables(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setitem(
         __import__("ipl_core.config", fromlist=["INVERT_PRESETS"]).INVERT_PRESETS,
         "fast",
-        dict(space="w", starts=0, steps=1, learning_rate=0.1, noise=False, tune=False, tune_steps=1),
+        dict(space="w", starts=0, steps=1, learning_rate=0.1, noise=False, tune=False, tune_steps=1, tune_further=0),
     )
     options = ["--preset", "fast", "--count", "2", "--samples", "0", "--targets", "neon, zombie", "--start", "mean"]
     assert main(["evaluate-inversion", *options, "--out", str(tmp_path)]) == 0
