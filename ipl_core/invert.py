@@ -91,23 +91,23 @@ def invert(
     def pictures() -> dict[str, Any]:
         return {"before": before, "after": to_uint8(draw())}
 
-    def distances() -> dict[str, float]:
+    def far_off() -> bool:
         with own_modes(device):
-            return loss.distances(draw())
+            return loss.distances(draw())["perceptual"] > config.tune_until
 
     before = to_uint8(target)
     stages = [Stage("latent", config.steps, lambda: search)]
     if config.tune:
         stages.append(Stage("tuning", config.tune_steps, begin_tuning, 1.5 * search.seconds_a_step))
     stopped, done = yield from run_stages(stages, device, began, pictures, preview_interval, stop)
-    if stopped is None and tuning is not None and config.tune_further and distances()["perceptual"] > config.tune_until:
-        first = config.tune_steps
-        further = Stage("tuning", first + config.tune_further, tuning.further, done=first)
+    if tuning is not None and stopped is None and config.tune_further and far_off():
+        further = Stage("tuning", config.tune_steps + config.tune_further, tuning.further, done=config.tune_steps)
         stopped, more = yield from run_stages([further], device, began, pictures, preview_interval, stop)
         done.update(more)
     phase = "tuning" if done.get("tuning") else "latent"
     with own_modes(device):
         image = draw()
+        distances = loss.distances(image)
     yield Snapshot(
         step=done[phase],
         total=tuning.planned if tuning else config.steps,
@@ -117,7 +117,7 @@ def invert(
         seconds=time.perf_counter() - began,
         weights=tuning.changed_weights() if tuning else {},
         latent=search.latent(),
-        distances=distances(),
+        distances=distances,
         stopped=stopped,
     )
 

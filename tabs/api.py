@@ -206,8 +206,8 @@ def register(service: Service) -> None:
         auto, center or none; right, down, zoom and turn move it. What is left out comes from the preset: fast, good
         or best, the last two of which tune on where a picture is still far off; tune_steps are meant exactly, 0 for
         none. start: where the search begins: auto, encoder, random or mean. view: what compares pictures as people see
-        them: critic, lpips-alex or lpips-vgg, whose files must be on
-        the server. /stop ends it early and keeps what has been reached; "stopped" then says why.
+        them: critic, lpips-alex or lpips-vgg, whose files must be on the server. /stop ends it early and keeps what has
+        been reached; "stopped" then says why.
         """
         settings = dict(model=model, preset=preset, space=space, steps=steps, seed=seed, start=start, view=view)
         if tune_steps is not None:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import torch
 from torch import Tensor
 
 from ipl_core import InputError
@@ -395,8 +394,8 @@ def nearest(
 
 def save_sheet(drawing: Drawing, folder: Path) -> Path:
     """One PNG of all people, eight pictures in a row, with what they were drawn with inside."""
-    sheet = grid(torch.stack(tuple(drawing.sides.values()), dim=1).flatten(0, 1), columns=8)
-    return save_png(sheet, folder / f"{drawing.name}.png", drawing.settings)
+    pictures = drawing.before if drawing.after is None else show.pairs(drawing.before, drawing.after)
+    return save_png(grid(pictures, columns=8), folder / f"{drawing.name}.png", drawing.settings)
 
 
 def save_zip(drawing: Drawing, folder: Path) -> Path:
