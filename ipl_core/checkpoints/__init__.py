@@ -7,18 +7,20 @@ a crash, a full disk or a second writer never leaves half a file behind; and eve
 """
 
 from .files import atomic_path
-from .generators import GENERATOR_KIND, load_generator, load_weights, save_generator, write_generator
+from .generators import GENERATOR_KIND, generator_from, load_generator, load_weights, save_generator, write_generator
 from .rosinality import save_rosinality
-from .safetensors import METADATA_KEY, load_tensors, read_metadata, save_tensors
+from .safetensors import METADATA_KEY, load_tensors, read_metadata, read_shapes, save_tensors
 
 __all__ = [
     "GENERATOR_KIND",
     "METADATA_KEY",
     "atomic_path",
+    "generator_from",
     "load_generator",
     "load_tensors",
     "load_weights",
     "read_metadata",
+    "read_shapes",
     "save_generator",
     "save_rosinality",
     "save_tensors",

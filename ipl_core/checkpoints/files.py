@@ -8,10 +8,14 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from ipl_core import durable
 from ipl_core.errors import InputError
+from ipl_core.words import quoted, reason
 
 #: No file of weights is larger: a training checkpoint of 1024×1024 with discriminator and optimisers takes about 1 GB.
 MAX_BYTES = 4 * 2**30
+
+_LONGEST_ENDING = 16  # characters; what is longer is part of a name
 
 ZIP = b"PK\x03\x04"
 PICKLE = b"\x80"
@@ -32,16 +36,20 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to; move it into place only when the block ends well.
 
     The folder is made when missing. When the block raises, whatever was written is removed and an older file at
-    ``path`` stays as it was.
+    ``path`` stays as it was. What a killed process has left is swept away by the next one that writes there, see
+    `durable.settle`.
 
     Raises:
         InputError: the folder can't be made or the file can't be moved into place.
     """
     target = Path(path)
-    # The end of the name is kept because some writers choose their format by it.
-    temporary = target.with_name(f".{uuid.uuid4().hex}.{target.name}")
+    # The ending is kept because some writers choose their format by it, and no more of the name, so that a name as long
+    # as the system allows can be written.
+    ending = target.suffix if len(target.suffix) <= _LONGEST_ENDING else ""
+    temporary = target.with_name(f"{durable.PREFIX}{uuid.uuid4().hex}{ending}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        durable.settle(target.parent)
         temporary.touch(exist_ok=False)
         # What the person's umask asks for; some writers, safetensors among them, would make the file private.
         permissions = temporary.stat().st_mode
@@ -51,6 +59,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         try:
             temporary.chmod(permissions)
+            durable.sync(temporary)
             os.replace(temporary, target)
         except OSError as error:
             raise unwritable(target, error) from error
@@ -61,12 +70,16 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def readable_file(path: str | os.PathLike[str]) -> Path:
     """``path`` as a Path; InputError if there is no file, or one larger than any file of weights."""
-    file_path = Path(path)
-    if not file_path.exists():
-        raise InputError(f"There is no file {file_path}. Check the path.")
+    try:
+        file_path = Path(path)
+        size = file_path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"There is no file {file_path}. Check the path.") from None
+    except (OSError, ValueError, TypeError) as error:  # too long a name, or characters that no name can have
+        shown = quoted(os.fspath(path)) if isinstance(path, os.PathLike) else quoted(path)
+        raise InputError(f"There is no file {shown} ({reason(error)}). Check the path.") from error
     if not file_path.is_file():
         raise InputError(f"{file_path} is a folder; give the path of a file with weights.")
-    size = file_path.stat().st_size
     if size > MAX_BYTES:
         raise InputError(
             f"{file_path} has {size / 2**30:.1f} GB, more than any generator's file ({MAX_BYTES / 2**30:.0f} GB); "
@@ -81,7 +94,7 @@ def first_bytes(path: Path, count: int = 32) -> bytes:
         with path.open("rb") as file:
             return file.read(count)
     except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
+        raise InputError(f"{path} can't be read: {reason(error)}.") from error
 
 
 def is_safetensors(start: bytes) -> bool:
@@ -89,7 +102,12 @@ def is_safetensors(start: bytes) -> bool:
     return start[8:9] == b"{"
 
 
-def explanation(start: bytes, error: object) -> str:
+def is_pickle(start: bytes) -> bool:
+    """Whether a file that begins so is a pickle, alone or in PyTorch's zip format: one that another program wrote."""
+    return start.startswith((ZIP, PICKLE)) and not is_safetensors(start)
+
+
+def explanation(start: bytes, error: BaseException) -> str:
     """Why a file that begins with ``start`` can't be read, in words."""
     if not start:
         return "it is empty"
@@ -97,18 +115,17 @@ def explanation(start: bytes, error: object) -> str:
         for signature, words in _FOREIGN_STARTS:
             if start.startswith(signature):
                 return words
-    return f"it is damaged, cut short or of another format ({error})"
+    return f"it is damaged, cut short or of another format ({reason(error)})"
 
 
 def unwritable(path: Path, error: Exception) -> InputError:
     """The error for a file that can't be written."""
-    reason = getattr(error, "strerror", None) or str(error)
-    return InputError(f"{path} can't be written: {reason}. Free some space or choose another folder.")
+    return InputError(f"{path} can't be written: {reason(error)}. Free some space or choose another folder.")
 
 
 def listed(names: list[str], limit: int = 3) -> str:
-    """The first few names, for an error's text."""
+    """The first few names, cut where they are long, for an error's text."""
     if not names:
         return "none"
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return ", ".join(quoted(name, 60)[1:-1] for name in names[:limit]) + more

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from torch import Tensor
 
 from ipl_core.errors import InputError
 from ipl_core.stylegan2 import Generator, GeneratorConfig, NoiseBuffers
+from ipl_core.words import quoted, reason
 
-from . import nvidia, rosinality
-from .files import PICKLE, ZIP, first_bytes, is_safetensors, listed, readable_file
+from . import apart, nvidia, rosinality
+from .files import first_bytes, is_pickle, listed, readable_file
 from .parts import configuration
-from .pickles import Unreadable, opened
+from .pickles import Unreadable, opened, refuse_foreign
 from .safetensors import load_tensors, save_tensors
 
 log = logging.getLogger(__name__)
@@ -58,23 +60,52 @@ def write_generator(
         raise InputError(f"Generators are written as .safetensors or .pt: name such a file, not {Path(path).name}.")
 
 
-def load_generator(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Generator:
+def load_generator(
+    path: str | os.PathLike[str], device: str | torch.device = "cpu", stop: threading.Event | None = None
+) -> Generator:
     """Read a generator: a file of `save_generator`, rosinality's `.pt` or NVIDIA's `.pkl`, told apart by content.
 
     It is in float32 and evaluation mode. Where a file has no mean w or no constant noise, they are made from fixed
-    seeds, the same for every reader, and a warning is logged.
+    seeds, the same for every reader, and a warning is logged. A pickle is read in a process of its own (`apart`), which
+    `stop` ends.
 
     Raises:
-        InputError: the file is missing, damaged, of another kind or not a generator, or its tensors don't fit.
+        InputError: the file is missing, damaged, of another kind or not a generator, or its tensors don't fit; or the
+            reading took too much time or memory, or was stopped.
     """
     file_path = readable_file(path)
-    start = first_bytes(file_path)
-    if start.startswith((ZIP, PICKLE)) and not is_safetensors(start):
-        config, tensors = _foreign(file_path)
-        made = _absent(config, tensors)
-    else:
-        config, tensors = _our_own(file_path)
-        made = {}
+    if is_pickle(first_bytes(file_path)):
+        tensors, description = apart.read(read_foreign, file_path, stop, remember=True)
+        config = GeneratorConfig.from_dict(description["config"])
+        if not description["averaged"]:
+            log.warning("%s holds no averaged generator (g_ema): the one that training left (g) was taken.", path)
+        return _built(config, tensors, _absent(config, tensors), path).to(device)
+    return generator_from(*load_tensors(file_path), path).to(device)
+
+
+def generator_from(
+    tensors: Mapping[str, Tensor], description: Mapping[str, Any], path: str | os.PathLike[str]
+) -> Generator:
+    """The generator that `save_generator` wrote as these tensors and this description; path: for errors.
+
+    Raises InputError if they are something else, or don't fit each other.
+    """
+    if description.get("kind") != GENERATOR_KIND:
+        raise InputError(
+            f"{path} holds no generator of this program (its description says "
+            f"{quoted(description.get('kind', 'nothing'))}). Choose a file that was saved as a generator."
+        )
+    try:
+        config = GeneratorConfig.from_dict(description["config"])
+    except (KeyError, InputError) as error:
+        raise InputError(f"The description of the generator in {path} can't be used: {reason(error)}.") from error
+    return _built(config, tensors, {}, path)
+
+
+def _built(
+    config: GeneratorConfig, tensors: Mapping[str, Tensor], made: Mapping[str, Tensor], path: str | os.PathLike[str]
+) -> Generator:
+    """made: the part of the tensors that the file doesn't have."""
     # Compared before memory is taken for what a file claims.
     with torch.device("meta"):
         expected = Generator(config).state_dict()
@@ -86,7 +117,7 @@ def load_generator(path: str | os.PathLike[str], device: str | torch.device = "c
         log.warning("%s holds no mean w: it was estimated from %d latents of seed %d.", path, MEAN_SAMPLES, MEAN_SEED)
     if len(made) > ("w_avg" in made):
         log.warning("%s holds no constant noise: it was drawn from seed %d.", path, NOISE_SEED)
-    return generator.eval().to(device)
+    return generator.eval()
 
 
 def load_weights(generator: Generator, tensors: Mapping[str, Tensor], origin: str) -> None:
@@ -105,43 +136,44 @@ def load_weights(generator: Generator, tensors: Mapping[str, Tensor], origin: st
     generator.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
 
 
-def _our_own(path: Path) -> tuple[GeneratorConfig, dict[str, Tensor]]:
-    tensors, description = load_tensors(path)
-    if description.get("kind") != GENERATOR_KIND:
-        raise InputError(
-            f"{path} holds no generator of this program (its description says {description.get('kind', 'nothing')!r}). "
-            "Choose a file that was saved as a generator."
-        )
-    try:
-        return GeneratorConfig.from_dict(description["config"]), tensors
-    except (KeyError, TypeError, InputError) as error:
-        raise InputError(f"The description of the generator in {path} can't be used: {error}") from error
+def read_foreign(path: Path) -> apart.Contents:
+    """The tensors of the generator in a pickle under our names, and its "config"; a reader for `apart`.
 
-
-def _foreign(path: Path) -> tuple[GeneratorConfig, dict[str, Tensor]]:
+    Raises InputError if the file is damaged, of another kind or no generator.
+    """
     with opened(path) as root:
         try:
             parts = rosinality.read(root) or nvidia.read(root)
             if parts is None:
                 raise Unreadable(_no_generator(root))
             tensors = parts.load(path.stat().st_size)
-            return configuration(tensors, parts.conv_clamp), tensors
-        except (InputError, TypeError, ValueError, KeyError, AttributeError) as error:  # a state of odd values
-            raise Unreadable(f"its generator is of an impossible form ({error})") from error
+            config = configuration(tensors, parts.conv_clamp)
+            return tensors, {"config": config.to_dict(), "averaged": parts.averaged}
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:  # a state of odd values
+            raise Unreadable(f"its generator is of an impossible form ({reason(error)})") from error
 
 
 def _no_generator(root: Any) -> str:
     """Why a file that could be read holds nothing for us."""
     if not isinstance(root, Mapping):
         return f"it holds no generator, only something of the type {type(root).__name__}"
-    names = [str(name) for name in root]
+    for value in root.values():
+        refuse_foreign(value)
+    names = [name for name in root if isinstance(name, str)]
+    state = root.get("state_dict")
+    inner = [name for name in state if isinstance(name, str)] if isinstance(state, Mapping) else []
+    if any(name.startswith(("decoder.", "encoder.")) for name in (*names, *inner)):
+        return (
+            "it is an encoder's file, of e4e or pSp, and not a generator's: name it as the encoder of an inversion "
+            "(--encoder), and the generator's own file here"
+        )
     if not names:
         return "it holds no generator (nothing at all)"
     if {"d", "D"} & set(names) and not {"g", "G"} & set(names):
         return f"it holds a discriminator but no generator ({listed(names)})"
     if {"final_conv.0.weight", "b4.conv.weight"} & set(names):
         return "it is a discriminator; adapting needs the generator"
-    return f"it is a pickle without an averaged generator (g_ema or G_ema); what it holds: {listed(names)}"
+    return f"it is a pickle without a StyleGAN2 generator (g_ema or G_ema); what it holds: {listed(names)}"
 
 
 def _compare(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], origin: str, resolution: int) -> None:

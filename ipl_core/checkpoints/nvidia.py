@@ -8,15 +8,20 @@ another network of the same tensors is refused: labels, residual architectures, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ipl_core.stylegan2 import MAPPING_LR_MULTIPLIER
+from ipl_core.words import quoted
 
 from .parts import Parts
 from .pickles import Record, StoredTensor, Unreadable
 
 GENERATOR = "G_ema"
+#: Bounds of a tree of modules; the generator of 1024×1024 has 75 modules with 330 tensors, 4 levels deep. The pickle of
+#: a small file can hang one module into many places, and the tree then is larger than any memory.
+MAX_MODULES, MAX_DEPTH, MAX_TENSORS = 1000, 8, 10_000
+_MAX_NAME = 100
 
 
 def read(root: Any) -> Parts | None:
@@ -24,7 +29,7 @@ def read(root: Any) -> Parts | None:
     generator = root.get(GENERATOR) if isinstance(root, Mapping) else None
     if generator is None:
         generator = root
-    modules = dict(_modules(generator))
+    modules = _modules(generator)
     if "synthesis" not in modules or "mapping" not in modules:
         return None
     if "synthesis.b4" not in modules:
@@ -33,7 +38,7 @@ def read(root: Any) -> Parts | None:
         raise Unreadable("its generator is no StyleGAN2 (there is no block for 4×4)")
     _check(modules)
 
-    parts = Parts({name: tensor for name, tensor in _tensors(modules) if tensor is not None})
+    parts = Parts(_tensors(modules))
     resolutions = []
     while f"synthesis.b{4 * 2 ** len(resolutions)}" in modules:
         resolutions.append(4 * 2 ** len(resolutions))
@@ -73,23 +78,42 @@ def _take_layer(parts: Parts, k: int, theirs: str, size: int) -> None:
 # Modules
 
 
-def _modules(module: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every module of a tree by its dotted name, as its state; "" is the root."""
-    state = module.state if isinstance(module, Record) else None
-    if not isinstance(state, Mapping) or depth > 8:
-        return
-    yield name, state
-    children = state.get("_modules")
-    for child, inner in children.items() if isinstance(children, Mapping) else ():
-        yield from _modules(inner, f"{name}.{child}".lstrip("."), depth + 1)
+def _modules(root: Any) -> dict[str, Mapping[str, Any]]:
+    """Every module of a tree by its dotted name, as its state; "" is the root. Raises Unreadable for too many."""
+    found: dict[str, Mapping[str, Any]] = {}
+    level = [("", root)]
+    for _ in range(MAX_DEPTH):
+        below: list[tuple[str, Any]] = []
+        for name, module in level:
+            state = module.state if isinstance(module, Record) else None
+            if not isinstance(state, Mapping):
+                continue
+            found[name] = state
+            below += _children(name, state, "_modules")
+            if len(found) + len(below) > MAX_MODULES:
+                raise Unreadable(f"its network has more than {MAX_MODULES} modules, which no generator needs")
+        level = below
+    return found
 
 
-def _tensors(modules: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, StoredTensor | None]]:
+def _tensors(modules: Mapping[str, Mapping[str, Any]]) -> dict[str, StoredTensor]:
+    found: dict[str, Any] = {}
     for name, state in modules.items():
         for kind in ("_parameters", "_buffers"):
-            tensors = state.get(kind)
-            if isinstance(tensors, Mapping):
-                yield from ((f"{name}.{part}".lstrip("."), tensor) for part, tensor in tensors.items())
+            found.update((part, tensor) for part, tensor in _children(name, state, kind) if tensor is not None)
+            if len(found) > MAX_TENSORS:
+                raise Unreadable(f"its network has more than {MAX_TENSORS} tensors, which no generator needs")
+    return found
+
+
+def _children(name: str, state: Mapping[str, Any], kind: str) -> list[tuple[str, Any]]:
+    """What a module's state has of one kind, by its dotted name below the module's."""
+    held = state.get(kind)
+    if not isinstance(held, Mapping):
+        return []
+    if len(held) > MAX_TENSORS or any(not isinstance(part, str) or len(part) > _MAX_NAME for part in held):
+        raise Unreadable("its network has parts whose names are no names")
+    return [(f"{name}.{part}".lstrip("."), inner) for part, inner in held.items()]
 
 
 def _check(modules: Mapping[str, Mapping[str, Any]]) -> None:
@@ -97,25 +121,29 @@ def _check(modules: Mapping[str, Mapping[str, Any]]) -> None:
     labels = modules["mapping"].get("c_dim") or modules[""].get("c_dim")
     if labels:
         raise Unreadable(
-            f"its generator is conditional (a label of {labels} numbers goes in beside z); only generators without "
-            "labels can be adapted"
+            f"its generator is conditional (a label of {quoted(labels)} numbers goes in beside z); only generators "
+            "without labels can be adapted"
         )
     for name, state in modules.items():
         if name.startswith("synthesis.b") and state.get("architecture", "skip") != "skip":
-            raise Unreadable(f"its generator has the architecture “{state['architecture']}”; only “skip” is read")
+            raise Unreadable(f"its generator has the architecture {quoted(state['architecture'])}; only “skip” is read")
         linear = name.endswith(".affine")
         if "activation" in state and state["activation"] != ("linear" if linear else "lrelu"):
-            raise Unreadable(f"its generator has the activation “{state['activation']}” in {name}; only lrelu is read")
+            raise Unreadable(
+                f"its generator has the activation {quoted(state['activation'])} in {quoted(name)}; only lrelu is read"
+            )
     colours = modules["synthesis"].get("img_channels", 3)
     if colours != 3:
-        raise Unreadable(f"its generator draws pictures of {colours} channels; only colour, 3 channels, is read")
+        raise Unreadable(
+            f"its generator draws pictures of {quoted(colours)} channels; only colour, 3 channels, is read"
+        )
 
 
 def _learning_rate(layer: Mapping[str, Any]) -> float:
     """The multiplier that a mapping layer's stored weights wait for."""
     multiplier = layer.get("bias_gain", MAPPING_LR_MULTIPLIER)
     if not isinstance(multiplier, (int, float)) or not 0 < multiplier <= 1e6:
-        raise Unreadable(f"its mapping network has the learning-rate multiplier {multiplier!r}")
+        raise Unreadable(f"its mapping network has the learning-rate multiplier {quoted(multiplier)}")
     return float(multiplier)
 
 

@@ -9,10 +9,13 @@ from torch import Tensor
 
 from ipl_core.ops import fir_kernel
 from ipl_core.stylegan2 import GeneratorConfig, config_f_channels
+from ipl_core.words import quoted, reason
 
 from .files import listed
-from .pickles import StoredTensor, Unreadable
+from .pickles import StoredTensor, Unreadable, refuse_foreign
 
+MAX_TENSORS = 10_000  # of one network; rosinality's generator of 1024×1024 has 180
+MAX_NAME = 200
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -24,13 +27,19 @@ def same(x: Tensor) -> Tensor:
 class Parts:
     """Which stored tensor becomes which of ours, and how; every stored one has to be accounted for.
 
-    conv_clamp: the limit of activations that goes with them, None for none.
+    conv_clamp: the limit of activations that goes with them, None for none. averaged: whether training averaged them.
+    Raises Unreadable for more tensors than any network has, and for names that are none.
     """
 
     def __init__(self, stored: Mapping[str, object]) -> None:
+        if len(stored) > MAX_TENSORS:
+            raise Unreadable(f"its network has more than {MAX_TENSORS} tensors, which no generator needs")
+        if any(not isinstance(name, str) or len(name) > MAX_NAME for name in stored):
+            raise Unreadable("its network has tensors whose names are no names")
         self._left = dict(stored)
         self._taken: dict[str, tuple[StoredTensor, Callable[[Tensor], Tensor]]] = {}
         self.conv_clamp: float | None = None
+        self.averaged = True
 
     def __contains__(self, theirs: str) -> bool:
         return theirs in self._left
@@ -52,6 +61,7 @@ class Parts:
 
     def add(self, ours: str, stored: object, change: Callable[[Tensor], Tensor] = same) -> None:
         """As `take`, for a tensor from elsewhere in the file."""
+        refuse_foreign(stored)
         if not isinstance(stored, StoredTensor) or stored.storage.dtype not in FLOATS or 0 in stored.shape:
             raise Unreadable(f"what should be {ours} in it is no tensor of weights")
         self._taken[ours] = (stored, change)
@@ -69,7 +79,7 @@ class Parts:
                 kernel = stored.load().float()
                 known = torch.allclose(kernel / kernel.sum(), fir_kernel(), atol=1e-4)
             if not known:
-                raise Unreadable(f"its generator re-samples with another filter than [1, 3, 3, 1] ({name})")
+                raise Unreadable(f"its generator re-samples with another filter than [1, 3, 3, 1] ({quoted(name)})")
 
     def load(self, limit: int) -> dict[str, Tensor]:
         """Our tensors in float32. Raises Unreadable for impossible shapes, unknown rest, or more than ``limit`` bytes.
@@ -77,7 +87,7 @@ class Parts:
         limit: size of the file, which tensors that don't share memory can't exceed.
         """
         if self._left:
-            raise Unreadable(f"its generator has parts of an unknown kind: {listed(sorted(map(str, self._left)))}")
+            raise Unreadable(f"its generator has parts of an unknown kind: {listed(sorted(self._left))}")
         if sum(stored.nbytes for stored, _ in self._taken.values()) > limit:
             raise Unreadable("its tensors claim more than the file holds")
         tensors = {}
@@ -98,6 +108,14 @@ def configuration(tensors: Mapping[str, Tensor], conv_clamp: float | None = None
     def number(start: str, end: str) -> int:
         return sum(name.startswith(start) and name.endswith(end) for name in tensors)
 
+    constant = tensors.get("synthesis.input")
+    if constant is not None and constant.shape[-2:] != (4, 4):
+        height, width = (*constant.shape[-2:], 1, 1)[:2]
+        kind = "are not square" if height != width else "don't begin at 4×4 pixels"
+        raise Unreadable(
+            f"its generator draws pictures that {kind} (they begin at {width}×{height}); only such as begin at 4×4 are "
+            "read"
+        )
     blocks = number("synthesis.torgb.", ".affine.weight")
     resolution = 2 ** (blocks + 1)
     try:
@@ -111,4 +129,4 @@ def configuration(tensors: Mapping[str, Tensor], conv_clamp: float | None = None
             conv_clamp=conv_clamp,
         )
     except (KeyError, IndexError) as error:
-        raise Unreadable(f"its generator is incomplete ({error})") from error
+        raise Unreadable(f"its generator is incomplete ({reason(error)})") from error

@@ -6,7 +6,9 @@ what the file says about it. Names outside a fixed list are refused. The room re
 predecessor, and bare pickles with tensors inside, as NVIDIA's; it knows nothing about generators.
 
 Tensors stay in the file until `StoredTensor.load` is called, so optimisers and discriminators cost nothing, and no
-shape that a file claims is believed further than the bytes that it holds.
+shape that a file claims is believed further than the bytes that it holds. A file has an `Allowance` of instructions and
+of bytes, many times what real files need, and errors quote short texts and numbers alone: a program of a few bytes can
+build values that would fill any memory once they are written out, compared or hashed.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import io
 import math
 import pickletools
 import struct
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,11 +29,25 @@ import torch
 from torch import Tensor
 
 from ipl_core.errors import InputError
+from ipl_core.words import quoted, reason
 
 from .files import ZIP, explanation, first_bytes
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # first object of files written before PyTorch 1.6
 LEGACY_PROTOCOL = 1001
+
+#: Instructions that one file may give, those of pickles within it included. A training checkpoint of a 1024×1024
+#: generator with discriminator and optimisers needs about 50,000.
+MAX_STEPS = 500_000
+#: Bytes that are read from one file in all, as a multiple of its size: several tensors may look at one storage.
+MAX_READING = 4
+#: Bytes of one text or array within a pickle: a layer of 2048×2048×3×3 numbers in single precision has 151 MB.
+MAX_PIECE = 2**28
+#: Bytes of a zip archive's directory: 10,000 tensors take about 1 MB.
+MAX_DIRECTORY = 4 * 2**20
+MAX_DIMENSIONS = 8  # of a tensor; a convolution's weights have 4, or 5 in rosinality's files
+MAX_NAME = 200  # characters of a class or function with its module
+_MAX_BITS = 128  # of a whole number; the largest in a real file is PyTorch's magic number of 80
 
 _STORAGES = {
     "DoubleStorage": torch.float64,
@@ -46,6 +63,11 @@ _STORAGES = {
     "BoolStorage": torch.bool,
 }
 
+# Built-in types that do nothing but hold values.
+_VALUES = (
+    *("object", "int", "long", "float", "complex", "bool", "str", "unicode", "bytes", "bytearray"),
+    *("list", "tuple", "dict", "set", "frozenset", "slice", "range"),
+)
 # Names that files of generators hold beside those in _CALLS. Whatever they are, here they are only words.
 _INERT_NAMES = {
     *(f"torch.{name}" for name in _STORAGES),
@@ -54,10 +76,24 @@ _INERT_NAMES = {
     *("torch.Tensor", "torch.device", "torch.dtype", "torch._C._TensorBase", "torch._tensor.Tensor"),
     *("argparse.Namespace", "collections.Counter", "collections.defaultdict", "types.SimpleNamespace"),
     *("pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.PurePosixPath"),
-    *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("object", "int", "float", "bool")),
+    *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
+    *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in _VALUES),
 }
 _INERT_MODULES = ("torch.nn.", "torch.optim.", "torch_utils.", "dnnlib.", "training.", "numpy.")
 _TENSORFLOW_MODULES = ("dnnlib.tflib", "tfutil")
+#: Modules of the standard library whose classes do nothing but hold values; no name of any other is borne.
+_VALUE_MODULES = {
+    "argparse",
+    "collections",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "enum",
+    "fractions",
+    "pathlib",
+    "uuid",
+}
+_OLD_MODULES = {"__builtin__", "cPickle", "commands", "copy_reg", "popen2"}  # of Python 2
 
 
 class Unreadable(Exception):
@@ -66,17 +102,59 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Name:
-    """A class or function that a pickle names; nothing more than its name."""
+    """A class or function that a pickle names; nothing more than its name.
+
+    foreign: whether it is on no list. What it makes is borne beside a generator, and refused where it is needed.
+    """
 
     name: str
+    foreign: bool = False
+
+
+class Allowance:
+    """What one file may still ask of the reader. Raises Unreadable once it asks for more."""
+
+    def __init__(self, size: int) -> None:
+        self._steps, self._bytes = MAX_STEPS, MAX_READING * size
+
+    def step(self, count: int = 1) -> None:
+        """Takes note of `count` instructions, or of objects that one instruction copies."""
+        self._steps -= count
+        if self._steps < 0:
+            raise Unreadable(f"it is a program of more than {MAX_STEPS} instructions, which no file of weights needs")
+
+    def read(self, count: int) -> None:
+        """Takes note of `count` bytes that are read or copied."""
+        self._bytes -= count
+        if self._bytes < 0:
+            raise Unreadable("its tensors claim more than the file holds, as they look at the same numbers many times")
 
 
 class Record(dict):
     """What a pickle says of an object: its class, what it was made from, its state, and its items if it is a dict."""
 
-    def __init__(self, name: str, made_from: tuple[Any, ...] = (), state: Any = None) -> None:
+    def __init__(self, name: str, made_from: tuple[Any, ...] = (), state: Any = None, foreign: bool = False) -> None:
         super().__init__()
-        self.name, self.made_from, self.state = name, made_from, state
+        self.name, self.made_from, self.state, self.foreign = name, made_from, state, foreign
+
+
+def refuse_foreign(value: Any) -> None:
+    """Raises Unreadable for what a file makes of a class that is on no list, where it can't be passed over."""
+    if not isinstance(value, (Name, Record)) or not value.foreign:
+        return
+    state = value.state if isinstance(value, Record) else None
+    if isinstance(state, dict) and {"_parameters", "_modules"} <= state.keys():
+        raise Unreadable(
+            f"it was saved as a whole network ({quoted(value.name)}), which takes that program to be read; save its "
+            'state there: torch.save({"g_ema": network.state_dict()}, "generator.pt")'
+        )
+    raise _harmful(value.name)
+
+
+def _harmful(name: str) -> Unreadable:
+    return Unreadable(
+        f"it names {quoted(name)}, which no generator's file needs and which may be meant to do harm; nothing was run"
+    )
 
 
 @dataclass(frozen=True)
@@ -112,7 +190,9 @@ class StoredTensor:
         raw = self.storage.read()
         if len(raw) != self.storage.nbytes:
             raise Unreadable("it is damaged or cut short (the numbers of a tensor are missing)")
-        flat = torch.frombuffer(bytearray(raw), dtype=self.storage.dtype) if raw else torch.empty(0)
+        if not raw or 0 in self.shape:
+            raise Unreadable("a tensor in it has no numbers")
+        flat = torch.frombuffer(bytearray(raw), dtype=self.storage.dtype)
         return flat.as_strided(self.shape, self.stride, self.offset).clone(memory_format=torch.contiguous_format)
 
 
@@ -127,13 +207,18 @@ def opened(path: Path) -> Iterator[Any]:
     start = first_bytes(path)
     try:
         with path.open("rb") as file:
-            yield _read_zip(file, path.stat().st_size) if start.startswith(ZIP) else _read_stream(_Whole(file))
+            size = path.stat().st_size
+            allowance = Allowance(size)
+            zipped = start.startswith(ZIP)
+            root = _read_zip(file, size, allowance) if zipped else _read_stream(_Whole(file), allowance)
+            refuse_foreign(root)
+            yield root
     except Unreadable as error:
         raise InputError(f"{path} can't be read: {error}.") from error
     except MemoryError:
         raise InputError(f"{path} can't be read: it asks for more memory than there is.") from None
     except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
+        raise InputError(f"{path} can't be read: {reason(error)}.") from error
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -149,6 +234,12 @@ class _Whole:
         file.seek(0)
 
     def read(self, count: int) -> bytes:
+        if count > MAX_PIECE:
+            raise Unreadable(f"it is damaged, or has a text or an array of more than {MAX_PIECE >> 20} MB in one piece")
+        return self.take(count)
+
+    def take(self, count: int) -> bytes:
+        """As `read`, for the numbers of a tensor, which may be more than any piece of a pickle."""
         if count > self.size - self._file.tell():
             raise Unreadable("it is damaged or cut short")
         return self._file.read(count)
@@ -163,13 +254,37 @@ class _Whole:
         self._file.seek(position)
 
 
-def _read_zip(file: BinaryIO, size: int) -> Any:
+class _Bounded:
+    """A file that zipfile reads its directory from; it gives at most `limit` bytes at a time, None for any number."""
+
+    def __init__(self, file: BinaryIO, limit: int | None) -> None:
+        self._file, self.limit = file, limit
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, count: int = -1) -> bytes:
+        if self.limit is None:
+            return self._file.read(count)
+        if count > self.limit:
+            raise Unreadable(f"it is a zip archive with a directory of more than {MAX_DIRECTORY >> 20} MB")
+        return self._file.read(self.limit if count < 0 else count)
+
+
+#: What zipfile raises for damaged archives.
+_ZIP_ERRORS = (
+    *(zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, struct.error),
+    *(IndexError, KeyError, TypeError, OverflowError, RuntimeError),
+)
+
+
+def _read_zip(file: BinaryIO, size: int, allowance: Allowance) -> Any:
     """The object in PyTorch's zip format: data.pkl, and a member of raw numbers for each storage."""
+    bounded = _Bounded(file, MAX_DIRECTORY)
     try:
-        archive = zipfile.ZipFile(file)
+        archive = zipfile.ZipFile(bounded)
         members = {entry.filename.partition("/")[2]: entry for entry in archive.infolist()}
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise Unreadable(f"it is a zip archive, but damaged or cut short ({error})") from error
+    except _ZIP_ERRORS as error:
+        raise Unreadable(f"it is a zip archive, but damaged or cut short ({reason(error)})") from error
+    bounded.limit = None
     if "constants.pkl" in members or any(name.startswith("code/") for name in members):
         raise Unreadable("it is a TorchScript program; give the checkpoint that it was made from")
     # PyTorch stores without compression. Anything else could unpack to more than fits into memory.
@@ -181,11 +296,12 @@ def _read_zip(file: BinaryIO, size: int) -> Any:
 
     def member(name: str) -> bytes:
         if name not in members:
-            raise Unreadable(f"it is damaged or cut short ({name} is missing)")
+            raise Unreadable(f"it is damaged or cut short ({quoted(name)} is missing)")
+        allowance.read(members[name].file_size)
         try:
             return archive.read(members[name])
-        except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
-            raise Unreadable(f"it is damaged or cut short ({error})") from error
+        except _ZIP_ERRORS as error:
+            raise Unreadable(f"it is damaged or cut short ({reason(error)})") from error
 
     if "byteorder" in members and member("byteorder") != b"little":
         raise Unreadable("it was written on a machine of another byte order")
@@ -194,15 +310,15 @@ def _read_zip(file: BinaryIO, size: int) -> Any:
         dtype, key, count = _storage_fields(fields)
         return Storage(dtype, count, lambda: member(f"data/{key}"))
 
-    return evaluate(_Whole(io.BytesIO(member("data.pkl"))), storage)
+    return evaluate(_Whole(io.BytesIO(member("data.pkl"))), storage, allowance)
 
 
-def _read_stream(file: _Whole, nested: bool = False) -> Any:
+def _read_stream(file: _Whole, allowance: Allowance, nested: bool = False) -> Any:
     """The object of a bare pickle or of PyTorch's format before 1.6: five pickles, then the numbers."""
-    root = evaluate(file, _no_storage, nested)
-    if root != LEGACY_MAGIC or isinstance(root, bool):
+    root = evaluate(file, _no_storage, allowance, nested)
+    if not isinstance(root, int) or root != LEGACY_MAGIC:
         return root
-    protocol, system = evaluate(file, _no_storage, nested), evaluate(file, _no_storage, nested)
+    protocol, system = (evaluate(file, _no_storage, allowance, nested) for _ in range(2))
     if protocol != LEGACY_PROTOCOL or not isinstance(system, dict) or system.get("little_endian") is False:
         raise Unreadable("it is an old PyTorch file of an unknown version or another byte order")
     found: dict[str, tuple[torch.dtype, int]] = {}
@@ -219,12 +335,13 @@ def _read_stream(file: _Whole, nested: bool = False) -> Any:
             if key not in places:
                 raise Unreadable("it is damaged or cut short (the numbers of a tensor are missing)")
             file.seek(places[key])
-            return file.read(count * dtype.itemsize)
+            allowance.read(count * dtype.itemsize)
+            return file.take(count * dtype.itemsize)
 
         return Storage(dtype, count, read)
 
-    root = evaluate(file, storage, nested)
-    keys = evaluate(file, _no_storage, nested)
+    root = evaluate(file, storage, allowance, nested)
+    keys = evaluate(file, _no_storage, allowance, nested)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise Unreadable("it is damaged (no list of storages)")
     for key in keys:
@@ -248,7 +365,7 @@ def _storage_fields(fields: tuple[Any, ...]) -> tuple[torch.dtype, str, int]:
         raise Unreadable("it is damaged (a reference that is no storage)")
     kind, key, count = fields[1].name.rpartition(".")[2], fields[2], fields[4]
     if kind not in _STORAGES or not isinstance(key, str) or not _natural(count):
-        raise Unreadable(f"it holds numbers of an unknown kind ({kind})")
+        raise Unreadable(f"it holds numbers of an unknown kind ({quoted(kind)})")
     return _STORAGES[kind], key, count
 
 
@@ -260,24 +377,30 @@ def _no_storage(fields: tuple[Any, ...]) -> Storage:
 # The stack machine
 
 _KEYS = (str, int, float, bytes, type(None))  # what can't be hashed at once could be nested too deep to hash at all
+_MAX_KEY = 2**48  # larger numbers can be chosen so that all have the same hash, which makes a dictionary crawl
 
 
-def evaluate(file: _Whole, storage: Callable[[tuple[Any, ...]], Storage], nested: bool = False) -> Any:
+def evaluate(
+    file: _Whole, storage: Callable[[tuple[Any, ...]], Storage], allowance: Allowance, nested: bool = False
+) -> Any:
     """Run one pickle from ``file`` and give its object; the file is then just behind it.
 
-    storage: makes a Storage of a persistent reference. nested: inside bytes of another pickle; not deeper.
-    Raises Unreadable for damage and for names that aren't on the list.
+    storage: makes a Storage of a persistent reference. allowance: of the whole file. nested: inside bytes of another
+    pickle; not deeper. Raises Unreadable for damage, for names that aren't on the list, and for what is too large.
     """
     try:
-        return _run(file, storage, nested)
+        return _run(file, storage, allowance, nested)
     except Unreadable:
         raise
     # What an ill-formed program does to a stack machine: missing operands, operands of the wrong type, bad numbers.
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, EOFError) as error:
+    except (
+        *(ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, EOFError),
+        *(struct.error, RecursionError),
+    ) as error:
         raise Unreadable(explanation(b"?", error)) from error
 
 
-def _run(file: _Whole, storage: Callable[[tuple[Any, ...]], Storage], nested: bool) -> Any:
+def _run(file: _Whole, storage: Callable[[tuple[Any, ...]], Storage], allowance: Allowance, nested: bool) -> Any:
     stack: list[Any] = []
     below: list[list[Any]] = []  # what lay on the stack when each mark was set
     memo: dict[int, Any] = {}
@@ -288,6 +411,9 @@ def _run(file: _Whole, storage: Callable[[tuple[Any, ...]], Storage], nested: bo
         return items
 
     for opcode, argument, _ in pickletools.genops(file):
+        allowance.step()
+        if isinstance(argument, int) and argument.bit_length() > _MAX_BITS:
+            raise Unreadable(f"it holds a number of {argument.bit_length()} bits, which no file of weights needs")
         match opcode.name:
             case "PROTO" | "FRAME":
                 pass
@@ -351,16 +477,16 @@ def _run(file: _Whole, storage: Callable[[tuple[Any, ...]], Storage], nested: bo
                 stack.append(_named(module, name))
             case "INST":
                 items = to_mark()
-                stack.append(_call(_named(*argument.split(" ", 1)), tuple(items), nested))
+                stack.append(_call(_named(*argument.split(" ", 1)), tuple(items), allowance, nested))
             case "OBJ":
                 called, *operands = to_mark()
-                stack.append(_call(called, tuple(operands), nested))
+                stack.append(_call(called, tuple(operands), allowance, nested))
             case "REDUCE" | "NEWOBJ":
                 operands, called = stack.pop(), stack.pop()
-                stack.append(_call(called, operands, nested))
+                stack.append(_call(called, operands, allowance, nested))
             case "NEWOBJ_EX":
                 _, operands, called = stack.pop(), stack.pop(), stack.pop()
-                stack.append(_call(called, operands, nested))
+                stack.append(_call(called, operands, allowance, nested))
             case "BUILD":
                 state = stack.pop()
                 if isinstance(stack[-1], Record):
@@ -369,7 +495,8 @@ def _run(file: _Whole, storage: Callable[[tuple[Any, ...]], Storage], nested: bo
                 fields = stack.pop()
                 if not isinstance(fields, tuple):
                     raise TypeError("a reference that is no tuple")
-                stack.append(storage(fields))
+                # Old files hold a network's class so, with its source code, which is never looked at.
+                stack.append(fields[1] if fields[:1] == ("module",) and len(fields) == 4 else storage(fields))
             case name if opcode.arg is not None and opcode.stack_after and not opcode.stack_before:
                 if name.startswith("EXT") or name in ("PERSID", "NEXT_BUFFER", "BYTEARRAY8"):
                     raise Unreadable(f"it is a pickle of a kind that no generator's file is ({name})")
@@ -389,13 +516,19 @@ def _extend(target: Any, items: list[Any]) -> None:
 def _set_items(target: Any, items: list[Any]) -> None:
     if not isinstance(target, dict) or len(items) % 2:
         raise TypeError("items for what is no dictionary")
-    target.update((key, value) for key, value in zip(items[::2], items[1::2]) if isinstance(key, _KEYS))
+    target.update((key, value) for key, value in zip(items[::2], items[1::2]) if _is_key(key))
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, _KEYS) and (not isinstance(value, int) or abs(value) < _MAX_KEY)
 
 
 def _named(module: Any, name: Any) -> Name:
     """A name from the file, if it is on the list."""
     if not isinstance(module, str) or not isinstance(name, str):
         raise TypeError("a name that is no text")
+    if len(module) + len(name) >= MAX_NAME:
+        raise Unreadable(f"it names something of {len(module) + len(name)} characters, which no generator's file needs")
     full = f"{module}.{name}"
     if module.startswith(_TENSORFLOW_MODULES):
         raise Unreadable(
@@ -404,34 +537,47 @@ def _named(module: Any, name: Any) -> Name:
         )
     if full in _CALLS or full in _INERT_NAMES or full.startswith(_INERT_MODULES):
         return Name(full)
-    shown = full if full.isprintable() and len(full) <= 80 else repr(full[:80])
-    raise Unreadable(
-        f"it names “{shown}”, which no generator's file needs and which may be meant to do harm; nothing was run"
-    )
+    if _is_class_of_a_program(module, name):
+        return Name(full, foreign=True)
+    raise _harmful(full)
+
+
+def _is_class_of_a_program(module: str, name: str) -> bool:
+    """Whether a name may be that of a class whose objects lie beside the weights, such as options or paths.
+
+    Not so for functions, by the custom that only classes begin with a capital, nor for what Python itself brings.
+    """
+    package = module.partition(".")[0]
+    brought = package in sys.stdlib_module_names or package in _OLD_MODULES
+    return name[:1].isupper() and (not brought or package in _VALUE_MODULES)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # What the calls in a file stand for; everything else that is called becomes a Record
 
 
-def _call(called: Any, operands: Any, nested: bool) -> Any:
+def _call(called: Any, operands: Any, allowance: Allowance, nested: bool) -> Any:
     if not isinstance(called, Name) or not isinstance(operands, tuple):
         raise TypeError("a call of what is no name")
+    if called.name == _TYPED:  # a tensor of a class of its own, inside which there is none of that kind
+        called, operands = operands[0], operands[2]
+        if not isinstance(called, Name) or not isinstance(operands, tuple) or called.name == _TYPED:
+            raise TypeError("a tensor within a tensor")
+    allowance.step(sum(len(operand) for operand in operands if isinstance(operand, (list, tuple, dict))))
+    allowance.read(sum(len(operand) for operand in operands if isinstance(operand, str)))
     if called.name == "torch.storage._load_from_bytes":
         if nested or not isinstance(operands[0], bytes):
             raise Unreadable("it is damaged (pickles within pickles)")
-        inner = _read_stream(_Whole(io.BytesIO(operands[0])), nested=True)
+        inner = _read_stream(_Whole(io.BytesIO(operands[0])), allowance, nested=True)
         if not isinstance(inner, Storage):
             raise Unreadable("it is damaged (a storage that is none)")
         return inner
-    if called.name == "torch._tensor._rebuild_from_type_v2":
-        return _call(operands[0], operands[2], nested)
-    return _CALLS.get(called.name, lambda *values: Record(called.name, values))(*operands)
+    return _CALLS.get(called.name, lambda *values: Record(called.name, values, foreign=called.foreign))(*operands)
 
 
 def _ordered_dict(pairs: Any = ()) -> Record:
     items = Record("collections.OrderedDict")
-    for key, value in pairs:
+    for key, value in pairs if isinstance(pairs, (list, tuple)) else ():
         _set_items(items, [key, value])
     return items
 
@@ -441,6 +587,8 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Stor
         (shape,) = shape.made_from
     if not isinstance(storage, Storage) or not isinstance(shape, tuple) or not isinstance(stride, tuple):
         raise TypeError("a tensor without storage or shape")
+    if len(shape) > MAX_DIMENSIONS:
+        raise ValueError(f"a tensor of {len(shape)} dimensions, more than {MAX_DIMENSIONS}")
     if len(shape) != len(stride) or not all(map(_natural, (offset, *shape, *stride))):
         raise ValueError("a tensor of impossible shape")
     last = offset + sum((size - 1) * step for size, step in zip(shape, stride))
@@ -458,16 +606,17 @@ def _persistent(meta: Any) -> Record:
     """NVIDIA's modules: class name, state and source code. The code is never looked at."""
     if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict):
         raise TypeError("a module without state")
-    return Record(str(meta.get("class_name")), state=meta["state"])
+    name = meta.get("class_name")
+    return Record(name if isinstance(name, str) else "", state=meta["state"])
 
 
 def _reconstructed(kind: Any, *_: Any) -> Record:
-    return Record(kind.name)
+    return Record(kind.name, foreign=kind.foreign)
 
 
 def _numpy_scalar(dtype: Any, raw: Any = b"", *_: Any) -> Any:
     code = dtype.made_from[0] if isinstance(dtype, Record) and dtype.made_from else None
-    form = {"f4": "<f", "f8": "<d", "i4": "<i", "i8": "<q"}.get(code)
+    form = {"f4": "<f", "f8": "<d", "i4": "<i", "i8": "<q"}.get(code) if isinstance(code, str) else None
     if isinstance(raw, str):
         raw = raw.encode("latin-1")
     return struct.unpack(form, raw)[0] if form else Record("numpy.scalar")
@@ -485,13 +634,14 @@ def _natural(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**48
 
 
+_TYPED = "torch._tensor._rebuild_from_type_v2"
 _CALLS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _ordered_dict,
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
-    "torch._tensor._rebuild_from_type_v2": _parameter,  # see _call
+    _TYPED: _parameter,  # see _call
     "torch.storage._load_from_bytes": _parameter,  # see _call
     "torch.Size": lambda shape=(): shape,
     "torch_utils.persistence._reconstruct_persistent_obj": _persistent,

@@ -1,7 +1,9 @@
 """Generators in the `.pt` files of rosinality's stylegan2-pytorch, which NADA, IPL and many others write too.
 
 The file is a dict whose `g_ema` holds the averaged generator's state, and whose `latent_avg`, often missing, is the
-mean w. Its layers are ours under other names and with other empty dimensions; its filters are always the same.
+mean w; where only `g`, which is not averaged, is beside that, it is taken. Programs that build on it keep the same
+state under other names, or put one in front of every tensor's. Its layers are ours under other names and with other
+empty dimensions; its filters are always the same.
 """
 
 from __future__ import annotations
@@ -17,15 +19,24 @@ from torch import Tensor
 
 from ipl_core.errors import InputError
 from ipl_core.ops import fir_kernel
-from ipl_core.stylegan2 import Generator, GeneratorConfig
+from ipl_core.stylegan2 import Generator, GeneratorConfig, config_f_channels
 
 from .files import atomic_path, unwritable
 from .parts import Parts, same
-from .pickles import StoredTensor
+from .pickles import Record, StoredTensor, refuse_foreign
 
 log = logging.getLogger(__name__)
 
 STATE, MEAN = "g_ema", "latent_avg"
+CURRENT = "g"  # the generator as training left it, not averaged
+#: Other names under which programs keep that state, those of averages first; "" is the file's own dict.
+ELSEWHERE = ("G_ema", "ema", "params_ema", "generator_ema", "state_dict", "model", "generator", "params", "")
+#: What stands before every name of a state, of training on several GPUs and of compiling.
+WRAPPERS = ("module.", "_orig_mod.")
+#: What stands before the names of one network among others.
+NETWORKS = tuple(f"{name}." for name in (STATE, *ELSEWHERE) if name)
+MAX_WRAPPERS = 8  # one within the other
+FIRST_LAYER = "conv1.conv.weight"
 
 #: How a tensor of theirs becomes ours, and back.
 _Form = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
@@ -63,10 +74,19 @@ def read(root: Any) -> Parts | None:
     """The parts of the generator in a file's object; None if it holds none of this kind. Raises Unreadable."""
     if not isinstance(root, Mapping):
         return None
-    state = root.get(STATE, root)  # some files are the bare state
-    if not isinstance(state, Mapping) or "conv1.conv.weight" not in state:
+    averaged = True
+    if STATE in root:
+        refuse_foreign(root[STATE])
+        state = _unwrapped(root[STATE])
+    elif isinstance(root.get(CURRENT), Mapping) and MEAN in root:
+        refuse_foreign(root[CURRENT])
+        state, averaged = _unwrapped(root[CURRENT]), False
+    else:
+        state = next(filter(_is_state, map(_unwrapped, _elsewhere(root))), None)
+    if not _is_state(state):
         return None
     parts = Parts(state)
+    parts.averaged = averaged
     layers = 1 + parts.count("convs.{}.conv.weight")
     for ours, theirs, (change, _) in _layout(parts.count("style.{}.weight", first=1), layers):
         # Files older than the constant noise have none; what is missing is drawn, see `generators`.
@@ -78,10 +98,44 @@ def read(root: Any) -> Parts | None:
     return parts
 
 
+def _elsewhere(root: Mapping[Any, Any]) -> Iterator[Any]:
+    """What a file without `g_ema` may hold a state in: its dict, and dicts in that, which a dict may be around."""
+    for name in ELSEWHERE:
+        held = root.get(name) if name else root
+        if _is_dict(held):
+            yield from filter(_is_dict, (held.get(inner) for inner in (STATE, *ELSEWHERE) if held is not root))
+            yield held
+
+
+def _is_dict(held: Any) -> bool:
+    """Whether it is a dict and no object of a class that is on no list."""
+    return isinstance(held, Mapping) and not (isinstance(held, Record) and held.foreign)
+
+
+def _is_state(state: Any) -> bool:
+    return isinstance(state, Mapping) and FIRST_LAYER in state
+
+
+def _unwrapped(state: Any) -> Any:
+    """A state without the words before every name, once or more; of a network within others, its part alone."""
+    for _ in range(MAX_WRAPPERS):
+        if not isinstance(state, Mapping) or FIRST_LAYER in state:
+            break
+        names = [name for name in state if isinstance(name, str)]
+        around = [w for w in WRAPPERS if all(name.startswith(w) for name in names)]
+        among = [n for n in NETWORKS if any(name.startswith(n) for name in names)]
+        if not names or not (around or among):
+            break
+        wrapper = (*around, *among)[0]
+        state = {name[len(wrapper) :]: state[name] for name in names if name.startswith(wrapper)}
+    return state
+
+
 def save_rosinality(generator: Generator, path: str | os.PathLike[str]) -> None:
     """Write a generator as rosinality's `.pt` with `g_ema` and `latent_avg`, in float32, atomically.
 
-    Tools that build rosinality's network read it if the channels are those of config E or F, 512 up to 32×32.
+    Tools build rosinality's network before they read it; what they have to be told of this one, where it isn't of the
+    usual form, is logged as a warning.
 
     Raises:
         InputError: the file can't be written, or the generator is of a form that the format doesn't have.
@@ -94,12 +148,38 @@ def save_rosinality(generator: Generator, path: str | os.PathLike[str]) -> None:
         )
     if config.conv_clamp is not None:
         log.warning("rosinality's network doesn't clamp activations; this generator's limit is not in the file.")
+    if words := to_be_told(config):
+        log.warning("%s", words)
     ours = {name: tensor.detach().cpu().float() for name, tensor in generator.state_dict().items()}
     with atomic_path(path) as temporary:
         try:
             torch.save({STATE: their_state(config, ours), MEAN: ours["w_avg"].clone()}, temporary)
         except (OSError, RuntimeError) as error:
             raise unwritable(Path(path), error) from error
+
+
+def to_be_told(config: GeneratorConfig) -> str:
+    """What a program that builds rosinality's network has to be told to read this generator; "" for the usual form.
+
+    Usual are latents of 512, a mapping of 8 layers, and the channels of config F, for which `channel_multiplier` is 2.
+    """
+    words = []
+    if config.w_dim != 512:
+        words.append(f"style_dim {config.w_dim}")
+    if config.mapping_layers != 8:
+        words.append(f"n_mlp {config.mapping_layers}")
+    channels = config.channels or config_f_channels(config.resolution)
+    if channels == config_f_channels(config.resolution, 1) != config_f_channels(config.resolution):
+        words.append("channel_multiplier 1")
+    elif channels != config_f_channels(config.resolution):
+        table = ", ".join(f"{size}: {count}" for size, count in channels)
+        words.append(f"channels {{{table}}} in place of its table")
+    if not words:
+        return ""
+    return (
+        f"A program that builds rosinality's network reads this file if it is told: size {config.resolution}, "
+        f"{', '.join(words)}."
+    )
 
 
 def their_state(config: GeneratorConfig, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,10 +14,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ipl_core.errors import InputError
+from ipl_core.paths import in_utf8
+from ipl_core.words import json_text, quoted, read_json
 
-from .files import atomic_path, explanation, first_bytes, readable_file, unwritable
+from .files import atomic_path, explanation, first_bytes, is_safetensors, readable_file, unwritable
 
 METADATA_KEY = "ipl_studio"  # our JSON description lives under this key of the safetensors header
+#: Bytes of a header: names and places of the tensors, and the description. Ours have some 100 kB.
+MAX_HEADER = 4 * 2**20
+MAX_TENSORS = 10_000
+MAX_DIMENSIONS = 8
+MAX_NAME = 500  # characters of a tensor's name
 
 
 def save_tensors(
@@ -42,7 +48,7 @@ def save_tensors(
     target = Path(path)
     stored = {name: _for_disk(name, tensor, dtype) for name, tensor in tensors.items()}
     # "format" is what other readers of safetensors look for.
-    header = {"format": "pt", METADATA_KEY: json.dumps(dict(metadata or {}), sort_keys=True)}
+    header = {"format": "pt", METADATA_KEY: json_text(dict(metadata or {}), ascii_only=True, sort_keys=True)}
     with atomic_path(target) as temporary:
         try:
             save_file(stored, temporary, metadata=header)
@@ -58,11 +64,12 @@ def load_tensors(
     The description is empty for files that another program wrote.
 
     Raises:
-        InputError: the file is missing, damaged, cut short or of another format.
+        InputError: the file is missing, damaged, cut short, of another format, or has more tensors, or tensors of more
+            dimensions, than any network.
     """
     with _opened(path) as file:
         # Cloned: the reader's tensors may be views of the mapped file, which must be free to be replaced or deleted.
-        tensors = {name: file.get_tensor(name).to(device, copy=True) for name in file.keys()}  # noqa: SIM118
+        tensors = {name: file.get_tensor(name).to(device, copy=True) for name in _names(path, file)}
         return tensors, _description(path, file.metadata())
 
 
@@ -70,6 +77,12 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The description of a safetensors file without reading its tensors; raises as `load_tensors` does."""
     with _opened(path) as file:
         return _description(path, file.metadata())
+
+
+def read_shapes(path: str | os.PathLike[str]) -> dict[str, tuple[int, ...]]:
+    """The shapes of a safetensors file's tensors by name, without reading them; raises as `load_tensors` does."""
+    with _opened(path) as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
 def _for_disk(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
@@ -84,22 +97,44 @@ def _for_disk(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     file_path = readable_file(path)
+    start = first_bytes(file_path)
+    length = int.from_bytes(start[:8], "little")
+    if is_safetensors(start) and MAX_HEADER < length < file_path.stat().st_size:  # longer than the file is damage
+        raise InputError(
+            f"{file_path} can't be read as a safetensors file: its header has {length / 2**20:.1f} MB, more than the "
+            f"{MAX_HEADER >> 20} MB that are read."
+        )
     try:
-        with safe_open(file_path, framework="pt", device="cpu") as file:
+        with in_utf8(file_path) as link, safe_open(link, framework="pt", device="cpu") as file:
             yield file
-    except (OSError, SafetensorError) as error:
-        reason = explanation(first_bytes(file_path), error)
-        raise InputError(f"{file_path} can't be read as a safetensors file: {reason}.") from error
+    except InputError:
+        raise
+    # Besides its own error, what the reader raises for types and shapes that PyTorch doesn't have.
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
+        why = explanation(start, error)
+        raise InputError(f"{file_path} can't be read as a safetensors file: {why}.") from error
+
+
+def _names(path: str | os.PathLike[str], file: Any) -> list[str]:
+    """The names of the tensors in an open file, once none of them is out of bounds."""
+    names = list(file.keys())
+    if len(names) > MAX_TENSORS:
+        raise InputError(f"{path} holds {len(names)} tensors, more than the {MAX_TENSORS} that are read.")
+    for name in names:
+        dimensions = len(file.get_slice(name).get_shape())
+        if len(name) > MAX_NAME or dimensions > MAX_DIMENSIONS:
+            raise InputError(
+                f"{path} can't be read: its tensor {quoted(name)} has {dimensions} dimensions and a name of "
+                f"{len(name)} characters; at most {MAX_DIMENSIONS} and {MAX_NAME} are read."
+            )
+    return names
 
 
 def _description(path: str | os.PathLike[str], header: Mapping[str, str] | None) -> dict[str, Any]:
     text = (header or {}).get(METADATA_KEY)
     if text is None:
         return {}
-    try:
-        description = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"The description inside {path} is damaged ({error}).") from error
+    description = read_json(text, f"The description inside {path}", MAX_HEADER)
     if not isinstance(description, dict):
-        raise InputError(f"The description inside {path} should be a JSON object, got {type(description).__name__}.")
+        raise InputError(f"The description inside {path} should be a JSON object, got {quoted(description)}.")
     return description

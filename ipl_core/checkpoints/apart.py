@@ -1,0 +1,240 @@
+"""Files of strangers, read in a process of their own: it ends when it takes too long or too much memory, or is stopped.
+
+A reader is a function of a module that takes the path of a file and gives tensors by name and a JSON-able description.
+Here it runs in a new Python with limits, and what it gives comes back as a safetensors file, so that nothing a file
+does to its reader reaches the program. This module knows nothing about formats or generators.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ipl_core.errors import InputError
+from ipl_core.locks import new_lock
+from ipl_core.words import read_json, reason
+
+from .files import unwritable
+from .safetensors import MAX_HEADER, load_tensors
+
+#: A file's tensors by name and what it says about them, ready for JSON.
+Contents = tuple[dict[str, Tensor], dict[str, Any]]
+Reader = Callable[..., Contents]
+
+START_SECONDS = 120.0  # until the new process has imported what it needs; about 1.5 where nothing else runs
+READ_SECONDS = 120.0  # a training checkpoint of 1 GB takes about 10
+BASE_MEMORY = 512 * 2**20  # bytes of address space beyond what the imports take
+MEMORY_EACH = 5  # bytes for each byte of the file; half precision becomes single, and is copied while it is read
+MOST_MEMORY = 8 * 2**30
+REMEMBERED_BYTES = 256 * 2**20
+_POLL_SECONDS = 0.03
+_TENSORS, _ANSWER, _READY = "tensors.safetensors", "answer.json", "ready"
+# -I keeps environment and working folder out of the search path; modules are found where this program found them.
+_PROGRAM = (
+    "import json, sys; job = json.loads(sys.stdin.read()); sys.path[:] = job['search']; "
+    "from ipl_core.checkpoints import apart; apart.work(job)"
+)
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "TMP")
+
+
+class ReadingStopped(InputError):
+    """The reading of a file was stopped before its end."""
+
+
+def read(
+    reader: Reader,
+    path: str | os.PathLike[str],
+    stop: threading.Event | None = None,
+    *,
+    seconds: float = READ_SECONDS,
+    memory: int | None = None,
+    remember: bool = False,
+    **options: Any,
+) -> Contents:
+    """What `reader(path, **options)` gives, read in a process of its own.
+
+    stop: ends the reading within a tenth of a second once it is set. seconds: how long reading may take, without the
+    start of the process. memory: bytes that it may take, by the file's size unless given; where the system sets no such
+    limit, time alone is limited. remember: keeps what was read in memory, so that the same file is read once; whoever
+    gets the tensors must not change them.
+    Raises InputError as the reader does, for a reader that takes too long or too much, or that the file made crash; and
+    ReadingStopped.
+    """
+    path = Path(path)
+    facts = path.stat()
+    key = (reader.__qualname__, json.dumps(options), str(path.resolve()), facts.st_mtime_ns, facts.st_size)
+    if remember and (known := _remembered(key)) is not None:
+        return known
+    if memory is None:
+        memory = BASE_MEMORY + min(MEMORY_EACH * facts.st_size, MOST_MEMORY)
+    with tempfile.TemporaryDirectory(prefix="ipl-read-") as folder:
+        job = {
+            **{"reader": [reader.__module__, reader.__qualname__], "file": str(path), "options": options},
+            **{
+                "folder": folder,
+                "seconds": seconds,
+                "memory": memory,
+                "search": [os.path.abspath(p) for p in sys.path],
+            },
+        }
+        status = _run(job, path, stop, seconds)
+        contents = _result(Path(folder), path, status, seconds)
+    if remember:
+        _remember(key, contents)
+    return contents
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The process that asks
+
+
+def _run(job: Mapping[str, Any], path: Path, stop: threading.Event | None, seconds: float) -> int:
+    """Starts the process, waits for its end and gives its status; it is killed at the deadline and when stopped."""
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    # One thread: each would take address space, which is limited. Files are read without a GPU.
+    environment |= {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "CUDA_VISIBLE_DEVICES": "", "PYTHONUTF8": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-c", _PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,  # Ctrl-C reaches the program alone, which then ends this
+    )
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(job).encode())
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        ready = Path(job["folder"]) / _READY
+        deadline, started = time.monotonic() + START_SECONDS, False
+        while process.poll() is None:
+            if not started and ready.exists():
+                deadline, started = time.monotonic() + seconds, True
+            if time.monotonic() > deadline:
+                raise _too_long(path, seconds) if started else _not_started(path)
+            if stop is not None and stop.is_set():
+                raise ReadingStopped(f"Reading {path} was stopped.")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_POLL_SECONDS)
+        return process.returncode
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _result(folder: Path, path: Path, status: int, seconds: float) -> Contents:
+    """What the process left in its folder. Raises InputError where that is a refusal, or nothing."""
+    if not (folder / _ANSWER).is_file():
+        if hasattr(signal, "SIGXCPU") and status == -signal.SIGXCPU:
+            raise _too_long(path, seconds)
+        raise InputError(
+            f"{path} can't be read: its reader ended without a result (status {status}). Use another file."
+        )
+    answer = read_json((folder / _ANSWER).read_bytes(), f"What was read from {path}", 8 * MAX_HEADER)
+    if "refused" in answer:
+        raise InputError(answer["refused"])
+    tensors, _ = load_tensors(folder / _TENSORS)
+    return tensors, answer["description"]
+
+
+def _too_long(path: Path, seconds: float) -> InputError:
+    return InputError(
+        f"{path} isn't read: that took more than {seconds:g} seconds, and no file of weights needs so long."
+    )
+
+
+def _not_started(path: Path) -> InputError:
+    return InputError(
+        f"{path} isn't read: the process that reads files did not start within {START_SECONDS:g} seconds. The machine "
+        "may be busy: try again when less is running."
+    )
+
+
+_recent: OrderedDict[tuple[Any, ...], Contents] = OrderedDict()
+_recent_lock = new_lock()
+
+
+def _remembered(key: tuple[Any, ...]) -> Contents | None:
+    with _recent_lock:
+        if key not in _recent:
+            return None
+        _recent.move_to_end(key)
+        tensors, description = _recent[key]
+        return dict(tensors), dict(description)
+
+
+def _remember(key: tuple[Any, ...], contents: Contents) -> None:
+    with _recent_lock:
+        _recent[key] = dict(contents[0]), dict(contents[1])
+        while sum(_nbytes(tensors) for tensors, _ in _recent.values()) > REMEMBERED_BYTES:
+            _recent.popitem(last=False)
+
+
+def _nbytes(tensors: Mapping[str, Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors.values())
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The process that reads
+
+
+def work(job: Mapping[str, Any]) -> None:
+    """Reads one file as `read` asks, and leaves the result in a folder; the whole life of the new process."""
+    module, name = job["reader"]
+    reader = getattr(importlib.import_module(module), name)
+    folder, path = Path(job["folder"]), Path(job["file"])
+    _limit(job["memory"], job["seconds"])
+    (folder / _READY).touch()
+    try:
+        tensors, description = reader(path, **job["options"])
+        _store(tensors, folder / _TENSORS)
+        answer = {"description": description}
+    except InputError as error:
+        answer = {"refused": str(error)}
+    except Exception as error:  # whatever a file leads its reader to
+        why = f"it is damaged ({type(error).__name__})"
+        if isinstance(error, MemoryError) or "alloc" in reason(error):
+            why = "it takes more memory than a file of its size needs"
+        answer = {"refused": f"{path} can't be read: {why}. Use another file."}
+    (folder / _ANSWER).write_text(json.dumps(answer), encoding="utf-8")
+    os._exit(0)  # what a file has built may take long to be taken apart
+
+
+def _store(tensors: Mapping[str, Tensor], path: Path) -> None:
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    except (OSError, SafetensorError) as error:
+        raise unwritable(path, error) from error
+
+
+def _limit(memory: int, seconds: float) -> None:
+    """Bounds this process from now on, as far as the system can."""
+    try:
+        import resource
+    except ImportError:  # Windows, where the parent's clock alone ends it
+        return
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    processor = int(used.ru_utime + used.ru_stime + seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (processor, processor + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.alarm(int(seconds) + 5)  # should the parent be gone by then
+    with contextlib.suppress(OSError, ValueError):  # macOS has neither the file nor the limit
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + memory,) * 2)

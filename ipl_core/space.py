@@ -1,0 +1,111 @@
+"""Room on the disk: what a result will take, whether that is free, and where else a result may go if it isn't."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from . import catalog
+from .checkpoints import read_shapes
+from .errors import InputError
+from .keeping import Full
+from .paths import as_path
+
+log = logging.getLogger(__name__)
+
+SPARE = 1_000_000  # bytes for settings, history and what was not thought of
+
+
+class KeptElsewhere(InputError):
+    """What was finished couldn't be kept where it belongs, and lies in the folder `path`."""
+
+    def __init__(self, text: str, path: Path) -> None:
+        super().__init__(text)
+        self.path = path
+
+
+def check(needs: Sequence[tuple[Path, int]], what: str) -> None:
+    """Raises `Full` unless each folder's disk has room for the bytes that are needed there, all together.
+
+    what: the result as the error calls it, "The run". Folders that don't exist yet are on their parents' disks.
+    """
+    disks: dict[int, tuple[Path, int]] = {}
+    for folder, size in needs:
+        there = _existing(folder)
+        disk = there.stat().st_dev
+        disks[disk] = (there, disks.get(disk, (there, 0))[1] + size)
+    for folder, size in disks.values():
+        free = shutil.disk_usage(folder).free
+        if free < size:
+            raise Full(
+                f"{what} will take about {catalog.size_words(size)} on the disk of {folder}, where "
+                f"{catalog.size_words(free)} are free: free some space, or choose a folder on another disk."
+            )
+
+
+def _existing(folder: Path) -> Path:
+    folder = as_path(folder).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+def keep_elsewhere(
+    what: str,
+    own: Sequence[str | os.PathLike[str] | None],
+    keep: Callable[[Path], Path],
+    full: Full,
+) -> None:
+    """Keeps what has no room in its place by `keep` in the first folder that has, and raises `KeptElsewhere`.
+
+    what: "run" or "inversion". own: folders that the person named; the system's temporary folder comes after them.
+    keep: keeps it in a folder that it is given and gives its path. full: why it is not in its place. Returns if no
+    folder has room.
+    """
+    for place in _places(own):
+        try:
+            path = keep(place)
+        except InputError as error:
+            log.warning("%s", error)
+            continue
+        error = KeptElsewhere(
+            f"{full} The {what} isn't lost: it lies in {path}. Free some space, then bring it in by "
+            f"“python -m ipl_core library import {path}”.",
+            path,
+        )
+        log.error("%s", error)  # whoever runs an app has to know, whatever its visitors are told
+        raise error from full
+
+
+def _places(own: Sequence[str | os.PathLike[str] | None]) -> Iterator[Path]:
+    yield from (as_path(folder) for folder in own if folder is not None)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="ipl-studio-"))
+    except OSError:  # no room even for a name
+        return
+    yield folder
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def synthesis_bytes(model: str) -> int:
+    """What the weights that training may change take as float32, for a generator's name or path.
+
+    Of files that aren't safetensors, their size, which is no less. Raises InputError if the model can't be found.
+    """
+    from . import library
+
+    path = catalog.find_generator(model)
+    if library.is_adapted(path):
+        return synthesis_bytes(library.read_settings(path)["config"]["model"])
+    try:
+        shapes = read_shapes(path)
+    except InputError:
+        return path.stat().st_size
+    return 4 * sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("synthesis."))
