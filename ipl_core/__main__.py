@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import signal
 import sys
 import threading
@@ -18,7 +17,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import animation_commands, examples_commands, library_commands, model_commands, study_commands
+from . import animation_commands, examples_commands, library_commands, model_commands, stored, study_commands
 from .config import (
     CONTRASTIVE_FORMS,
     INVERT_PRESETS,
@@ -27,17 +26,25 @@ from .config import (
     METHODS,
     PRECISIONS,
     PRESETS,
+    PROMPTS,
     RESIDUALS,
     STARTS,
     TEMPLATE_SETS,
+    VARIANTS,
     VIEWS,
     AdaptConfig,
     InvertConfig,
+    method_of,
+    settings_of,
 )
+from .console import lasting_output
 from .errors import InputError
 from .memory import enough_memory
 from .model_commands import AUTO_DEVICE, chosen_device, number
+from .paths import as_path, is_file, is_folder
 from .snapshot import Snapshot
+from .vocabulary import LISTS, MAX_TEXT
+from .words import file_words, quoted, readable, reason
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +72,7 @@ def _adapt_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("target", help="the domain to adapt to, in words, such as “pencil sketch”")
     add("--source", help="the domain that the model shows now; left out, what the list of models says, or photo")
-    add("--method", default="ipl", help=f"one of {', '.join(METHODS)} (%(default)s)")
+    add("--method", help=f"one of {', '.join(METHODS)}; left out, the one that suits the critic: described or ipl")
     add("--model", default="studio", help="name of a generator, path of its file, or an adapted domain's folder")
     add("--critic", help=f"{CRITIC}; several, with weights: ViT-B-32+ViT-B-16@0.5")
     add("--seed", type=number, default=0, help="of all random numbers (%(default)s)")
@@ -82,6 +89,12 @@ def _adapt_options(parser: argparse.ArgumentParser) -> None:
     add("--shortest-move", type=number, help="length of an image direction below which it fades")
     add("--share-noise", action=argparse.BooleanOptionalAction, default=None, help="same noise within a pair")
     add("--around-context", action=argparse.BooleanOptionalAction, default=None, help="mapper gives offsets")
+    add("--prompts", help=f"what IPL's mapper gives: {', '.join(PROMPTS)}; left out, what suits the critic")
+    add(
+        "--vocabulary",
+        default="auto",
+        help="words for people: auto, faces, animals, a list of your own, or a file with one",
+    )
     add("--mapper-steps", type=number, help="steps of stage 1")
     add("--mapper-batch", type=number, help="images a step in stage 1")
     add("--mapper-lr", type=number, help="Adam's rate in stage 1")
@@ -104,6 +117,10 @@ def _adapt(options: argparse.Namespace) -> int:
         known = catalog.generators().get(options.model)
         options.source = known.source if known else "photo"
     options.device = chosen_device(options.device)
+    options.vocabulary = _vocabulary(options.vocabulary)
+    for name, value in catalog.suited_to(options.critic or catalog.critic_of(options.model)).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
     names = [field.name for field in fields(AdaptConfig) if hasattr(options, field.name)]
     config = AdaptConfig(**{name: getattr(options, name) for name in names})
     # Everything that can be refused is refused before the first step.
@@ -114,8 +131,20 @@ def _adapt(options: argparse.Namespace) -> int:
     if library.find(config) is not None:
         print("This run exists already.")
     with _stop_on_interrupt() as stop, _ProgressBar() as bar:
-        entry = finished_run(config, stop, bar.show)
+        entry = finished_run(config, stop, bar.show, options.out)
     return _written(entry, options.out)
+
+
+def _vocabulary(given: str) -> str:
+    """A vocabulary as it was named or written, or what the file of that name holds."""
+    if given in ("auto", *LISTS) or not is_file(given):
+        return given
+    try:
+        return stored.read_text(as_path(given), 4 * MAX_TEXT)  # a character of UTF-8 has at most four bytes
+    except (OSError, ValueError) as error:  # which is no UTF-8, or too long
+        raise InputError(
+            f"The file {quoted(given)} can't be read as a vocabulary: {reason(error)}. Give a text file in UTF-8."
+        ) from error
 
 
 def _written(entry: library.Entry, out: str) -> int:
@@ -126,7 +155,12 @@ def _written(entry: library.Entry, out: str) -> int:
         steps = entry.settings["steps"]["generator"]
         why = {"asked": "as asked", "not finite": "because the numbers stopped being finite"}[entry.settings["stopped"]]
         print(f"Stopped {why} after {steps} of {entry.config.steps} steps; what was reached is kept.")
-    folder = library.export(entry, out)
+    if entry.left_out:
+        print(entry.left_out)
+    try:
+        folder = library.export(entry, out)
+    except InputError as error:
+        raise InputError(f"{error} The run is kept in the library, as {entry.name}.") from error
     print(f"{entry.title}: {folder / library.ADAPTED}, {folder / library.SAMPLES_PICTURE}")
     return {None: 0, "asked": INTERRUPTED}.get(entry.settings["stopped"], 1)
 
@@ -137,7 +171,7 @@ def _written(entry: library.Entry, out: str) -> int:
 
 def _resume_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("entry", metavar="ENTRY", help="name of its folder in the library, or the path of one")
+    add("entry", metavar="ENTRY", help="its name in the library, or the path of its folder")
     add("--steps", type=number, required=True, help="how many more steps of stage 2")
     add("--out", required=True, metavar="DIR", help="folder for the weights, pictures, settings and history")
 
@@ -149,7 +183,7 @@ def _resume(options: argparse.Namespace) -> int:
     entry = library_commands.named_entry(options.entry)
     library.check_writable(options.out)
     with _stop_on_interrupt() as stop, _ProgressBar() as bar:
-        resumed = resumed_run(entry, options.steps, stop, bar.show)
+        resumed = resumed_run(entry, options.steps, stop, bar.show, options.out)
     origin = resumed.settings["resumed"]
     how = "with the state of its training" if origin["exactly"] else "from its weights, with a fresh optimiser"
     print(f"Went on after step {origin['step']} {how}.")
@@ -218,7 +252,7 @@ def _stop_on_interrupt() -> Iterator[threading.Event]:
 
 def _sample_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("model", metavar="DIR", help="folder that `adapt` wrote, or a generator's name or file")
+    add("model", metavar="DIR", help="folder that `adapt` wrote, or the name of a finished model, or a generator")
     add("--seeds", default="0-15", help="which pictures, such as 0-15,20 (%(default)s)")
     add("--psi", type=number, default=0.7, help="truncation: 0 the mean face, 1 none (%(default)s)")
     add("--columns", type=number, help="pictures in a row; left out, as square as it can be")
@@ -238,7 +272,7 @@ def _sample(options: argparse.Namespace) -> int:
         raise InputError(f"Truncation (--psi) must be a number from 0 to 1.5, not {options.psi:g}.")
     columns = _columns(options)
     path = _png_path(options)
-    library.check_writable(path.parent)
+    library.check_writable_file(path)
     with model_commands.Transfers() as transfers:
         generator = load_generator(options.model, chosen_device(options.device), transfers.show)
     images = draw(generator, seeds, options.psi)
@@ -257,9 +291,11 @@ def _columns(options: argparse.Namespace) -> int | None:
 
 
 def _png_path(options: argparse.Namespace) -> Path:
-    path = Path(options.out).expanduser()
-    if path.suffix.lower() != ".png" or path.is_dir():
-        raise InputError(f"The picture is written as PNG: give --out a file that ends in .png, not {options.out}.")
+    path = as_path(options.out)
+    if path.suffix.lower() != ".png" or is_folder(path):
+        raise InputError(
+            f"The picture is written as PNG: give --out a file that ends in .png, not {quoted(options.out)}."
+        )
     return path
 
 
@@ -285,7 +321,7 @@ def _invert_options(parser: argparse.ArgumentParser) -> None:
     add("--move", default="0,0", metavar="RIGHT,DOWN", help="move the crop, in its own sides (%(default)s)")
     add("--zoom", type=number, default=1.0, help="scale the crop; above 1 the face grows (%(default)s)")
     add("--turn", type=number, default=0.0, help="turn the crop, degrees clockwise (%(default)s)")
-    add("--name", help="what to call it; left out, the file's name")
+    add("--name", type=readable, help="what to call it; left out, the file's name")
     add("--seed", type=number, default=0, help="of all random numbers (%(default)s)")
     add("--device", default="cpu", help=AUTO_DEVICE)
     for name, words in _INVERT_NUMBERS.items():
@@ -341,14 +377,17 @@ def _invert(options: argparse.Namespace) -> int:
     print(start_words(config))
     aligned = to_uint8(cut(picture, crop, load_generator(config.model).config.resolution))
     with _stop_on_interrupt() as stop, _ProgressBar() as bar:
-        name = options.name or Path(options.picture).stem
-        inverted = finished_inversion(config, aligned, name, crop, stop, bar.show)
+        name = options.name or file_words(options.picture, "picture")
+        inverted = finished_inversion(config, aligned, name, crop, stop, bar.show, options.out)
     stopped = inverted.settings["stopped"]
     if stopped is not None:
         why = {"asked": "as asked", "not finite": "because the numbers stopped being finite"}[stopped]
         steps = inverted.settings["steps"]
         print(f"Stopped {why} after {steps['latent']} steps of the latent and {steps['tuning']} of tuning.")
-    written = people.save(inverted, options.out)
+    try:
+        written = people.save(inverted, options.out)
+    except InputError as error:
+        raise InputError(f"{error} The inversion is kept with the people, as {inverted.path.name}.") from error
     figures = {**inverted.settings["distances"], "identity": inverted.settings["identity"]}
     print(", ".join(f"{name} {value:.4f}" for name, value in figures.items() if value is not None))
     print(written.path / people.INVERTED)
@@ -362,7 +401,7 @@ def _invert(options: argparse.Namespace) -> int:
 def _restyle_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("inverted", metavar="DIR", help="folder that `invert` wrote")
-    add("targets", metavar="TARGET_DIR", nargs="+", help="folders that `adapt` wrote")
+    add("targets", metavar="TARGET_DIR", nargs="+", help="folders that `adapt` wrote, or names in the library")
     add("--strength", type=number, default=1.0, help="0 the inversion as it is, 1 the domain (%(default)s)")
     add("--mix", metavar="WEIGHTS", help="draw one picture of all domains together, such as 0.5,0.5")
     add("--columns", type=number, help="pictures in a row; left out, as square as it can be")
@@ -379,8 +418,8 @@ def _restyle(options: argparse.Namespace) -> int:
 
     columns = _columns(options)
     path = _png_path(options)
-    library.check_writable(path.parent)
-    entries = [library.open_entry(target) for target in options.targets]
+    library.check_writable_file(path)
+    entries = [library_commands.named_entry(target) for target in options.targets]
     restyler = Restyler(people.load(options.inverted), chosen_device(options.device))
     inverted = restyler.inverted
     drawn, labels = [inverted.aligned, inverted.picture], ["picture", "inverted"]
@@ -417,7 +456,7 @@ def _evaluate_inversion_options(parser: argparse.ArgumentParser) -> None:
     add("--count", type=number, default=100, help="held-out portraits (%(default)s)")
     add("--samples", type=number, default=50, help="samples of the generator's own (%(default)s)")
     add("--targets", default="", help="domains, separated by commas, that the portraits are then restyled in")
-    add("--methods", default="nada,ipl", help="by which the generator is adapted for that (%(default)s)")
+    add("--methods", default="nada,ipl", help="by which it is adapted for that, as for evaluate (%(default)s)")
     add("--model", default="studio", help="name of the generator (%(default)s)")
     add("--start", default="auto", help=f"where inversion begins: {', '.join(STARTS)} (%(default)s)")
     add("--view", default="critic", help=f"whose eyes compare pictures: {', '.join(VIEWS)} (%(default)s)")
@@ -441,12 +480,12 @@ def _evaluate_inversion(options: argparse.Namespace) -> int:
     if options.targets and not options.count:
         raise InputError("Portraits are what is restyled, and their count is 0: raise it, or leave the targets out.")
     library.check_writable(options.out)
-    path = Path(options.out).expanduser() / "inversion"
+    path = as_path(options.out) / "inversion"
     presets = options.preset.split(",")
     watch, restyled = None, []
     if options.targets:
         configs = [
-            AdaptConfig(target.strip(), method=method, seed=options.seed, model=options.model)
+            AdaptConfig(target.strip(), seed=options.seed, model=options.model, **settings_of(method))
             for target in options.targets.split(",")
             for method in options.methods.split(",")
         ]
@@ -479,14 +518,15 @@ def _evaluate_inversion(options: argparse.Namespace) -> int:
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("targets", nargs="*", help="domains of the portrait studio; none given, all of them")
-    add("--methods", default="nada,shared,ipl", help="separated by commas (%(default)s)")
+    known = ", ".join((*METHODS, *VARIANTS))
+    add("--methods", default="nada,shared,ipl", help=f"separated by commas, of {known} (%(default)s)")
     add("--seeds", default="0-2", help="one run a seed (%(default)s)")
     add("--samples", type=number, default=200, help="fresh samples a run (%(default)s)")
     add("--psi", type=number, default=0.7, help="their truncation (%(default)s)")
     add("--model", default="studio", help="name of the generator (%(default)s)")
     add("--preset", default="default", help=f"one of {', '.join(PRESETS)} (%(default)s)")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting, such as learning_rate=0.001")
-    add("--out", required=True, metavar="DIR", help="folder for scores.csv and scores.md")
+    add("--out", required=True, metavar="DIR", help="folder for scores.csv, which is gone on with, and scores.md")
 
 
 def _setting(text: str) -> tuple[str, object]:
@@ -504,8 +544,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from . import library
     from .catalog import judge_of, load_judge
     from .latents import parse_seeds
-    from .metrics.scores import written
-    from .metrics.table import compare, markdown
+    from .metrics.scores import read_csv, written
+    from .metrics.table import Score, compare, markdown, run_of
 
     if not (isinstance(options.samples, int) and 2 <= options.samples <= 5000):
         raise InputError(f"Samples must be a whole number from 2 to 5000, not {options.samples}.")
@@ -513,7 +553,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     subject = load_judge(judge_of(options.model)).subject
     configs = [
         AdaptConfig.from_dict(
-            {"target": target, "method": method, "seed": seed, "model": options.model, "preset": options.preset}
+            {"target": target, "seed": seed, "model": options.model, "preset": options.preset}
+            | settings_of(method)
             | changes
         )
         for target in options.targets or [domain.name for domain in subject.domains[1:]]
@@ -521,15 +562,28 @@ def _evaluate(options: argparse.Namespace) -> int:
         for method in options.methods.split(",")
     ]
     library.check_writable(options.out)
-    path = Path(options.out).expanduser() / "scores"
-    for scores in written(compare(configs, options.samples, options.psi), path, markdown):
-        score = scores[-1]
+    path = as_path(options.out) / "scores"
+    before = read_csv(Score, path.with_suffix(".csv"))
+    failures = []
+
+    def failed(config: AdaptConfig, error: InputError) -> None:
+        failures.append(config)
+        print(f"{config.target}, {method_of(config)}, seed {config.seed} failed: {error}", file=sys.stderr, flush=True)
+
+    runs = {row.run for row in before}
+    done = sum(run_of(config) in runs for config in configs)
+    if done:
+        print(f"{done}/{len(configs)} are in {path.with_suffix('.csv')} already.", flush=True)
+    coming = compare(configs, options.samples, options.psi, before, failed)
+    for scores in written(coming, path, markdown, before):
+        score, done = scores[-1], done + 1
         print(
-            f"{len(scores)}/{len(configs)} {score.target}, {score.method}, seed {score.seed}: judge {score.judge:.1%}, "
-            f"diversity {score.diversity:.2f}, attributes kept {score.attributes:.1%}, {score.seconds:.0f} s",
+            f"{done}/{len(configs)} {score.target}, {score.method}, seed {score.seed}: judge {score.judge:.1%}, "
+            f"diversity {score.diversity:.2f}, attributes kept {score.attributes:.1%}, "
+            f"way {score.way_areas:.2f} and {score.way_strokes:.2f}, {score.seconds:.0f} s",
             flush=True,
         )
-    return 0
+    return 1 if failures else 0
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -560,6 +614,9 @@ COMMANDS: dict[str, Command] = {
         library_commands.library_options,
         library_commands.library,
     ),
+    "prompts": Command(
+        "say in words what a run's prompts make of people", library_commands.prompts_options, library_commands.prompts
+    ),
     "start-row": Command(
         "draw the examples that the app shows before any run", examples_commands.options, examples_commands.start_row
     ),
@@ -568,6 +625,11 @@ COMMANDS: dict[str, Command] = {
     ),
     "models": Command(
         "list, fetch, verify and remove models of the hub", model_commands.models_options, model_commands.models
+    ),
+    "licences": Command(
+        "list the licences of all packages and models that are used",
+        model_commands.licences_options,
+        model_commands.licences,
     ),
 }
 
@@ -581,6 +643,11 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; gives the exit status: 0 done, 1 ended early, 2 bad input, 130 interrupted."""
+    with lasting_output():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = _Parser(prog="python -m ipl_core", description="Adapt a generator to a domain named in words.")
     parser.add_argument("--verbose", action="store_true", help="say more about what is done")
     words = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -597,9 +664,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ the weighted sum over the Views.
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import threading
 import time
@@ -23,7 +24,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .catalog import critic_of, digested_members, generator_digest, load_critic, load_generator, own_judge
+from .catalog import (
+    critic_of,
+    digested_members,
+    generator_digest,
+    load_critic,
+    load_generator,
+    own_judge,
+    vocabulary_of,
+)
 from .clip import Critic
 from .config import SHORTEST_MOVE, AdaptConfig
 from .devices import check_precision, usable_device
@@ -104,13 +113,19 @@ def adapt(
     def drawing() -> tuple[float, float]:
         return seconds_of_drawing(samples, BLOCK * previews.seconds_an_image)
 
+    @functools.cache
+    def said() -> dict[int, str] | None:
+        return readings(views, source, config.preview_seeds, config.preview_psi)
+
     def pictures() -> dict[str, Any]:
-        return previews.render(training.averaged if training.steps else None)
+        if not training.steps:  # the prompts are being learned still
+            return previews.render(None)
+        return {**previews.render(training.averaged), "readings": said()}
 
     try:
         stopped, done = yield from run_stages(stages, device, began, pictures, preview_interval, stop, drawing)
         with own_modes(device):
-            shown = pictures()
+            shown = {**pictures(), "readings": said()}
         yield Snapshot(
             step=done["generator"],
             total=config.steps,
@@ -240,7 +255,7 @@ class GeneratorTraining:
         if self._adaptive and self.steps % config.layer_interval == 0:
             self._train(self._chosen_parameters())
         w, before = self.samples.take()
-        directions = [view.scheme.directions(w).expand(len(w), -1) for view in self._views]
+        directions = [view.scheme.directions(w, seen).expand(len(w), -1) for view, seen in zip(self._views, before)]
         # Random noise differs from the source's, which the pool drew; constant noise is the same for both.
         noise = "const" if config.share_noise else self._student.make_noise(self._noise, len(w))
         self._optimiser.zero_grad()
@@ -435,7 +450,8 @@ def open_views(config: AdaptConfig, source: Generator) -> tuple[list[View], list
     for name, weight, digest in digested_members(config.critic or critic_of(config.model)):
         critic = load_critic(name, config.device)
         # The same stream for each of them: a critic's prompts begin as they would if it were alone.
-        scheme = make_prompts(config, critic, source.config.w_dim, generator_from_seed(config.seed, "prompts"))
+        w_dim, suited = source.config.w_dim, vocabulary_of(config.model)
+        scheme = make_prompts(config, critic, w_dim, generator_from_seed(config.seed, "prompts"), suited)
         facts = (home() / "pools", generator_digest(config.model), digest, not config.share_noise, computed)
         views.append(View(critic, scheme, open_pool(*facts), weight))
         paths.append(pool_path(*facts))
@@ -459,6 +475,21 @@ def take_prompts(views: Sequence[View], prompts: dict[str, Tensor]) -> None:
     if _learns(views):
         schemes = [view.scheme for view in views]
         (schemes[0] if len(schemes) == 1 else nn.ModuleList(schemes)).load_state_dict(prompts)
+
+
+@torch.no_grad()
+def readings(views: Sequence[View], source: Generator, seeds: Sequence[int], psi: float) -> dict[int, str] | None:
+    """What the prompt of each of these people says, by seed, of several critics that of the first; None where prompts
+    say nothing in words. psi: truncation at which the people are drawn."""
+    if not views[0].scheme.readable:
+        return None
+    said: dict[int, str] = {}
+    for some in torch.tensor(seeds).split(pictures_at_once(source.config.resolution)):
+        z = latents_from_seeds(some.tolist(), source.config.z_dim).to(source.device)
+        w = source.truncate(source.mapping(z), psi)
+        found = views[0].scheme.readings(w, views[0].critic.encode_images(source.synthesis(w)))
+        said.update(zip(some.tolist(), found))
+    return said
 
 
 def _weighted(views: Sequence[View], values: Sequence[Any]) -> Any:

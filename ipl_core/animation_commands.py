@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import InputError
 from .interpolate import EASINGS, MAX_POINTS, SPACES, Frame, Walk, described, through_domains, through_people
-from .media import ANIMATIONS, check_animation, enlargement, save_animation
+from .media import ANIMATIONS, check_animation, enlargement, left_out_words, save_animation
 from .model_commands import AUTO_DEVICE, Transfers, chosen_device, number
+from .paths import as_path, is_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +27,8 @@ def options(parser: argparse.ArgumentParser) -> None:
         "models",
         metavar="MODEL",
         nargs="+",
-        help="a folder that `adapt` wrote, or a generator's name or file; several are a path from domain to domain",
+        help="a folder that `adapt` wrote, a finished model's name, or a generator's name or file; several are a path "
+        "from domain to domain",
     )
     add("--seeds", default="", help="people by seed, such as 0,7,12-14")
     add("--people", nargs="+", default=[], metavar="DIR", help="people that `invert` wrote, after those by seed")
@@ -52,11 +53,11 @@ def interpolate(options: argparse.Namespace) -> int:
     from .mixing import Mixer
 
     walk = Walk(options.frames, options.loop, options.easing, options.space, options.psi)
-    path = Path(options.out).expanduser()
+    path = as_path(options.out)
     check_animation(path, options.rate)
     if options.enlarge is not None and not (isinstance(options.enlarge, int) and 1 <= options.enlarge <= 16):
         raise InputError(f"Frames are enlarged 1 to 16 times, not {options.enlarge}.")
-    library.check_writable(path.parent)
+    library.check_writable_file(path)
     seeds = parse_seeds(options.seeds, MAX_POINTS) if options.seeds.strip() else []
     persons = [*seeds, *(people.load(folder) for folder in options.people)]
     source, stations = _stations(options.models)
@@ -75,18 +76,28 @@ def interpolate(options: argparse.Namespace) -> int:
     enlarge = options.enlarge or enlargement(mixer.source.config.resolution)
     note = described(mixer, persons, walk, domains, options.side_by_side)
     print(save_animation(pictures, path, options.rate, note, enlarge))
+    if words := left_out_words(path, len(pictures), options.rate):
+        print(words)
     return 0
 
 
 def _stations(models: list[str]) -> tuple[str, list[Entry | None]]:
     """The source model of all `models`, and each as an entry; None where it is the source itself."""
-    from . import library
-
-    entries = [library.open_entry(model) if Path(model).expanduser().is_dir() else None for model in models]
+    entries = [_entry(model) for model in models]
     sources = {model if entry is None else entry.config.model: None for model, entry in zip(models, entries)}
     if len(sources) > 1:
         raise InputError(f"One animation has one source model, but these have {' and '.join(sources)}.")
     return next(iter(sources)), entries
+
+
+def _entry(model: str) -> Entry | None:
+    """The adapted domain that `model` stands for; None for a generator as it is."""
+    from . import catalog, library, shipped
+
+    if model in catalog.generators():
+        return None
+    path = catalog.find_generator(model)
+    return library.open_entry(path) if is_folder(path) or shipped.is_one(path) else None
 
 
 def _watched(frames: Iterator[Frame], total: int) -> list[Tensor]:

@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import fetching
+from .config import AdaptConfig
 from .devices import usable_device
 from .ensemble import members
 from .errors import InputError
 from .fetching import Offer
 from .hub import HubFile, Progress
 from .memory import enough_memory
+from .paths import as_path, exists, is_file, is_folder
+from .words import MAX_QUOTED_PATH, quoted
 
 if TYPE_CHECKING:
     from .clip import Critic
@@ -124,7 +127,7 @@ Entry = GeneratorEntry | CriticEntry | EncoderEntry
 def pretrained_folder() -> Path:
     """The folder of embedded weights: `IPL_PRETRAINED` if that is set, else `pretrained` beside this package."""
     chosen = os.environ.get("IPL_PRETRAINED")
-    return Path(chosen).expanduser() if chosen else Path(__file__).resolve().parent.parent / "pretrained"
+    return as_path(chosen) if chosen else Path(__file__).resolve().parent.parent / "pretrained"
 
 
 def registry() -> dict[str, Any]:
@@ -230,7 +233,8 @@ def size_words(size: int | None) -> str:
 
 
 def find_generator(model: str, progress: Progress | None = None) -> Path:
-    """The file, or the folder of an adapted domain, that `model` (a name or a path) stands for.
+    """The file, or the folder of an adapted domain, that `model` stands for: a name, a path, or the name of a finished
+    model that comes with the app.
 
     One of the hub is fetched if it isn't here; progress: called with bytes that are here and bytes in all.
     Raises InputError if there is no such model, if its file is missing or can't be fetched, or if the file isn't the
@@ -248,13 +252,17 @@ def find_generator(model: str, progress: Progress | None = None) -> Path:
             )
         _verify(entry.file, entry.sha256)
         return entry.file
-    path = Path(model).expanduser()
-    if path.is_dir() and not (path / ADAPTED).is_file():
+    path = as_path(model)
+    if is_folder(model) and not (path / ADAPTED).is_file():
         raise InputError(f"The folder {path} holds no adapted domain: {ADAPTED} is missing there.")
-    if not path.exists():
+    if not exists(model):
+        from . import shipped
+
+        if (finished := shipped.find(model)) is not None:
+            return finished
         raise InputError(
-            f"There is no model “{model}”: use one of {_listed(known)}, or the path of a model file "
-            "or of an adapted domain's folder."
+            f"There is no model {quoted(model, MAX_QUOTED_PATH)}: use one of {_listed(known)}, or the path of a model "
+            "file or of an adapted domain's folder."
         )
     return path
 
@@ -293,8 +301,8 @@ def find_critic(critic: str) -> str:
                 "Restore the folder “pretrained”, or name another critic such as ViT-B-32."
             )
         return str(entry.folder)
-    path = Path(critic).expanduser()
-    return str(path) if path.is_dir() else critic
+    path = as_path(critic)
+    return str(path) if is_folder(critic) else critic
 
 
 def fetch_critic(critic: str, progress: Progress | None = None) -> None:
@@ -347,6 +355,30 @@ def critic_of(model: str) -> str:
     )
 
 
+def suited_to(critic: str) -> dict[str, str]:
+    """The default "method", and what IPL's mapper gives by default ("prompts"), with a critic.
+
+    That is what the registry names for it, as it was measured to be best. Nobody here has measured other critics, and
+    for them it is the paper's IPL.
+    """
+    facts = registry().get("critics", {}).get(critic, {})
+    return {"method": AdaptConfig.method, "prompts": AdaptConfig.prompts, **facts.get("suits", {})}
+
+
+def vocabulary_of(model: str) -> str:
+    """The list of words, see vocabulary.py, that describes whom `model` draws: “faces” or “animals”.
+
+    An adapted domain takes that of the generator it was made from; a model that nobody knows is taken to draw faces.
+    """
+    known = generators()
+    if model in known:
+        return "faces" if known[model].faces else "animals"
+    from .library import is_adapted, read_settings
+
+    path = find_generator(model)
+    return vocabulary_of(read_settings(path)["config"]["model"]) if is_adapted(path) else "faces"
+
+
 def find_encoder(encoder: str, progress: Progress | None = None) -> Path:
     """The file that an encoder's name or path stands for; one of the hub is fetched if it isn't here.
 
@@ -364,9 +396,11 @@ def find_encoder(encoder: str, progress: Progress | None = None) -> Path:
             )
         _verify(entry.file, entry.sha256)
         return entry.file
-    path = Path(encoder).expanduser()
-    if not path.is_file():
-        raise InputError(f"There is no encoder “{encoder}”: use one of {_listed(known)}, or the path of a file.")
+    path = as_path(encoder)
+    if not is_file(encoder):
+        raise InputError(
+            f"There is no encoder {quoted(encoder, MAX_QUOTED_PATH)}: use one of {_listed(known)}, or a file."
+        )
     return path
 
 
@@ -479,11 +513,13 @@ def digested_members(critic: str) -> list[tuple[str, float, str]]:
 
 
 def _critic_digest(critic: str) -> str:
-    folder = Path(find_critic(critic))
-    if not folder.is_dir():
+    found = find_critic(critic)
+    folder = as_path(found)
+    if not is_folder(found):
         name, _, weights = critic.partition(":")
-        own = Path(weights).expanduser()
-        return f"open_clip:{name}:{file_digest(own)}" if weights and own.is_file() else f"open_clip:{critic}"
+        own = as_path(weights)
+        there = weights and is_file(weights)
+        return f"open_clip:{name}:{file_digest(own)}" if there else f"open_clip:{critic}"
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix in (".json", ".safetensors", ".bin", ".pt"):

@@ -7,12 +7,14 @@ or the name of an open_clip model.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
+import os
+import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +22,25 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .checkpoints import apart, load_tensors, save_tensors
+from .checkpoints.files import first_bytes, is_pickle, readable_file
+from .checkpoints.weights import read_weights
 from .errors import InputError
+from .locks import new_lock
 from .memory import OutOfMemory, enough_memory
+from .nearest import nearest_domains
+from .paths import as_path, exists, in_utf8, is_file, is_folder
+from .words import MAX_QUOTED_PATH, quoted, read_json, reason
 
 log = logging.getLogger(__name__)
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
 WORDS_FILE = "words.json"
+_WEIGHTS_ENDINGS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 
+_MAX_JSON = 16 * 2**20  # characters of a description or a word list; the embedded word list has 60,000
+_MAX_LAYERS, _MAX_SIZE = 200, 1_000_000  # of a tower, and of its width, picture or vocabulary; the largest have 250,000
 _MAX_CACHED_TEXTS = 8192  # raw features of at most a few kilobytes each
 _MAX_LISTED = 40  # names in an error message; more would hide the sentence
 _PUNCTUATION = ".,;:!?\"'()[]{}“”‘’…"
@@ -145,7 +157,7 @@ class Critic:
         if missing:
             # Remembered tensors must be usable in any later graph, so they may not be inference tensors.
             with torch.inference_mode(False), torch.no_grad():
-                found.update(zip(missing, self._encode(missing)))
+                found.update((text, self._encode(text)) for text in missing)
             with self._lock:
                 self._features.update((text, found[text]) for text in missing)
                 while len(self._features) > _MAX_CACHED_TEXTS:
@@ -153,19 +165,18 @@ class Critic:
         features = torch.stack([found[text] for text in texts])
         return F.normalize(features, dim=-1) if normalise else features
 
-    def _encode(self, texts: list[str]) -> torch.Tensor:
-        """Raw features (N, D) of whole texts, in one batch no longer than the longest of them."""
+    def _encode(self, text: str) -> torch.Tensor:
+        """Raw features (D,) of a whole text. In a batch of its own and no longer than it is: what stands beside a text
+        changes its last digits, and a run's weights would depend on what the process was asked before."""
         if not self._takes_vectors:
-            return self.model.encode_text(self.tokenizer(texts).to(self.device))
-        rows = [self._start + self.token_ids(text) + self._end for text in texts]
-        for text, row in zip(texts, rows):
-            self._check_length(len(row), text)
-        length = max(map(len, rows))
-        ids = torch.tensor([row + [0] * (length - len(row)) for row in rows], device=self.device)
-        ends = torch.tensor([len(row) - 1 for row in rows], device=self.device)
-        hidden = self._text.token_embedding(ids) + self._text.positional_embedding[:length]
+            return self.model.encode_text(self.tokenizer([text]).to(self.device))[0]
+        row = self._start + self.token_ids(text) + self._end
+        length = len(row)
+        self._check_length(length, text)
+        hidden = self._text.token_embedding(torch.tensor([row], device=self.device))
+        hidden = hidden + self._text.positional_embedding[:length]
         hidden = self._text.transformer(hidden, attn_mask=self._text.attn_mask[:length, :length])
-        return self._project(hidden[torch.arange(len(rows), device=self.device), ends])
+        return self._project(hidden[0, -1])
 
     def context_vectors(self, context: str) -> torch.Tensor:
         """Token embeddings (n, token_width) of a context phrase, n its number of tokens (words may split).
@@ -176,6 +187,11 @@ class Critic:
         ids = self.token_ids(context)
         if not ids:
             raise InputError("The context of a learned prompt is blank; give it words, such as “a photo of a”.")
+        return self.token_vectors(ids)
+
+    def token_vectors(self, ids: Sequence[int]) -> torch.Tensor:
+        """Embeddings (n, token_width) of tokens; raises as `context_vectors` does."""
+        self._require_vectors()
         return self._text.token_embedding.weight.detach()[torch.tensor(ids, device=self.device)].clone()
 
     def encode_prompts(self, context: torch.Tensor, words: str | Sequence[str]) -> torch.Tensor:
@@ -215,6 +231,10 @@ class Critic:
         hidden = self._text.transformer(tokens, attn_mask=mask)
         features = self._project(hidden[:, ends].transpose(0, 1))
         return features[0] if isinstance(words, str) else features
+
+    def fits(self, text: str) -> bool:
+        """Whether the text tower can read a text to its end."""
+        return not hasattr(self.tokenizer, "encode") or 2 + len(self.token_ids(text)) <= self.context_length
 
     def token_ids(self, text: str) -> list[int]:
         """Token numbers of a text without start and end marks; [] for a blank text."""
@@ -292,17 +312,19 @@ class Critic:
         more = f", and {len(taught) - _MAX_LISTED} more" if len(taught) > _MAX_LISTED else ""
         listed = ", ".join(taught[:_MAX_LISTED]) + more
         named = ", ".join(repr(_shorten(word)) for word in unknown[:8])
+        near = nearest_domains(self, text)
+        nearest = f"Nearest to it: {', '.join(near)}. " if near else ""
         return (
             f"The critic “{self.name}” was never taught {named} (in the {field} “{_shorten(text)}”). "
-            f"It knows: {listed}. For any other words choose the critic ViT-B-32, OpenAI's CLIP, which is downloaded "
-            "once (on the command line --critic ViT-B-32)."
+            f"{nearest}For any other words choose the critic ViT-B-32, OpenAI's CLIP, which is downloaded once (on the "
+            f"command line --critic ViT-B-32). “{self.name}” knows: {listed}."
         )
 
 
 # ---- loading ---------------------------------------------------------------------------------------------
 
 _loaded: OrderedDict[tuple[Any, ...], Critic] = OrderedDict()
-_loading = threading.Lock()
+_loading = new_lock()
 _MAX_LOADED = 3
 
 
@@ -316,19 +338,31 @@ def load_critic(name_or_path: str | Path, device: torch.device | str = "cpu") ->
     Raises InputError: nothing of that name, a missing or damaged file, a download that failed.
     """
     device = torch.device(device)
-    path = Path(name_or_path).expanduser()
-    local = path.is_dir()
-    if not local and (path.exists() or path.is_absolute()):
-        raise InputError(f"The critic “{path}” is not a directory; give one that holds {CONFIG_FILE}.")
+    name, path = str(name_or_path), as_path(name_or_path)
+    there = exists(name)
+    local = is_folder(name)
+    if not local and (there or path.is_absolute()):
+        raise InputError(_no_folder(path, there))
     with _loading:
-        key = (*(_directory_key(path) if local else (str(name_or_path),)), str(device))
+        key = (*(_directory_key(path) if local else (name,)), str(device))
         if key not in _loaded:
             with torch.inference_mode(False):
-                _loaded[key] = _from_directory(path, device) if local else _from_name(str(name_or_path), device)
+                _loaded[key] = _from_directory(path, device) if local else _from_name(name, device)
             while len(_loaded) > _MAX_LOADED:
                 _loaded.popitem(last=False)
         _loaded.move_to_end(key)
         return _loaded[key]
+
+
+def _no_folder(path: Path, there: bool) -> str:
+    """Why the path of a critic can't be used."""
+    called = quoted(str(path), MAX_QUOTED_PATH)
+    if there:
+        return (
+            f"The critic {called} is not a directory; give one that holds {CONFIG_FILE}, or say whose weights the file "
+            "holds, such as ViT-B-32:/path/to/the/file."
+        )
+    return f"There is no directory {called} of a critic; give one that holds {CONFIG_FILE}, or a name such as ViT-B-32."
 
 
 def _directory_key(path: Path) -> tuple[Any, ...]:
@@ -345,22 +379,44 @@ def _from_directory(path: Path, device: torch.device) -> Critic:
     words: dict[str, Any] = {}
     try:
         if (path / WORDS_FILE).is_file():
-            words = json.loads((path / WORDS_FILE).read_text(encoding="utf-8"))
+            words = read_json((path / WORDS_FILE).read_text(encoding="utf-8"), WORDS_FILE, _MAX_JSON)
             known = [str(word) for word in words["words"]]
             domains = {str(k): [str(v) for v in wordings] for k, wordings in words.get("domains", {}).items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"The word list “{path / WORDS_FILE}” is damaged ({error}); restore the file.") from error
 
-    where = f"local-dir:{path}"
-    model, tokenizer = _opened(
-        where, device, lambda why: f"The critic in “{path}” can't be read ({why}); restore its files."
-    )
+    _check_description(path / CONFIG_FILE)
+    with in_utf8(path) as link:
+        model, tokenizer = _opened(
+            f"local-dir:{link}", device, lambda why: f"The critic in “{path}” can't be read ({why}); restore its files."
+        )
     log.info("critic %s from %s on %s", path.name, path, device)
     if not words:
         return Critic(model, tokenizer, path.name, device)
     wordings = [wording for name, others in domains.items() for wording in (name, *others)]
     taught = [word for wording in wordings for word in _words(wording)]
     return Critic(model, tokenizer, path.name, device, known_words=[*known, *taught], domains=domains)
+
+
+def _check_description(path: Path) -> None:
+    """Raises InputError if a description asks for a network so large that building it would take all memory."""
+    try:
+        level = [read_json(path.read_text(encoding="utf-8"), CONFIG_FILE, _MAX_JSON)]
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"The critic in “{path.parent}” can't be read ({reason(error)}); restore its files."
+        ) from error
+    while level:
+        fields = [item for outer in level if isinstance(outer, dict) for item in outer.items()]
+        for name, value in fields:
+            limit = _MAX_LAYERS if name == "layers" else _MAX_SIZE
+            for number in value if isinstance(value, list) else [value]:
+                if isinstance(number, (int, float)) and not abs(number) <= limit:
+                    raise InputError(
+                        f"The critic in “{path.parent}” can't be read ({CONFIG_FILE} has {quoted(number)} as "
+                        f"{quoted(name)}, more than {limit}); restore its files."
+                    )
+        level = [value for _, value in fields]
 
 
 def _opened(
@@ -383,17 +439,64 @@ def _opened(
 
 def _from_name(name: str, device: torch.device) -> Critic:
     architecture, weights = _architecture_and_weights(name)
-    model, tokenizer = _opened(
-        architecture,
-        device,
-        lambda why: (
+
+    def complaint(why: str) -> str:
+        if is_file(weights):
+            return (
+                f"The file {quoted(weights, MAX_QUOTED_PATH)} can't be read as weights of the critic “{architecture}” "
+                f"({why}): it is damaged, or belongs to another model. Get it anew, or name the model it belongs to."
+            )
+        fetched = _fetched(architecture, weights)
+        if fetched is not None:
+            return (
+                f"The weights “{weights}” of the critic “{architecture}” can't be read ({why}): they were fetched to "
+                f"{quoted(fetched, MAX_QUOTED_PATH)}, which is damaged. Remove it and what it links to, and they are "
+                "fetched anew."
+            )
+        return (
             f"The weights “{weights}” of the critic “{architecture}” could not be had ({why}). "
             f"Check the network; or fetch the file elsewhere and name it: --critic {architecture}:/path/to/weights."
-        ),
-        pretrained=weights,
-    )
+        )
+
+    with _readable(weights) as readable:
+        model, tokenizer = _opened(architecture, device, complaint, pretrained=readable)
     log.info("critic %s (%s) on %s", architecture, weights, device)
     return Critic(model, tokenizer, name, device)
+
+
+def _fetched(architecture: str, tag: str) -> str | None:
+    """Where open_clip's weights of that tag lie, if they were fetched from the hub."""
+    import open_clip
+    from huggingface_hub import try_to_load_from_cache
+    from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
+
+    where = (open_clip.get_pretrained_cfg(architecture, tag) or {}).get("hf_hub", "")
+    repository, _, file = where.rpartition("/")
+    names = [file] if file else [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME]
+    found = (try_to_load_from_cache(repository, name) for name in names if repository)
+    return next((path for path in found if isinstance(path, str)), None)
+
+
+@contextmanager
+def _readable(weights: str) -> Iterator[str]:
+    """The weights as open_clip may read them: of a file of one's own, a safetensors file that is called so.
+
+    A pickle is read in a process of its own, and what is neither is refused, whatever it is called. Raises InputError
+    if it can't be read.
+    """
+    path = Path(weights)
+    pickled = path.is_file() and is_pickle(first_bytes(path))
+    if not path.is_file() or (path.suffix == ".safetensors" and not pickled):
+        yield weights
+        return
+    if pickled:
+        tensors, _ = apart.read(read_weights, readable_file(path), inside="state_dict")
+    else:
+        tensors, _ = load_tensors(readable_file(path))
+    with tempfile.TemporaryDirectory(prefix="ipl-critic-") as folder:
+        copy = Path(folder) / "weights.safetensors"
+        save_tensors(tensors, copy)
+        yield str(copy)
 
 
 def _architecture_and_weights(name: str) -> tuple[str, str]:
@@ -409,8 +512,12 @@ def _architecture_and_weights(name: str) -> tuple[str, str]:
             f"There is no critic named “{name}”: neither a directory nor a model of open_clip. "
             f"Some that exist: {', '.join(close[:8])}."
         )
-    if weights and Path(weights).expanduser().is_file():
-        return architecture, str(Path(weights).expanduser())
+    if weights and is_file(weights):
+        return architecture, str(as_path(weights))
+    if weights and _looks_like_a_file(weights):
+        called = quoted(weights, MAX_QUOTED_PATH)
+        wrong = f"{called} is a folder" if exists(weights) else f"There is no file {called}"
+        raise InputError(f"{wrong}: give the file with the weights of the critic “{architecture}” after the colon.")
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     weights = weights or ("openai" if "openai" in tags else "")
     if weights not in tags:
@@ -423,6 +530,11 @@ def _architecture_and_weights(name: str) -> tuple[str, str]:
     if weights == "openai" and f"{architecture}-quickgelu" in known:
         architecture += "-quickgelu"
     return architecture, weights
+
+
+def _looks_like_a_file(weights: str) -> bool:
+    """Whether what follows a critic's colon is meant as a path, and not as one of open_clip's tags."""
+    return "/" in weights or os.sep in weights or Path(weights).suffix in _WEIGHTS_ENDINGS
 
 
 def _takes_vectors(text: nn.Module, tokenizer: Any) -> bool:

@@ -7,21 +7,37 @@ refuses the rest in the user's language, so that app, command line and API calle
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import asdict, dataclass, fields
-from numbers import Real
+from itertools import islice
 from typing import Any
 
-from .ensemble import members
+from . import values
+from .ensemble import stored
 from .errors import InputError
+from .paths import exists, path_text
+from .vocabulary import LISTS, parse
+from .vocabulary import MAX_TEXT as MAX_VOCABULARY
+from .words import clean_line, quoted, readable
 
 #: Part of a run's identity: raised with every change of the method that gives other weights for the same settings.
 REVISION = 2
 
-METHODS = ("nada", "shared", "ipl")
+METHODS = ("nada", "shared", "ipl", "described")
+#: Rows of a comparison that are a method with settings of its own, by their name.
+VARIANTS: dict[str, dict[str, str]] = {
+    "nada-descriptions": {"method": "nada", "templates": "descriptions"},
+    "ipl-words": {"method": "ipl", "prompts": "words"},
+    "ipl-read": {"method": "ipl", "prompts": "read"},
+}
+#: Methods whose prompts are learned, in stage 1.
+LEARNED = ("shared", "ipl")
+#: What IPL's mapper gives: free context vectors, as released, or mixtures of the vectors of words, which may begin at
+#: what the critic reads off the picture.
+PROMPTS = ("vectors", "words", "read")
 CONTRASTIVE_FORMS = ("infonce", "difference")
 RESIDUALS = ("official", "class-aware", "templates", "none")
-TEMPLATE_SETS = ("studio", "imagenet")
+TEMPLATE_SETS = ("studio", "imagenet", "descriptions")
 MEMORY = ("auto", "plain", "low")
 PRECISIONS = ("float32", "bfloat16")
 LAYER_GROUPS = ("adaptive", "adaptive-released", "all", "coarse", "middle", "fine", "coarse+middle", "middle+fine")
@@ -80,6 +96,22 @@ PRESETS: dict[str, dict[str, Any]] = {
     ),
 }
 
+#: What prompts of words have by default where the preset has them. With descriptions as templates, which the residual
+#: holds, their cosine with the true ΔI of 100 sitters as zombies is 0.939 after 150 steps (0.950 where they begin at a
+#: description, NADA's 0.870); with the studio's templates it was 0.917, as those keep them near NADA's direction
+#: (`direction-report`). With these, all prompts became one at twice the rate, and λ 1 gave the same as 0.3.
+WORD_PROMPTS: dict[str, Any] = dict(
+    templates="descriptions", mapper_steps=150, mapper_batch=32, mapper_lr=0.005, lambda_domain=0.3
+)
+
+
+def preset_settings(preset: str, method: str = "ipl", prompts: str = "vectors") -> dict[str, Any]:
+    """The settings that `preset` decides, by name, for a method and what IPL's mapper gives."""
+    of_words = preset == "default" and method == "ipl" and prompts in ("words", "read")
+    words = WORD_PROMPTS if of_words else {}
+    return {**PRESETS[preset], **words}
+
+
 SPACES = ("w", "w+")
 #: Where an inversion begins: the model's encoder where it is here and else at random; or one of these and no other.
 STARTS = ("auto", "encoder", "random", "mean")
@@ -101,9 +133,12 @@ INVERT_PRESETS: dict[str, dict[str, Any]] = {
     ),
 }
 
+#: The largest seed, of a run as of a picture: PyTorch's CPU generator uses 32 bits of its seed.
+MAX_SEED = 2**32 - 1
+
 # Limits keep a request from an API caller as bounded as one from a slider: (lowest, highest).
 _LIMITS: dict[str, tuple[float, float]] = {
-    "seed": (0, 2**31 - 1),
+    "seed": (0, MAX_SEED),
     "mapper_steps": (1, 5000),
     "mapper_batch": (2, 128),
     "mapper_lr": (1e-6, 1.0),
@@ -116,7 +151,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "shortest_move": (1e-12, 1.0),
     "keep_every": (0, 5000),
     "preview_psi": (0.0, 1.5),
-    "preview_seeds": (0, 2**31 - 1),
+    "preview_seeds": (0, MAX_SEED),
     "invert.starts": (0, 4096),
     "invert.steps": (1, 20_000),
     "invert.learning_rate": (1e-5, 1.0),
@@ -133,6 +168,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "invert.locality": (0.0, 1000.0),
 }
 MAX_TEXT = 300  # characters in one text; the critic's own limit is in tokens and is checked when it is loaded
+MAX_PATH = 4096  # characters of a path, the most that Linux opens; what it names may be called anything
 MAX_PREVIEWS = 64
 MAX_KEPT_STEPS = 100  # earlier steps of one run; each takes about half as much on the disk as the result
 _WHOLE_NUMBERS = ("seed", "mapper_steps", "mapper_batch", "steps", "batch", "layer_interval", "keep_every")
@@ -143,6 +179,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "templates": TEMPLATE_SETS,
     "contrastive": CONTRASTIVE_FORMS,
     "residual": RESIDUALS,
+    "prompts": PROMPTS,
     "layers": LAYER_GROUPS,
     "memory": MEMORY,
     "precision": PRECISIONS,
@@ -165,6 +202,8 @@ _LABELS: dict[str, str] = {
     "templates": "Templates",
     "contrastive": "Contrastive form",
     "residual": "Residual",
+    "prompts": "Prompts",
+    "vocabulary": "The vocabulary",
     "layers": "Layers",
     "memory": "Memory",
     "precision": "Precision",
@@ -213,6 +252,7 @@ _HINTS: dict[str, str] = {
     "model": "give the name of a model or the path of its file",
     "critic": "leave it out to take the model's own critic, or name one",
     "encoder": "leave it out to take the model's own encoder, or name one",
+    "vocabulary": "write auto, faces or animals, or a list of your own, such as “smiling, frowning; bald, curly”",
 }
 
 
@@ -221,15 +261,22 @@ class AdaptConfig:
     """What to adapt, to what, and how. Fields left None are filled from `preset`.
 
     target, source: domain words as a person would say them ("pencil sketch", "photo").
-    method: "nada" one fixed text direction; "shared" one learned prompt for all images; "ipl" a prompt per image.
+    method: "nada" one fixed text direction; "shared" one learned prompt for all images; "ipl" a prompt per image;
+        "described" a direction per image, too, from the words that the critic itself reads off it, without stage 1.
     model, critic: catalog names or paths; critic None takes the one the catalog names for the model. Several critics
         are an ensemble, "A+B@0.5": each has prompts of its own, and every loss is the sum of theirs, so weighted.
     context: the words the learned prompts start from.
     avoid: domain words that the text directions are kept from leading to, "" for none; see `prompts.make_prompts`.
-    templates: manual templates for NADA's direction and the domain term.
+    templates: manual templates for NADA's direction and the domain term; "descriptions" describe somebody by lot in
+        words of the vocabulary, so that NADA's direction by them is the mean of what is said of people.
     mapper_*: stage 1 (iterations, images a step, Adam rate); lambda_domain: weight of the domain term.
     around_context: the mapper gives offsets from the context phrase, zero at first, instead of the vectors
         themselves (released code); a small text tower makes little of vectors far from its own.
+    prompts: what IPL's mapper gives, "vectors" free context vectors (released code), or "words" mixtures of the words
+        of a vocabulary, which stay where the text tower was taught and can be read; by "read" these begin at what the
+        critic reads off the picture. With the preset `default`, words have settings of their own, see WORD_PROMPTS.
+    vocabulary: words that describe who is in a picture, for prompts of words and for "described": "faces", "animals",
+        "auto" for the one that suits the model, or a list of one's own, see vocabulary.py.
     contrastive: "infonce" (released code) or "difference" (the paper's equation).
     residual: what is added to a learned prompt's features: the template without its class word as the
         released code does by a slip ("official"), with it ("class-aware"), the mean of all manual templates with it
@@ -276,6 +323,8 @@ class AdaptConfig:
     share_noise: bool | None = None
     shortest_move: float | None = None
     around_context: bool | None = None
+    prompts: str = "vectors"
+    vocabulary: str = "auto"
     preview_seeds: tuple[int, ...] = tuple(range(8))
     preview_psi: float = 0.7
     memory: str = "auto"
@@ -286,13 +335,15 @@ class AdaptConfig:
     def __post_init__(self) -> None:
         settle = object.__setattr__  # the class is frozen for everyone else
         settle(self, "preset", _choice("preset", self.preset))
-        for name, value in PRESETS[self.preset].items():
+        for name, value in preset_settings(self.preset, self.method, self.prompts).items():
             if getattr(self, name) is None:
                 settle(self, name, value)
 
-        for name in ("target", "source", "context", "model"):
+        for name in ("target", "source", "context"):
             settle(self, name, _words(name, getattr(self, name)))
+        settle(self, "model", _name_or_path("model", self.model))
         settle(self, "avoid", _words("avoid", self.avoid) if self.avoid else "")
+        settle(self, "vocabulary", _vocabulary(self.vocabulary))
         if self.critic is not None:
             settle(self, "critic", _critic(self.critic))
         if self.target.casefold() == self.source.casefold():
@@ -312,10 +363,14 @@ class AdaptConfig:
                 f"0 or at least {-(-self.steps // MAX_KEPT_STEPS)}, not {self.keep_every}."
             )
         for name in ("share_noise", "around_context", "keep_state"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"{_LABELS[name]} must be true or false, not {_shown(getattr(self, name))}.")
+            values.flag(getattr(self, name), _LABELS[name])
         settle(self, "device", _device(self.device))
         settle(self, "preview_seeds", _seeds(self.preview_seeds))
+
+    @property
+    def readable(self) -> bool:
+        """Whether its prompts are made of the words of a vocabulary, and so say something of each person."""
+        return self.method == "described" or (self.method == "ipl" and self.prompts != "vectors")
 
     def to_dict(self) -> dict[str, Any]:
         """Every setting by name, ready for JSON; `from_dict` gives an equal configuration back."""
@@ -330,6 +385,19 @@ class AdaptConfig:
         if "target" not in _known_settings(cls, settings):
             raise InputError("The target is missing: name the domain to adapt to, such as “pencil sketch”.")
         return cls(**settings)
+
+
+def settings_of(method: str) -> dict[str, str]:
+    """The settings that a method of a comparison stands for: one of METHODS or of VARIANTS."""
+    return VARIANTS.get(method, {"method": method})
+
+
+def method_of(config: AdaptConfig) -> str:
+    """The name of a run's method in a comparison."""
+    for name, settings in VARIANTS.items():
+        if all(getattr(config, setting) == value for setting, value in settings.items()):
+            return name
+    return config.method
 
 
 _INVERT_WHOLE = ("starts", "steps", "tune_steps", "tune_further")
@@ -395,7 +463,7 @@ class InvertConfig:
         for name, value in INVERT_PRESETS[self.preset].items():
             if getattr(self, name) is None:
                 settle(self, name, value)
-        settle(self, "model", _words("model", self.model))
+        settle(self, "model", _name_or_path("model", self.model))
         if self.critic is not None:
             settle(self, "critic", _critic(self.critic))
         for name in ("space", "start", "view"):
@@ -403,7 +471,7 @@ class InvertConfig:
         if self.tune_until is None:
             settle(self, "tune_until", 0.001 if self.view == "critic" else 0.06)
         if self.encoder is not None:
-            settle(self, "encoder", _words("encoder", self.encoder))
+            settle(self, "encoder", _name_or_path("encoder", self.encoder))
             if self.start in ("random", "mean"):
                 raise InputError(f"The start is {self.start}, so no encoder is asked: leave the encoder out.")
         settle(self, "seed", _whole_number("seed", self.seed))
@@ -412,8 +480,7 @@ class InvertConfig:
         for name in _INVERT_NUMBERS:
             settle(self, name, _number(f"invert.{name}", getattr(self, name)))
         for name in ("noise", "tune"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"{name.capitalize()} must be true or false, not {_shown(getattr(self, name))}.")
+            values.flag(getattr(self, name), name.capitalize())
         if not self.pixel + self.multiscale + self.perceptual > 0:
             raise InputError(
                 "The weights pixel, multiscale and perceptual are all 0, so nothing is compared: raise one."
@@ -438,9 +505,10 @@ def _known_settings(kind: type, settings: Mapping[str, Any]) -> Mapping[str, Any
     if not isinstance(settings, Mapping):
         raise InputError(f"Settings must be given by name, not as {type(settings).__name__}.")
     known = [field.name for field in fields(kind)]
-    unknown = [str(name) for name in settings if name not in known]
+    unknown = [name for name in settings if name not in known]
     if unknown:
-        raise InputError(f"There is no setting named {_quoted(unknown)}. The settings are: {', '.join(known)}.")
+        few = f"{_quoted(unknown[:5])}{' and others' if len(unknown) > 5 else ''}"
+        raise InputError(f"There is no setting named {few}. The settings are: {', '.join(known)}.")
     return settings
 
 
@@ -449,67 +517,77 @@ def _known_settings(kind: type, settings: Mapping[str, Any]) -> Mapping[str, Any
 
 def _words(name: str, value: Any) -> str:
     label = _LABELS[name]
-    if not isinstance(value, str):
-        raise InputError(f"{label} must be text, not {_shown(value)}.")
-    text = " ".join(value.split())
+    typed = readable(value) if isinstance(value, str) else value
+    clean_line(typed, label, MAX_TEXT)  # refuses what is no text, or too long, or can't be written
+    text = " ".join(typed.split())
     if not text:
         raise InputError(f"{label} is blank: {_HINTS[name]}.")
-    if len(text) > MAX_TEXT:
-        raise InputError(f"{label} has {len(text)} characters; at most {MAX_TEXT} are possible. Use fewer words.")
-    if not text.isprintable():
-        raise InputError(f"{label} contains characters that can't be shown: {text!r}. Type it as plain words.")
+    if not text.isprintable() or "\ufffd" in text:
+        raise InputError(f"{label} contains characters that can't be shown: {quoted(text)}. Type it as plain words.")
     return text
 
 
+def _name_or_path(name: str, value: Any, keep: bool = False) -> str:
+    """A path isn't words: it is kept letter by letter, blanks included. A name loses the blanks around it.
+
+    keep: leave a path that no text can hold as it is.
+    """
+    label = _LABELS[name]
+    if not isinstance(value, str):
+        raise InputError(f"{label} must be text, not {quoted(value)}.")
+    if not value.strip():
+        raise InputError(f"{label} is blank: {_HINTS[name]}.")
+    if len(value) > MAX_PATH:
+        raise InputError(f"{label} has {len(value)} characters; a path has at most {MAX_PATH}: {_HINTS[name]}.")
+    if "\0" in value:
+        raise InputError(f"{label} {quoted(value)} has a character in it that no path can have: {_HINTS[name]}.")
+    text = value if exists(value) else value.strip()
+    return text if keep else path_text(text)
+
+
 def _critic(value: Any) -> str:
-    critic = _words("critic", value)
-    members(critic)
-    return critic
+    return stored(_name_or_path("critic", value, keep=True))
+
+
+def _vocabulary(value: Any) -> str:
+    """A name, or a list of one's own on one line, so that breaks and blanks make no other run of it."""
+    if not isinstance(value, str):
+        raise InputError(f"{_LABELS['vocabulary']} must be text, not {quoted(value)}.")
+    text = clean_line(value.strip().replace("\n", ";"), _LABELS["vocabulary"], MAX_VOCABULARY)
+    if not text:
+        raise InputError(f"{_LABELS['vocabulary']} is blank: {_HINTS['vocabulary']}.")
+    if text not in ("auto", *LISTS):
+        parse(text)
+    return text
 
 
 def _choice(name: str, value: Any) -> str:
-    if not isinstance(value, str) or value not in _CHOICES[name]:
-        raise InputError(f"{_LABELS[name]} must be one of {', '.join(_CHOICES[name])}, not {_shown(value)}.")
-    return value
+    return values.choice(value, _LABELS[name], _CHOICES[name])
 
 
 def _whole_number(name: str, value: Any) -> int:
-    low, high = _LIMITS[name]
-    # A slider or a JSON client may send 200.0 for 200; 200.5 is a mistake. True is no number here.
-    real = isinstance(value, Real) and not isinstance(value, bool)
-    if not real or not low <= value <= high or value != int(value):
-        raise InputError(f"{_LABELS[name]} must be a whole number from {low} to {high}, not {_shown(value)}.")
-    return int(value)
+    return values.whole(value, _LABELS[name], *_LIMITS[name])
 
 
 def _number(name: str, value: Any) -> float:
-    low, high = _LIMITS[name]
-    real = isinstance(value, Real) and not isinstance(value, bool)
-    if not real or not low <= value <= high:  # NaN fails every comparison
-        raise InputError(f"{_LABELS[name]} must be a number from {low:g} to {high:g}, not {_shown(value)}.")
-    return float(value)
+    return values.number(value, _LABELS[name], *_LIMITS[name])
 
 
 def _device(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"cpu|mps|cuda(:\d{1,2})?", value):
-        raise InputError(f"Device must be cpu, cuda, cuda with a number (cuda:1) or mps, not {_shown(value)}.")
+        raise InputError(f"Device must be cpu, cuda, cuda with a number (cuda:1) or mps, not {quoted(value)}.")
     return value
 
 
 def _seeds(value: Any) -> tuple[int, ...]:
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise InputError(f"Preview seeds must be a list of whole numbers, not {_shown(value)}.")
-    seeds = tuple(_whole_number("preview_seeds", seed) for seed in value)
+        raise InputError(f"Preview seeds must be a list of whole numbers, not {quoted(value)}.")
+    seeds = tuple(_whole_number("preview_seeds", seed) for seed in islice(value, MAX_PREVIEWS + 1))
     if not 1 <= len(seeds) <= MAX_PREVIEWS:
-        raise InputError(f"Preview seeds: give from 1 to {MAX_PREVIEWS} of them, not {len(seeds)}.")
+        given = len(value) if isinstance(value, Sized) else len(seeds)
+        raise InputError(f"Preview seeds: give from 1 to {MAX_PREVIEWS} of them, not {given}.")
     return seeds
 
 
-def _shown(value: Any) -> str:
-    """A given value as an error may quote it: short whatever was sent."""
-    text = f"“{value}”" if isinstance(value, str) else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
-
-
 def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(_shown(name) for name in names)
+    return ", ".join(quoted(name) for name in names)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import os
+from pathlib import Path
+
 import torch
 
 from .errors import InputError
@@ -53,6 +57,20 @@ def choose_device() -> tuple[str, str]:
         return "mps", f"Metal was found and {found}"
     threads = torch.get_num_threads()
     return "cpu", f"{found} and no Metal was found; {threads} {'thread' if threads == 1 else 'threads'}"
+
+
+def cores(quota: str | os.PathLike[str] = "/sys/fs/cgroup/cpu.max") -> int:
+    """How many processor cores this process may use, at least 1.
+
+    A container sees all cores of its machine, even where it is given the time of two: PyTorch then starts far more
+    threads than can run, which wait for each other. quota: where Linux says what time the container is given.
+    """
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        time, period = Path(quota).read_text(encoding="ascii").split()
+        return here if time == "max" else max(1, min(here, math.ceil(int(time) / int(period))))
+    except (OSError, ValueError, ZeroDivisionError):  # no container, or one that says it otherwise
+        return here
 
 
 def _trouble(device: str) -> str | None:

@@ -8,6 +8,7 @@ that all rows share and the others are offsets from it. Read from the released f
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .checkpoints import apart
 from .checkpoints.files import listed
-from .checkpoints.parts import FLOATS
+from .checkpoints.parts import FLOATS, MAX_TENSORS
 from .checkpoints.pickles import Record, StoredTensor, Unreadable, opened
+from .words import quoted, reason
 
 SEEN_SIDE = 256
 _UNITS = (3, 4, 14, 3)  # residual units at each width
@@ -110,40 +113,60 @@ def _enlarged(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, like.shape[2:], mode="bilinear", align_corners=True)
 
 
-def read_e4e(path: Path) -> E4e:
-    """The encoder in a released file of e4e or pSp. Raises InputError if it holds none, or another kind of one."""
+def read_e4e(path: Path, stop: threading.Event | None = None) -> E4e:
+    """The encoder in a released file of e4e or pSp, read in a process of its own (`apart`), which `stop` ends.
+
+    Raises InputError if it holds none, or another kind of one.
+    """
+    tensors, shape = apart.read(read_released, path, stop)
+    with torch.device("meta"):
+        network = E4e(**shape)
+    network.mean = tensors["mean"]  # of as many rows as it has
+    network.load_state_dict(tensors, assign=True)
+    return network
+
+
+def read_released(path: Path) -> apart.Contents:
+    """The tensors of an E4e in a released file, and the arguments that it is built with; a reader for `apart`.
+
+    Raises InputError as `read_e4e` does.
+    """
     with opened(path) as root:
         try:
             return _read(root, path.stat().st_size)
         except (TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError) as error:
-            raise Unreadable(f"its encoder is of an impossible form ({error})") from error
+            raise Unreadable(f"its encoder is of an impossible form ({reason(error)})") from error
 
 
-def _read(root: Any, size: int) -> E4e:
+def _read(root: Any, size: int) -> apart.Contents:
     state = root.get("state_dict") if isinstance(root, Mapping) else None
     if not isinstance(state, Mapping) or f"{_PREFIX}input_layer.0.weight" not in state:
         raise Unreadable("it holds no encoder of e4e or pSp (state_dict with encoder.input_layer is missing)")
     options = _options(root.get("opts"))
     kind = options.get("encoder_type", "Encoder4Editing")
-    if kind not in _PARTS:
-        raise Unreadable(f"its encoder is of the kind {str(kind)[:60]!r}; {' and '.join(_PARTS)} are read")
-    stored = {name[len(_PREFIX) :]: tensor for name, tensor in state.items() if str(name).startswith(_PREFIX)}
+    if not isinstance(kind, str) or kind not in _PARTS:
+        raise Unreadable(f"its encoder is of the kind {quoted(kind)}; {' and '.join(_PARTS)} are read")
+    named = {name: tensor for name, tensor in state.items() if isinstance(name, str) and name.startswith(_PREFIX)}
+    if len(named) > MAX_TENSORS:
+        raise Unreadable(f"its encoder has more than {MAX_TENSORS} tensors")
+    stored = {name[len(_PREFIX) :]: tensor for name, tensor in named.items()}
     stored = {name: tensor for name, tensor in stored.items() if not name.endswith("num_batches_tracked")}
     for name, tensor in stored.items():
         if not isinstance(tensor, StoredTensor) or tensor.storage.dtype not in FLOATS:
-            raise Unreadable(f"what should be {name} in it is no tensor of weights")
+            raise Unreadable(f"what should be {quoted(name)} in it is no tensor of weights")
 
     if sum(tensor.nbytes for tensor in stored.values()) > size:
         raise Unreadable("its tensors claim more than the file holds")
 
-    rows = 1 + max((int(m[1]) for m in (re.match(r"styles\.(\d+)\.", name) for name in stored) if m), default=-1)
+    rows = 1 + max((int(m[1]) for m in (re.match(r"styles\.([0-9]{1,4})\.", name) for name in stored) if m), default=-1)
     first, w_dim = stored["input_layer.0.weight"].shape[0], stored["styles.0.linear.weight"].shape[0]
     ends = [sum(_UNITS[: k + 1]) - 1 for k in range(4)]
     widths = tuple(stored[f"body.{end}.res_layer.4.weight"].shape[0] for end in ends)
     if not (1 <= rows <= 18 and max(first, w_dim, *widths) <= 1024 and first == widths[0]):
         raise Unreadable(f"its encoder is of an impossible form ({rows} rows of {w_dim}, widths {widths})")
+    shape = {"rows": rows, "w_dim": w_dim, "widths": list(widths), "offsets": _PARTS[kind]}
     with torch.device("meta"):
-        network = E4e(rows, w_dim, widths, _PARTS[kind])
+        network = E4e(**shape)
     tensors = {"mean": _mean(root, options, rows, w_dim)}
     for name, tensor in network.state_dict().items():
         if name in tensors:
@@ -164,9 +187,7 @@ def _read(root: Any, size: int) -> E4e:
     for name, tensor in tensors.items():
         if name.endswith("linear.weight"):
             tensor.div_(tensor.shape[1] ** 0.5)  # equalised learning rate: theirs is scaled whenever it is used
-    network.mean = tensors["mean"]  # of as many rows as it has
-    network.load_state_dict(tensors, assign=True)
-    return network
+    return tensors, shape
 
 
 def _options(options: Any) -> Mapping[str, Any]:

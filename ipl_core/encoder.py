@@ -16,11 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checkpoints import load_tensors, save_tensors
-from .checkpoints.files import PICKLE, ZIP, first_bytes, is_safetensors, readable_file
+from .checkpoints.files import first_bytes, is_pickle, listed, readable_file
 from .errors import InputError
 from .ops import LEAKY_SLOPE
+from .words import quoted, reason
 
 KIND = "encoder"
+MAX_DEPTH = 12  # blocks, each of which halves the picture; the embedded encoders have 4
 GRID = 4  # cells a side that the last layer sees apart
 
 
@@ -39,10 +41,12 @@ class EncoderConfig:
     features: int = 224
 
     def __post_init__(self) -> None:
+        if not isinstance(self.widths, (list, tuple)) or not 1 <= len(self.widths) <= MAX_DEPTH:
+            raise InputError(f"An encoder has from 1 to {MAX_DEPTH} widths, got {quoted(self.widths)}.")
         object.__setattr__(self, "widths", tuple(self.widths))
-        numbers = (self.rows, self.w_dim, self.resolution, self.features, *self.widths)
-        if not self.widths or not all(isinstance(n, int) and 1 <= n <= 4096 for n in numbers):
-            raise InputError(f"An encoder's numbers are whole and from 1 to 4096, got {asdict(self)}.")
+        for number in (self.rows, self.w_dim, self.resolution, self.features, *self.widths):
+            if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= 4096:
+                raise InputError(f"An encoder's numbers are whole and from 1 to 4096, got {quoted(number)}.")
 
 
 class _Block(nn.Module):
@@ -145,8 +149,7 @@ def load_encoder(path: str | os.PathLike[str], device: str | torch.device = "cpu
     It is in float32 and evaluation mode. Raises InputError if the file is missing, damaged or holds something else.
     """
     file = readable_file(path)
-    start = first_bytes(file)
-    if start.startswith((ZIP, PICKLE)) and not is_safetensors(start):
+    if is_pickle(first_bytes(file)):
         from .e4e import read_e4e
 
         network = read_e4e(file)
@@ -160,18 +163,26 @@ def load_encoder(path: str | os.PathLike[str], device: str | torch.device = "cpu
 def _our_own(path: Path) -> tuple[PictureEncoder, str | None]:
     tensors, description = load_tensors(path)
     if description.get("kind") != KIND:
-        raise InputError(f"{path} holds no encoder (its description says {description.get('kind', 'nothing')!r}).")
+        raise InputError(
+            f"{path} holds no encoder (its description says {quoted(description.get('kind', 'nothing'))})."
+        )
     try:
-        encoder = PictureEncoder(EncoderConfig(**description["config"]))
+        config = EncoderConfig(**description["config"])
     except (KeyError, TypeError, InputError) as error:
-        raise InputError(f"The description of the encoder in {path} can't be used: {error}") from error
-    expected = {name: t.shape for name, t in encoder.state_dict().items() if "num_batches_tracked" not in name}
+        raise InputError(f"The description of the encoder in {path} can't be used: {reason(error)}.") from error
+    with torch.device("meta"):  # compared before memory is taken for what a file claims
+        claimed = PictureEncoder(config).state_dict()
+    expected = {name: t.shape for name, t in claimed.items() if "num_batches_tracked" not in name}
     wrong = [
         name for name in {**expected, **tensors} if name not in tensors or tensors[name].shape != expected.get(name)
     ]
     if wrong:
-        raise InputError(f"The tensors of the encoder in {path} don't fit its description: {', '.join(wrong[:3])}.")
+        raise InputError(f"The tensors of the encoder in {path} don't fit its description: {listed(wrong)}.")
+    encoder = PictureEncoder(config)
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
         raise InputError(f"The encoder in {path} holds values that are not finite; the file is of no use.")
     encoder.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=False)
-    return encoder, description.get("generator_sha256")
+    sha256 = description.get("generator_sha256")
+    if sha256 is not None and not isinstance(sha256, str):
+        raise InputError(f"The encoder in {path} says of its generator {quoted(sha256)}, which is no sha256.")
+    return encoder, sha256

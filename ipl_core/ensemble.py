@@ -6,19 +6,23 @@ import math
 import os
 
 from .errors import InputError
+from .paths import is_file, is_folder, path_text
+from .words import quoted, readable
 
 MAX_WEIGHT = 1000.0
+MAX_PIECES = 64  # between plus signs, those within paths included
 
 
 def members(critic: str) -> list[tuple[str, float]]:
     """Name and weight of each critic in `critic`, in the order given; a single critic has weight 1.
 
-    A folder that exists stands for itself, whatever its name contains. Raises InputError for a name that is missing or
-    comes twice, for a weight that isn't a number above 0, and for a weight where there is nothing to weigh against.
+    A folder that exists stands for itself, whatever its path contains, and so does a file of weights after a model's
+    name and a colon. Raises InputError for a name that is missing or comes twice, for a weight that isn't a number
+    above 0, for a weight where there is nothing to weigh against, and for more than 64 pieces between plus signs.
     """
-    if _is_folder(critic):
+    if _is_there(critic):
         return [(critic, 1.0)]
-    parts = [_member(part.strip(), critic) for part in critic.split("+")]
+    parts = [_member(part, critic) for part in _split(critic)]
     names = [name for name, _ in parts]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -34,11 +38,59 @@ def members(critic: str) -> list[tuple[str, float]]:
     return parts
 
 
+def stored(critic: str) -> str:
+    """The critic as settings hold it: paths that no text can hold become file URIs, see `paths.path_text`.
+
+    Raises InputError as `members` does.
+    """
+    parts = members(critic)
+    if readable(critic) == critic:
+        return critic
+    names = [_stored_member(name) for name, _ in parts]
+    if len(parts) == 1:
+        return names[0]
+    return "+".join(f"{name}@{weight:g}" for name, (_, weight) in zip(names, parts))
+
+
+def _stored_member(name: str) -> str:
+    if _is_folder(name):
+        return path_text(name)
+    architecture, colon, weights = name.partition(":")
+    return f"{readable(architecture)}{colon}{path_text(weights) if weights else ''}"
+
+
+def _split(critic: str) -> list[str]:
+    """The members as written, apart at plus signs, but not at those within the path of what exists."""
+    pieces = critic.split("+")
+    if len(pieces) > MAX_PIECES:
+        raise InputError(f"{quoted(critic)} has {len(pieces)} pieces between plus signs; at most {MAX_PIECES} can be.")
+    found, start = [], 0
+    while start < len(pieces):
+        end = start + _length(pieces[start:])
+        found.append("+".join(pieces[start:end]).strip())
+        start = end
+    return found
+
+
+def _length(pieces: list[str]) -> int:
+    """How many of the pieces make the first member: as many as lead to something that exists, else one.
+
+    An empty piece after a folder's name is the middle of a “++”, which no list of critics has.
+    """
+    for count in range(len(pieces), 1, -1):
+        part = "+".join(pieces[:count]).strip()
+        name, _, weight = part.rpartition("@")
+        if _is_there(part) or ("+" not in weight and _is_there(name)):
+            return count
+    doubled = len(pieces) > 2 and not pieces[1].strip() and _is_path(pieces[0])
+    return 3 if doubled else 1
+
+
 def _member(part: str, critic: str) -> tuple[str, float]:
-    if _is_folder(part) or "@" not in part:
+    name, at, text = part.rpartition("@")
+    if not at or _is_there(part) or (_is_path(text) and not _is_there(name)):
         name, weight = part, 1.0
     else:
-        name, _, text = part.rpartition("@")
         name = name.strip()
         try:
             weight = float(text)
@@ -54,5 +106,17 @@ def _member(part: str, critic: str) -> tuple[str, float]:
     return name, weight
 
 
+def _is_path(text: str) -> bool:
+    return "/" in text or os.sep in text
+
+
+def _is_there(name: str) -> bool:
+    """Whether a critic's name is the path of a folder, or ends, after a colon, in that of a file."""
+    if _is_folder(name):
+        return True
+    architecture, _, weights = name.partition(":")
+    return bool(weights) and not set("+@/") & set(architecture) and is_file(weights)
+
+
 def _is_folder(text: str) -> bool:
-    return os.path.isdir(os.path.expanduser(text))
+    return bool(text) and is_folder(text)  # "" would be the folder at hand

@@ -5,6 +5,8 @@ Both are drawn from the library's own runs, are kept beside the code, and say in
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from . import catalog, library
+from .checkpoints import atomic_path
 from .errors import InputError
 from .media import grid, read_settings, save_webp, to_pictures, to_uint8
 from .sampling import draw
@@ -67,11 +70,13 @@ def save(row: Row, path: Path = ROW) -> Path:
     Raises InputError if no quality makes it small enough, or if it can't be written.
     """
     sheet = grid(row.people.transpose(0, 1).flatten(0, 1), len(row.domains), gap=0)
-    for quality in _QUALITIES:
-        save_webp(sheet, path, row.settings, quality)
-        if path.stat().st_size <= MAX_BYTES:
-            return path
-    path.unlink()
+    with tempfile.TemporaryDirectory() as folder:  # the row that is there stays until there is another
+        for quality in _QUALITIES:
+            drawn = save_webp(sheet, Path(folder, path.name), row.settings, quality)
+            if drawn.stat().st_size <= MAX_BYTES:
+                with atomic_path(path) as temporary:
+                    shutil.copyfile(drawn, temporary)
+                return path
     raise InputError(
         f"{len(row.domains)} domains of {len(row.seeds)} people don't fit into {MAX_BYTES // 1000} kB: choose fewer."
     )

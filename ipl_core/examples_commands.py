@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from .errors import InputError
 from .examples import MAX_BYTES, ROW, drawn, save
 from .model_commands import AUTO_DEVICE, chosen_device, number
+from .paths import as_path
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +17,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         "targets", metavar="DOMAIN", nargs="*", help="in this order; none given, all that the model's critic was taught"
     )
     add("--model", default="studio", help="name of the generator (%(default)s)")
-    add("--method", default="ipl", help="of the runs (%(default)s)")
+    add("--method", help="of the runs; left out, the one that suits the model's critic")
     add("--preset", default="default", help="of the runs (%(default)s)")
     add("--seed", type=number, default=0, help="of the runs (%(default)s)")
     add("--people", default="0-1", metavar="SEEDS", help="who is shown in every domain (%(default)s)")
@@ -30,21 +30,21 @@ def start_row(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from . import catalog
-    from .config import AdaptConfig
+    from .config import AdaptConfig, settings_of
     from .latents import parse_seeds
     from .runs import finished_run
 
-    path = Path(options.out).expanduser()
+    path = as_path(options.out)
     if path.suffix.lower() != ".webp":
         raise InputError(f"The row is written as WebP: give --out a file that ends in .webp, not {options.out}.")
     seeds = parse_seeds(options.people, 8)
     known = catalog.generators().get(options.model)
     source, device = known.source if known else "photo", chosen_device(options.device)
-    targets = options.targets or [
-        words for words in catalog.load_critic(catalog.critic_of(options.model)).domains if words != source
-    ]
+    critic = catalog.critic_of(options.model)
+    targets = options.targets or [words for words in catalog.load_critic(critic).domains if words != source]
     facts = {"source": source, "device": device}
-    facts.update({name: getattr(options, name) for name in ("model", "method", "preset", "seed")})
+    facts |= settings_of(options.method) if options.method else catalog.suited_to(critic)
+    facts.update({name: getattr(options, name) for name in ("model", "preset", "seed")})
     configs = [AdaptConfig(target, **facts) for target in targets]
     entries = [finished_run(config) for config in tqdm(configs, "domains", disable=None)]
     print(save(drawn(entries, seeds), path))

@@ -6,9 +6,10 @@ person says it was adapted from. What doesn't fit is refused with the reason.
 
 from __future__ import annotations
 
-import json
 import os
+import threading
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ import torch
 from torch import Tensor
 
 from . import catalog, library
-from .checkpoints import load_generator, load_tensors, read_metadata, write_generator
-from .checkpoints.files import first_bytes, is_safetensors, readable_file
+from .checkpoints import apart, generator_from, load_generator, load_tensors, write_generator
+from .checkpoints.files import first_bytes, is_pickle, readable_file
+from .checkpoints.safetensors import MAX_HEADER
 from .config import AdaptConfig
 from .errors import InputError
+from .paths import as_path
 from .sampling import draw
 from .stylegan2 import Generator, GeneratorConfig
+from .words import clean_line, quoted, read_json, readable
 
 FORMATS = (".safetensors", ".pt")
 
@@ -37,7 +41,7 @@ def export_generator(entry: library.Entry, path: str | os.PathLike[str], step: i
     path: ends in `.safetensors` (ours, with the entry's settings inside) or `.pt` (rosinality's). step: an earlier one
     that was kept. Raises InputError if the entry is damaged, its model isn't there, or the file can't be written.
     """
-    path = Path(path).expanduser()
+    path = as_path(path)
     generator = library.load_adapted(entry.path, step=step)
     known = catalog.generators().get(entry.config.model)
     settings = {name: entry.settings[name] for name in ("config", "critic", "model_sha256", "steps", "stopped")}
@@ -52,26 +56,34 @@ def import_generator(
     source: str = "",
     critic: str | None = None,
     called: str = "",
+    stop: threading.Event | None = None,
 ) -> library.Entry:
     """Takes an adapted generator from a file into the library and gives its entry; taken again, it is the same entry.
 
     path: a file that `export_generator` wrote, the `adapted.safetensors` of a run, rosinality's `.pt` (also what NADA
         and IPL save) or NVIDIA's `.pkl`. model: name or path of the generator that it was adapted from.
     target, source: the domain in words, and what the model draws; left blank, what the file says, else what the list of
-        models says. critic: as in `AdaptConfig`. called: what errors call the file, its own name by default.
+        models says. critic: as in `AdaptConfig`. called: what errors call the file, its own name by default. stop: ends
+        the reading, which takes place in a process of its own (`checkpoints.apart`).
     Raises InputError for a file that can't be read, is no generator or no adapted one, or doesn't fit the model.
     """
-    path = readable_file(Path(path).expanduser())
-    called = called or path.name
-    origin = _origin(path)
+    for field, value in (("model", model), ("target", target), ("source", source)):
+        if not isinstance(value, str) or "\0" in value:
+            raise InputError(f"The {field} must be text, not {quoted(value)}.")
+    path = readable_file(as_path(path))
+    called = clean_line(readable(called or path.name), "The name of the file", 255) or "file"
     digest = catalog.generator_digest(model)
+    try:
+        contents, origin = _read(path, stop)
+    except InputError as error:  # the folder of a file that a visitor sent is nobody's business
+        raise type(error)(str(error).replace(str(path), f"“{called}”")) from error
     if origin and origin["model_sha256"] != digest:
         raise InputError(
             f"“{called}” was adapted from other weights than those of “{model}”: name the model that it was adapted "
-            f"from, which was called “{str(origin['config'].get('model'))[:80]}” there."
+            f"from, which was called {quoted(origin['config'].get('model'))} there."
         )
     base = catalog.load_generator(model)
-    changed = _changed(path, base, called, model)
+    changed = _changed(contents, base, called, model)
     config = _config(origin, model, target, source, critic, called)
     changes_mapping = any(name.startswith("mapping.") for name in changed)
     facts = {"file": called, "sha256": catalog.file_digest(path), "changes mapping": changes_mapping}
@@ -80,31 +92,37 @@ def import_generator(
     return library.keep_imported(config, facts, changed, before, after)
 
 
-def _origin(path: Path) -> dict[str, Any] | None:
+def _read(path: Path, stop: threading.Event | None) -> tuple[Generator | dict[str, Tensor], Mapping[str, Any] | None]:
+    """A whole generator, or the changed tensors of a run, and what the file says about the run that they came from."""
+    if is_pickle(first_bytes(path)):
+        return load_generator(path, stop=stop), None
+    tensors, description = apart.read(load_tensors, path, stop)
+    weights = library.generator_tensors(tensors, description)
+    return generator_from(tensors, description, path) if weights is None else weights, _origin(description)
+
+
+def _origin(description: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What one of our own files says about the run that it came from; None where it says nothing."""
-    if not is_safetensors(first_bytes(path)):
-        return None
-    description = read_metadata(path)
     try:
-        origin = description.get("adapted") or json.loads(description["settings"])
+        origin = description.get("adapted") or read_json(description["settings"], "What it says", MAX_HEADER)
         return origin if isinstance(origin["config"], Mapping) and isinstance(origin["model_sha256"], str) else None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, InputError):
         return None
 
 
-def _changed(path: Path, base: Generator, called: str, model: str) -> dict[str, Tensor]:
-    """The tensors in which the file differs from its model, checked against that."""
-    weights = _run_weights(path)
-    if weights is None:
-        generator = load_generator(path)
-        _compare_sizes(generator, base, called, model)
-        weights = generator.state_dict()
+def _changed(contents: Generator | dict[str, Tensor], base: Generator, called: str, model: str) -> dict[str, Tensor]:
+    """The tensors in which a file's contents differ from its model, checked against that."""
+    if isinstance(contents, Generator):
+        _compare_sizes(contents, base, called, model)
+        weights = contents.state_dict()
+    else:
+        weights = contents
     own = base.state_dict()
     for name, tensor in weights.items():
         if name not in own or own[name].shape != tensor.shape:
             expected = f", not {tuple(own[name].shape)}" if name in own else ", which the model doesn't have"
             raise InputError(
-                f"“{called}” doesn't fit the model “{model}”: its tensor {name} has the shape "
+                f"“{called}” doesn't fit the model “{model}”: its tensor {quoted(name)[1:-1]} has the shape "
                 f"{tuple(tensor.shape)}{expected}. Name the model that it was adapted from."
             )
         if not torch.isfinite(tensor).all():
@@ -116,13 +134,6 @@ def _changed(path: Path, base: Generator, called: str, model: str) -> dict[str, 
     if not changed:
         raise InputError(f"“{called}” is the model “{model}” itself: nothing in it was adapted.")
     return changed
-
-
-def _run_weights(path: Path) -> dict[str, Tensor] | None:
-    """The changed tensors, if the file is the weights of a run; None if it is something else."""
-    if not is_safetensors(first_bytes(path)):
-        return None
-    return library.generator_tensors(*load_tensors(path))
 
 
 def _compare_sizes(generator: Generator, base: Generator, called: str, model: str) -> None:
@@ -142,7 +153,8 @@ def _config(
 ) -> AdaptConfig:
     """The configuration of an imported entry: the one in the file where there is one, for the model named here."""
     known = catalog.generators().get(model)
-    told = dict(origin["config"]) if origin else {}
+    settings = {field.name for field in fields(AdaptConfig)}
+    told = {name: value for name, value in origin["config"].items() if name in settings} if origin else {}
     told.update(model=model, device="cpu", critic=critic)
     if target.strip():
         told["target"] = target

@@ -22,7 +22,9 @@ from torch import Tensor
 
 from .errors import InputError
 from .library import home
+from .paths import as_path
 from .pictures import to_tensor
+from .values import choice, number
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +88,7 @@ class Crop:
         (0.25 to 4). turn: degrees clockwise about its middle (-180 to 180). Raises InputError outside these.
         """
         for name, value in (("right", right), ("down", down), ("zoom", zoom), ("turn", turn)):
-            low, high = _MOVES[name]
-            if not low <= value <= high:
-                raise InputError(f"The crop's {name} must be a number from {low:g} to {high:g}, not {value:g}.")
+            number(value, f"The crop's {name}", *_MOVES[name])
         corners = np.array(self.quad)
         across, along = corners[3] - corners[0], corners[1] - corners[0]
         middle = corners.mean(0) + right * across + down * along
@@ -187,8 +187,7 @@ def choose_crop(picture: Image.Image, mode: str = "auto", face: int = 1, found: 
     found: what `find_faces` gave for this picture, where that is known already.
     Raises InputError for another mode, a face that isn't there, or a picture that is no square with "none".
     """
-    if mode not in CROPS:
-        raise InputError(f"The crop must be one of {', '.join(CROPS)}, not “{mode}”.")
+    choice(mode, "The crop", CROPS)
     width, height = picture.size
     if mode == "none":
         if width != height:
@@ -231,7 +230,7 @@ def network_file() -> Path | None:
     """The landmark network's file (YuNet as ONNX): `IPL_FACE_NETWORK`, or the last by name in `IPL_HOME/models`."""
     chosen = os.environ.get(NETWORK_VARIABLE)
     if chosen:
-        path = Path(chosen).expanduser()
+        path = as_path(chosen)
         if path.is_file():
             return path
         log.warning("%s says the face network is %s, but no such file exists", NETWORK_VARIABLE, path)

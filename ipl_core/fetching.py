@@ -17,10 +17,12 @@ from typing import Any
 from . import hub
 from .errors import InputError
 from .hub import HubFile, NotFetched, Progress
+from .words import read_json, reason
 
 log = logging.getLogger(__name__)
 
 STATE = "hub.json"
+_MAX_STATE = 2**20  # characters; a file of the hub takes about 200
 
 
 @dataclass(frozen=True)
@@ -126,13 +128,14 @@ def _state_file() -> Path:
 
 def _seen() -> dict[str, dict[str, Any]]:
     try:
-        seen = json.loads(_state_file().read_text(encoding="utf-8"))
+        seen = read_json(_state_file().read_text(encoding="utf-8"), STATE, _MAX_STATE)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        log.warning("%s can't be read (%s): what was fetched before is checked anew.", _state_file(), error)
+        log.warning("%s can't be read (%s): what was fetched before is checked anew.", _state_file(), reason(error))
         return {}
-    return {name: facts for name, facts in seen.items() if isinstance(facts, dict)} if isinstance(seen, dict) else {}
+    facts = seen.items() if isinstance(seen, dict) else ()
+    return {name: known for name, known in facts if isinstance(known, dict) and isinstance(known.get("sha256"), str)}
 
 
 def _remember(source: HubFile, path: Path, sha256: str) -> None:

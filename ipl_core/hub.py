@@ -13,6 +13,8 @@ import hashlib
 import io
 import logging
 import os
+import re
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +139,8 @@ def _metadata(source: HubFile) -> HfFileMetadata:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     metadata = get_hf_file_metadata(hf_hub_url(source.repository, source.file), timeout=10)
-    if not metadata.etag or "/" in metadata.etag or not metadata.commit_hash:
+    # The etag becomes the name of a file, so that what answers must not choose another place.
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}", metadata.etag or "") or not metadata.commit_hash:
         raise NotFetched("what answered is no hub (it names no version of the file)")
     return metadata
 
@@ -232,9 +235,23 @@ def _reasons() -> Iterator[None]:
         number = getattr(error, "errno", None)
         if isinstance(error, OSError) and number and (error.filename is not None or number == errno.ENOSPC):
             raise NotFetched(f"it can't be written: {error.strerror or error}") from error
+        if (lacking := _lacking_certificates()) is not None:
+            raise NotFetched(lacking) from error
         raise NotFetched(f"no connection, or it broke off ({_first_line(error)})") from error
     finally:
         enable_progress_bars(bars)
+
+
+def _lacking_certificates() -> str | None:
+    """Why the file that SSL_CERT_FILE names lets nobody ask the hub; None where it doesn't stand in the way."""
+    path = os.environ.get("SSL_CERT_FILE")
+    try:
+        if path:
+            ssl.create_default_context(cafile=path)
+    except OSError as error:  # ssl.SSLError is one, too
+        why = f"{error.strerror or error}" if not isinstance(error, ssl.SSLError) else "it holds no certificates"
+        return f"SSL_CERT_FILE names {path!a}: {why}; name another file there, or unset it"
+    return None
 
 
 def _first_line(error: Exception) -> str:

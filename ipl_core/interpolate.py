@@ -22,11 +22,12 @@ from .media import to_uint8
 from .mixing import Mixer, Share
 from .people import Inverted
 from .sitters import SeedPerson
+from .values import MAX_PSI as MAX_PSI
+from .values import choice, truncation, whole
 
 SPACES = ("z", "w")
 MAX_FRAMES = 600
 MAX_POINTS = 64
-MAX_PSI = 1.5
 MAX_BYTES = 2**30  # of all frames of an animation, which lie in memory while it is written
 
 #: How far along a stretch the picture is at time t; all but the even one rest at each point.
@@ -56,14 +57,10 @@ class Walk:
     psi: float = 0.7
 
     def __post_init__(self) -> None:
-        if isinstance(self.frames, bool) or not isinstance(self.frames, int) or not 2 <= self.frames <= MAX_FRAMES:
-            raise InputError(f"Frames must be a whole number from 2 to {MAX_FRAMES}, not {self.frames}.")
-        if self.easing not in EASINGS:
-            raise InputError(f"Easing is one of {', '.join(EASINGS)}, not {self.easing}.")
-        if self.space not in SPACES:
-            raise InputError(f"The space of a path is one of {', '.join(SPACES)}, not {self.space}.")
-        if not isinstance(self.psi, (int, float)) or not 0 <= self.psi <= MAX_PSI:
-            raise InputError(f"Truncation must be a number from 0 to {MAX_PSI}, not {self.psi}.")
+        object.__setattr__(self, "frames", whole(self.frames, "Frames", 2, MAX_FRAMES))  # the class is frozen
+        choice(self.easing, "Easing", EASINGS)
+        choice(self.space, "The space of a path", SPACES)
+        truncation(self.psi)
 
     def positions(self, points: int) -> list[tuple[int, int, float]]:
         """For each frame the points it lies between, by number, and how far it is from the one to the other, 0 to 1.

@@ -1,52 +1,58 @@
 """What is kept on disk, whatever it is: folders that are whole or absent, with their settings and their history.
 
-A folder is written under a temporary name and renamed, so that nobody ever sees half of one. The room knows nothing
-about runs or people; library.py and people.py say what belongs into theirs.
+Whoever looks sees a whole folder or none, see `durable`; what is in one is checked once, when it is opened. The module
+knows nothing about runs or people; library.py and people.py say what belongs into theirs.
 """
 
 from __future__ import annotations
 
 import csv
+import errno
 import io
-import json
 import logging
 import os
 import platform
 import re
-import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
-from . import catalog
+from . import catalog, durable, stored, tables
 from .errors import InputError
+from .paths import as_path, exists_at
+from .words import json_text, quoted, reason
 
 if TYPE_CHECKING:
     from .snapshot import Snapshot
+
+Kept = TypeVar("Kept")
 
 log = logging.getLogger(__name__)
 
 SETTINGS = "settings.json"
 HISTORY = "history.csv"
-_UNFINISHED = ".writing-"
-_ABANDONED_AFTER = 24 * 3600.0  # seconds; what a killed process left behind is then swept away
+_MAX_HISTORY = 50_000_000  # bytes; ten thousand steps take one
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+#: safetensors tells the number in words alone: “(os error 28)”, older ones “Os { code: 28, …”.
+_FULL_IN_WORDS = re.compile(rf"os error {errno.ENOSPC}\)|code: {errno.ENOSPC},")
+_STAGES = ("prompts", "generator", "latent", "tuning")
 _NO_TERMS = ("stage", "step", "seconds")  # columns of a history that every row has
 
 
 def home() -> Path:
     """The folder for everything that is kept: `IPL_HOME` if that is set, else the user's cache directory."""
     if os.environ.get("IPL_HOME"):
-        return Path(os.environ["IPL_HOME"]).expanduser()
+        return as_path(os.environ["IPL_HOME"])
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":
@@ -58,15 +64,28 @@ def home() -> Path:
 
 def check_writable(folder: str | os.PathLike[str]) -> None:
     """Makes `folder` if it isn't there and tries it. Raises InputError if nothing can be written to it."""
-    folder = Path(folder).expanduser()
+    folder = as_path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
+        exists_at(folder / ".writing-xxxxxxxx" / "new" / "training.safetensors")  # as long a path as is ever written
+    except (OSError, ValueError) as error:
         raise InputError(
-            f"Nothing can be written to the folder {folder}: {error.strerror or error}. Choose another one."
+            f"Nothing can be written to the folder {folder}: {reason(error)}. Choose another one."
         ) from error
+
+
+def check_writable_file(path: Path) -> None:
+    """Makes the folder of `path` if it isn't there and tries both. Raises InputError for a name that no file can have.
+
+    To be called before any work whose result goes there.
+    """
+    check_writable(path.parent)
+    try:
+        exists_at(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"No file can be called {quoted(path.name)}: {reason(error)}. Choose another name.") from error
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -77,25 +96,20 @@ def keep(shelf: Path, write: Callable[[Path], str], stays: Callable[[Path], bool
     """Keeps a folder on `shelf`, whole or not at all, and gives its path.
 
     write: fills the temporary folder it is given and says what the folder is to be called. stays: whether what
-    already has that name is to be left as it is; else the new folder takes its place.
-    Raises InputError if nothing can be written there.
+    already has that name is to be left as it is; else the new folder takes its place. A process that is killed
+    leaves the old folder or the new one, see `durable`.
+    Raises InputError if nothing can be written there, and `Full` if that is for want of space.
     """
     check_writable(shelf)
-    _sweep(shelf)
-    with _unfinished(shelf, f"Nothing can be kept in {shelf}", "Set IPL_HOME to another folder.") as temporary:
-        new = temporary / "new"
-        new.mkdir()
-        path = shelf / write(new)
-        if path.is_dir():
-            if stays(path):
-                return path
-            os.replace(path, temporary / "old")
+    durable.settle(shelf)
+    with _workplace(shelf, f"Nothing can be kept in {shelf}", "Set IPL_HOME to another folder.") as place:
+        path = shelf / write(place.new)
+        if path.is_dir() and stays(path):
+            return path
         try:
-            os.replace(new, path)
+            place.put(path.name)
         except OSError:
-            if (temporary / "old").exists():
-                os.replace(temporary / "old", path)
-            elif path.is_dir() and stays(path):  # another writer was faster
+            if path.is_dir() and stays(path):  # another writer was faster
                 return path
             raise
     return path
@@ -104,24 +118,30 @@ def keep(shelf: Path, write: Callable[[Path], str], stays: Callable[[Path], bool
 def write_into(folder: str | os.PathLike[str], write: Callable[[Path], None]) -> Path:
     """Adds files to `folder`, each whole or not at all; `write` puts them into the temporary folder it is given.
 
-    Gives the folder. Raises InputError if it can't be written.
+    Where several are written, the old settings.json goes first and the new one comes last: without it the others
+    count for nothing, so that old and new files never pass for one whole. What a killed process has not moved yet is
+    moved when the folder is next read or written.
+    Gives the folder. Raises InputError if it can't be written, and `Full` if that is for want of space.
     """
-    folder = Path(folder).expanduser()
+    folder = as_path(folder)
     check_writable(folder)
-    with _unfinished(folder, f"The result can't be written to {folder}", "") as temporary:
-        write(temporary)
-        for path in temporary.iterdir():
-            os.replace(path, folder / path.name)
+    durable.settle(folder)
+    with _workplace(folder, f"The result can't be written to {folder}", "") as place:
+        write(place.new)
+        place.add(SETTINGS)
     return folder
 
 
-def scratch(shelf: Path) -> Path:
-    """A folder on `shelf` for what is still in the making; if its owner dies, it is swept away like any other.
+def scratch(shelf: Path) -> durable.Workplace:
+    """A workplace on `shelf` for what is still in the making; if its owner dies, it is swept away like any other.
 
     Raises InputError if nothing can be written there.
     """
     check_writable(shelf)
-    return Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=shelf))
+    try:
+        return durable.Workplace(shelf)
+    except OSError as error:
+        raise refused(f"Nothing can be kept in {shelf}", error, "Set IPL_HOME to another folder.") from error
 
 
 def delete(path: Path, shelf: Path, called: str) -> None:
@@ -129,51 +149,96 @@ def delete(path: Path, shelf: Path, called: str) -> None:
 
     called: what errors call the shelf. Raises InputError if the folder isn't there or can't be removed.
     """
-    folder = path.resolve()
+    folder = path.parent.resolve() / path.name
     if folder.parent != shelf.resolve() or folder.name.startswith("."):
         raise InputError(f"{path} isn't in {called} {shelf}, so it isn't deleted.")
-    with _unfinished(shelf, f"{path} can't be deleted", "") as doomed:
-        os.replace(folder, doomed / "old")  # gone at once, even if clearing it away is interrupted
+    with _workplace(shelf, f"{path} can't be deleted", "") as place:
+        os.replace(folder, place.path / "old")  # gone at once, even if clearing it away is interrupted
+        durable.sync(shelf)
 
 
-def folders(shelf: Path) -> Iterator[Path]:
-    """Everything that is kept on `shelf`, whole or damaged. Raises InputError if the shelf can't be read."""
+def contents(shelf: Path) -> list[Path]:
+    """Everything on `shelf`, whole or damaged, by name; what a killed process has begun is ended first.
+
+    Raises InputError if the shelf can't be read.
+    """
     try:
-        yield from sorted(path for path in shelf.iterdir() if path.is_dir() and path.name[0] != ".")
+        names = os.listdir(shelf)
+        if durable.leftovers(names) and durable.settle(shelf):
+            names = os.listdir(shelf)
     except FileNotFoundError:
-        return
+        return []
     except OSError as error:
-        raise InputError(f"The folder {shelf} can't be read: {error.strerror}. Set IPL_HOME to another one.") from error
+        raise InputError(f"The folder {shelf} can't be read: {reason(error)}. Set IPL_HOME to another one.") from error
+    return [shelf / name for name in sorted(names) if not name.startswith(".")]
+
+
+def opened(shelf: Path, what: str, open_one: Callable[[Path], Kept]) -> tuple[list[Kept], list[str]]:
+    """What `open_one` makes of each thing on `shelf`, and a sentence about each that it refuses by an InputError.
+
+    what: a thing on the shelf as the sentence calls it, "adapted domain". One about a shelf that can't be read, too.
+    """
+    found, problems = [], []
+    try:
+        paths = contents(shelf)
+    except InputError as error:
+        paths, problems = [], [str(error)]
+    for path in paths:
+        try:
+            stored.folder_name(path.name)
+            found.append(open_one(path))
+        except InputError as error:
+            problems.append(str(error))
+        except (ValueError, OSError) as error:
+            problems.append(f"{quoted(path.name)} in {shelf} can't be used as an {what}: {reason(error)}.")
+    for problem in problems:
+        log.warning("%s", problem)
+    return found, problems
 
 
 def folder_name(words: str, otherwise: str, key: str, *more: str) -> str:
     """A name for a folder that says what is in it: the plain letters of `words`, what else, and how its key begins."""
-    plain = re.sub(r"[^a-z0-9]+", "-", words.casefold()).strip("-")[:40]
-    return "-".join((plain or otherwise, *more, key[:12]))
+    return "-".join((plain_letters(words) or otherwise, *more, key[:12]))
+
+
+def plain_letters(words: str) -> str:
+    """The plain letters and digits of `words` with hyphens between, at most 40 characters, for a name on the disk."""
+    return re.sub(r"[^a-z0-9]+", "-", words.casefold()).strip("-")[:40]
+
+
+class Full(InputError):
+    """The disk has no room for what was to be written."""
+
+
+def refused(complaint: str, error: Exception, advice: str) -> InputError:
+    """The error for what the system refuses; a `Full` where space is what is wanting."""
+    kind = Full if is_full(error) else InputError
+    return kind(f"{complaint}: {reason(error)}. {advice}".strip())
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether a full disk, or a used-up quota, is behind an error."""
+    while error is not None:
+        if isinstance(error, Full) or getattr(error, "errno", None) in _FULL:
+            return True
+        if isinstance(error, SafetensorError) and _FULL_IN_WORDS.search(str(error)):
+            return True
+        error = error.__cause__
+    return False
 
 
 @contextmanager
-def _unfinished(folder: Path, complaint: str, advice: str) -> Iterator[Path]:
-    """A temporary folder in `folder`, gone after the block; what the system refuses in the block is an InputError."""
-    temporary = None
+def _workplace(folder: Path, complaint: str, advice: str) -> Iterator[durable.Workplace]:
+    """A workplace in `folder` for the block; what the system refuses there is an InputError."""
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
-        yield temporary
+        with durable.workplace(folder) as place:
+            yield place
     except OSError as error:
-        raise InputError(f"{complaint}: {error.strerror or error}. {advice}".strip()) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sweep(shelf: Path) -> None:
-    for path in shelf.glob(f"{_UNFINISHED}*"):
-        try:
-            abandoned = time.time() - path.stat().st_mtime > _ABANDONED_AFTER
-        except FileNotFoundError:  # its writer has just finished
-            continue
-        if abandoned:
-            shutil.rmtree(path, ignore_errors=True)
+        raise refused(complaint, error, advice) from error
+    except InputError as error:
+        if is_full(error) and not isinstance(error, Full):
+            raise refused(complaint, error, advice) from error
+        raise
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -184,7 +249,8 @@ def _sweep(shelf: Path) -> None:
 class Kind:
     """A kind of folder that is kept, and how errors speak of it.
 
-    format, version: of its settings. what: "adapted domain"; maker: "an adaptation"; again: "adapt again".
+    format, version: of its settings. what: "adapted domain"; maker: "an adaptation"; again: what to do about a damaged
+    one, "delete the folder and adapt again".
     """
 
     format: str
@@ -195,7 +261,7 @@ class Kind:
 
     def damaged(self, path: Path, why: str) -> InputError:
         """The error for a folder that can't be used as it is."""
-        return InputError(f"The {self.what} in {path} is damaged ({why}): delete the folder and {self.again}.")
+        return InputError(f"The {self.what} in {path} is damaged ({why}): {self.again}.")
 
     def read_settings(self, folder: Path, check: Callable[[Mapping[str, Any]], object]) -> dict[str, Any]:
         """What settings.json in `folder` says.
@@ -204,23 +270,66 @@ class Kind:
         `check` raises that, or what a wrong kind of value leads to.
         """
         try:
-            settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+            settings = self._read(folder)
         except OSError as error:
             raise InputError(
-                f"There is no {self.what} in {folder}: {SETTINGS} can't be read ({error.strerror or error}). "
+                f"There is no {self.what} in {folder}: {SETTINGS} can't be read ({reason(error)}). "
                 f"Give the folder that {self.maker} wrote."
             ) from error
-        except ValueError as error:
-            raise self.damaged(folder, f"{SETTINGS}: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise self.damaged(folder, f"{SETTINGS}: {reason(error)}") from error
+        return self.checked(settings, folder, check)
+
+    def checked(self, settings: Any, path: Path, check: Callable[[Mapping[str, Any]], object]) -> dict[str, Any]:
+        """Settings that were found in `path`, once they are those of such a folder; raises as `read_settings` does."""
         if not isinstance(settings, Mapping) or settings.get("format") != self.format:
-            raise self.damaged(folder, f"{SETTINGS} isn't one of {self.maker}")
-        if settings.get("version", 0) > self.version:
-            raise InputError(f"The {self.what} in {folder} was written by a newer version: update this one to read it.")
+            raise self.damaged(path, f"{SETTINGS} isn't one of {self.maker}")
+        try:
+            if stored.whole(settings.get("version", 0), "version", int(stored.MAX_NUMBER)) > self.version:
+                raise InputError(
+                    f"The {self.what} in {path} was written by a newer version: update this one to read it."
+                )
+        except InputError:
+            raise
+        except ValueError as error:
+            raise self.damaged(path, f"{SETTINGS}: {error}") from error
         try:
             check(settings)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise self.damaged(folder, f"{SETTINGS}: {error}") from error
+        except KeyError as error:
+            raise self.damaged(path, f"{SETTINGS}: {error} is missing") from error
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise self.damaged(path, f"{SETTINGS}: {reason(error)}") from error
         return dict(settings)
+
+    def _read(self, folder: Path) -> Any:
+        try:
+            return stored.read_json(folder / SETTINGS)
+        except FileNotFoundError:  # a killed process may have been about to put it there
+            if not durable.settle(folder):
+                raise
+            return stored.read_json(folder / SETTINGS)
+
+    def check_files(self, folder: Path, sizes: Mapping[str, int], names: Sequence[str]) -> None:
+        """Raises InputError unless all of `names` are among the files of a folder, and the pictures are pictures."""
+        for name in names:
+            if sizes.get(name, -1) < 0:
+                raise self.damaged(folder, f"{name} is missing")
+            if name.endswith(".png"):
+                try:
+                    stored.check_png(folder / name)
+                except (OSError, ValueError) as error:
+                    raise self.damaged(folder, f"{name}: {reason(error)}") from error
+
+    def sizes(self, folder: Path) -> dict[str, int]:
+        """The bytes of each file in a folder, as `stored.sizes_in` gives them; what a killed process has begun there is
+        ended first. Raises InputError if it can't be read."""
+        try:
+            sizes = stored.sizes_in(folder)
+            if durable.leftovers(list(sizes)) and durable.settle(folder):
+                sizes = stored.sizes_in(folder)
+            return sizes
+        except OSError as error:
+            raise InputError(f"The {self.what} in {folder} can't be read: {reason(error)}.") from error
 
     def write_tensors(
         self, tensors: Mapping[str, Tensor], path: Path, settings: Mapping[str, Any], dtype: torch.dtype | None = None
@@ -231,7 +340,8 @@ class Kind:
         """
         from .checkpoints import save_tensors
 
-        save_tensors(tensors, path, {"format": self.format, "settings": json.dumps(settings)}, dtype)
+        description = {"format": self.format, "settings": json_text(stored.finite(settings), ascii_only=True)}
+        save_tensors(tensors, path, description, dtype)
         return {"bytes": path.stat().st_size, "sha256": catalog.file_digest(path)}
 
     def check_whole(self, path: Path, facts: Mapping[str, Any]) -> None:
@@ -251,11 +361,9 @@ class Kind:
 
 
 def write_settings(settings: Mapping[str, Any], folder: Path) -> None:
-    """Writes settings.json, whole or not at all."""
-    from .checkpoints import atomic_path
-
-    with atomic_path(folder / SETTINGS) as temporary:
-        temporary.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Writes settings.json into a folder that is being made."""
+    text = json_text(stored.finite(settings), indent=2, allow_nan=False)
+    (folder / SETTINGS).write_text(text + "\n", encoding="utf-8")
 
 
 def versions() -> dict[str, str]:
@@ -292,11 +400,8 @@ def terms(row: Mapping[str, Any]) -> dict[str, float]:
 def history_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of a history as CSV, a column for every term of any row."""
     names = dict.fromkeys(name for row in rows for name in terms(row))
-    out = io.StringIO()
-    writer = csv.DictWriter(out, ["stage", "step", *names, "seconds"], restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({**row, "seconds": f"{row['seconds']:.3f}"} for row in rows)
-    return out.getvalue()
+    columns = ["stage", "step", *names, "seconds"]
+    return tables.csv_text(({**row, "seconds": f"{row['seconds']:.3f}"} for row in rows), columns)
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
@@ -304,10 +409,22 @@ def read_history(path: Path) -> list[dict[str, Any]]:
 
     Raises OSError, ValueError, KeyError or TypeError if the file is missing or damaged.
     """
-    with open(path, newline="", encoding="utf-8") as file:
-        return [_row(row) for row in csv.DictReader(file)]
+    return parsed_history(stored.read_text(path, _MAX_HISTORY))
+
+
+def parsed_history(text: str) -> list[dict[str, Any]]:
+    """The rows in the text of a history; raises as `read_history` does for one that is damaged."""
+    if "\0" in text:  # which Python 3.10 refuses and later ones read
+        raise ValueError("it holds NUL characters")
+    try:
+        return [_row(row) for row in csv.DictReader(io.StringIO(text, newline=""))]
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
 
 
 def _row(row: Mapping[str, str]) -> dict[str, Any]:
     numbers = {name: float(text) for name, text in row.items() if name not in ("stage", "step") and text}
-    return {"stage": row["stage"], "step": int(row["step"]), **numbers}
+    stage = row["stage"]
+    if stage not in _STAGES or "seconds" not in numbers:
+        raise ValueError(f"a row of the stage {quoted(stage)} without seconds, or of no stage")
+    return {"stage": stage, "step": int(row["step"]), **numbers}

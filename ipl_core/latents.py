@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ipl_core.config import MAX_SEED
 from ipl_core.errors import InputError
+from ipl_core.words import quoted
 
 if TYPE_CHECKING:
     from ipl_core.stylegan2 import Generator
 
-MAX_SEED = 2**32 - 1  # PyTorch's CPU generator uses 32 bits of its seed
 MAX_SEEDS = 10_000
 
 _SEED_RANGE = re.compile(r"\s*(\d+)\s*(?:[-\u2013]\s*(\d+)\s*)?")  # word processors turn the hyphen into an en dash
@@ -29,26 +30,34 @@ def parse_seeds(text: str, maximum: int = MAX_SEEDS) -> list[int]:
     """Read seeds as a person types them: ``"0-15,20"`` → [0, 1, …, 15, 20], in the order given.
 
     Raises:
-        InputError: blank text, anything but whole numbers and ranges, a range that runs backwards, a seed above
-            2**32 - 1, or more than ``maximum`` seeds.
+        InputError: what is no text, blank text, anything but whole numbers and ranges, a range that runs backwards, a
+            seed above 2**32 - 1, or more than ``maximum`` seeds.
     """
     seeds: list[int] = []
+    if not isinstance(text, str):
+        raise InputError(f"Seeds are text such as 0-15,20, not {quoted(text)}.")
     if not text.strip():
         raise InputError("No seeds were given. Write whole numbers and ranges, such as 0-15,20.")
     for part in text.split(","):
         match = _SEED_RANGE.fullmatch(part)
         if match is None:
-            raise InputError(f"Seeds are whole numbers from 0 and ranges, such as 0-15,20; got {part.strip()!r}.")
-        first = int(match[1])
-        last = first if match[2] is None else int(match[2])
+            raise InputError(f"Seeds are whole numbers from 0 and ranges, such as 0-15,20; got {quoted(part.strip())}.")
+        first = _seed(match[1])
+        last = first if match[2] is None else _seed(match[2])
         if last < first:
-            raise InputError(f"The range of seeds {part.strip()!r} runs backwards; write {last}-{first}.")
-        if last > MAX_SEED:
-            raise InputError(f"Seeds go from 0 to {MAX_SEED}; got {last}.")
+            raise InputError(f"The range of seeds {quoted(part.strip())} runs backwards; write {last}-{first}.")
         if len(seeds) + last - first + 1 > maximum:
-            raise InputError(f"{text.strip()!r} asks for more than {maximum} seeds at once; give fewer.")
+            raise InputError(f"{quoted(text.strip())} asks for more than {maximum} seeds at once; give fewer.")
         seeds.extend(range(first, last + 1))
     return seeds
+
+
+def _seed(digits: str) -> int:
+    plain = digits.lstrip("0")[: len(str(MAX_SEED)) + 1] or "0"  # Python converts no number of more than 4300 digits
+    seed = int(plain)
+    if seed > MAX_SEED:
+        raise InputError(f"Seeds go from 0 to {MAX_SEED}; got {quoted(digits)}.")
+    return seed
 
 
 def generator_from_seed(seed: int, stream: str = "") -> torch.Generator:
@@ -58,7 +67,7 @@ def generator_from_seed(seed: int, stream: str = "") -> torch.Generator:
         InputError: the seed is not a whole number from 0 to 2**32 - 1.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-        raise InputError(f"A seed is a whole number from 0 to {MAX_SEED}; got {seed!r}.")
+        raise InputError(f"A seed is a whole number from 0 to {MAX_SEED}; got {quoted(seed)}.")
     if stream:
         digest = hashlib.blake2b(f"{stream}:{seed}".encode(), digest_size=4).digest()
         seed = int.from_bytes(digest, "little")

@@ -6,9 +6,14 @@ Asks and shows, as `__main__` does; the work is done by library.py and exchange.
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .errors import InputError
 from .model_commands import number
+from .paths import as_path, exists, is_folder
+from .words import readable
 
 if TYPE_CHECKING:
     from .library import Entry
@@ -16,7 +21,7 @@ if TYPE_CHECKING:
 
 def library_options(parser: argparse.ArgumentParser) -> None:
     """Adds the actions of the command."""
-    parser.epilog = "An entry is named by its folder; `export ENTRY --out FILE` writes the whole generator."
+    parser.epilog = "An entry is named as list says; `export ENTRY --out FILE` writes the whole generator."
     words = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, (help_, options, _) in ACTIONS.items():
         options(words.add_parser(name, help=help_, description=help_))
@@ -28,30 +33,57 @@ def library(options: argparse.Namespace) -> int:
 
 
 def named_entry(name: str) -> Entry:
-    """The entry in the library's folder called `name`, or in the folder with that path."""
-    from . import library
+    """The entry in the library's folder called `name`, in the folder with that path, or a finished model's."""
+    from . import durable, library, shipped
 
+    durable.settle(library.runs_folder())
     path = library.runs_folder() / name
-    return library.open_entry(path if path.is_dir() else name)
+    if is_folder(path):
+        return library.open_entry(path)
+    finished = None if exists(name) else shipped.find(name)
+    return library.open_entry(finished or name)
+
+
+def prompts_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command `prompts`."""
+    _named(parser)
+    parser.add_argument("--seeds", default="0-7", help="whose prompts, such as 0-7,20 (%(default)s)")
+    parser.add_argument("--psi", type=number, help="truncation at which people are looked at; else the run's previews'")
+
+
+def prompts(options: argparse.Namespace) -> int:
+    """The command `prompts`, which prints a line a seed; gives the exit status."""
+    from . import library
+    from .latents import parse_seeds
+
+    if options.psi is not None and not 0 <= options.psi <= 1.5:
+        raise InputError(f"Truncation must be a number from 0 to 1.5, not {options.psi:g}.")
+    for seed, words in library.readings(named_entry(options.entry), parse_seeds(options.seeds), options.psi).items():
+        print(f"{seed}: {words}")
+    return 0
 
 
 def _named(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("entry", metavar="ENTRY", help="name of its folder in the library, or the path of one")
+    parser.add_argument("entry", metavar="ENTRY", help="its name in the library, see list, or the path of its folder")
 
 
 def _list(options: argparse.Namespace) -> int:
     from . import library
     from .catalog import size_words
 
-    for entry in library.list_entries():
+    entries, problems = library.scan()
+    for entry in entries:
         steps = f", steps kept: {', '.join(map(str, entry.steps()))}" if entry.steps() else ""
-        print(f"{entry.path.name}\n  {entry.title}, {size_words(entry.bytes)}{steps}")
+        whose = ", comes with the app" if entry.shipped else ""
+        print(f"{entry.name}\n  {entry.title}{whose}, {size_words(entry.bytes)}{steps}")
+    for problem in problems:
+        print(problem, file=sys.stderr)
     return 0
 
 
 def _rename_options(parser: argparse.ArgumentParser) -> None:
     _named(parser)
-    parser.add_argument("title", help="what to call it; an empty one takes its title away")
+    parser.add_argument("title", type=readable, help="what to call it; an empty one takes its title away")
 
 
 def _rename(options: argparse.Namespace) -> int:
@@ -92,14 +124,21 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     from .exchange import export_generator
+    from .library import check_writable_file
 
+    check_writable_file(as_path(options.out))
     print(export_generator(named_entry(options.entry), options.out, options.step))
     return 0
 
 
 def _import_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("file", metavar="FILE", help=".safetensors of this program, rosinality's .pt or NVIDIA's .pkl")
+    add(
+        "file",
+        metavar="FILE",
+        help=".safetensors of this program, rosinality's .pt or NVIDIA's .pkl; or a folder that `adapt` or `invert` "
+        "wrote, which is taken in as it is",
+    )
     add("--model", default="studio", help="name or path of the generator that it was adapted from (%(default)s)")
     add("--target", default="", help="the domain that it draws; left out, what the file says")
     add("--source", default="", help="what the model draws; left out, what the file or the list of models says")
@@ -109,6 +148,8 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
 def _import(options: argparse.Namespace) -> int:
     from .exchange import import_generator
 
+    if is_folder(options.file):
+        return _bring_in(as_path(options.file))
     entry = import_generator(options.file, options.model, options.target, options.source, options.critic)
     if entry.settings["imported"]["changes mapping"]:
         print(f"Its mapping network isn't that of “{options.model}”: another model may be the one it was adapted from.")
@@ -116,8 +157,20 @@ def _import(options: argparse.Namespace) -> int:
     return 0
 
 
+def _bring_in(folder: Path) -> int:
+    from . import library, people
+
+    if (folder / people.INVERTED).is_file():
+        inverted = people.bring_in(folder)
+        print(f"{inverted.title}: {inverted.path}")
+    else:
+        entry = library.bring_in(folder)
+        print(f"{entry.title}: {entry.path}")
+    return 0
+
+
 ACTIONS = {
-    "list": ("every adapted domain that is kept, the newest first", lambda parser: None, _list),
+    "list": ("every adapted domain that is here, the newest first; damaged ones are named", lambda parser: None, _list),
     "rename": ("give an entry a title of its own", _rename_options, _rename),
     "delete": ("delete an entry for good", _named, _delete),
     "pick": ("make an earlier step an entry of its own", _pick_options, _pick),

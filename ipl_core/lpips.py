@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,10 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .checkpoints import apart
 from .checkpoints.files import readable_file
-from .checkpoints.parts import FLOATS
-from .checkpoints.pickles import StoredTensor, Unreadable, opened
+from .checkpoints.weights import read_weights
 from .errors import InputError
+from .paths import as_path
+from .words import quoted
 
 MAX_SIDE = 256  # larger pictures are averaged down, as StyleGAN2's own projector does
 MIN_SIDE = 64  # smaller ones are enlarged, or nothing would be left of them
@@ -151,7 +154,7 @@ def load_lpips(name: str, device: str | torch.device = "cpu") -> Lpips:
     network = Lpips(NETWORKS[name])
     # torchvision counts activations and pools as layers, too: its numbers rise, and only their order matters.
     convs = _tensors(backbone, "features.")
-    numbers = sorted({int(key.split(".")[0]) for key in convs if key.split(".")[0].isdigit()})
+    numbers = sorted({int(key.split(".")[0]) for key in convs if re.match(r"[0-9]{1,3}\.", key)})
     pairs = {
         f"convs.{k}.{part}": convs.get(f"{n}.{part}") for k, n in enumerate(numbers) for part in ("weight", "bias")
     }
@@ -166,23 +169,18 @@ def load_lpips(name: str, device: str | torch.device = "cpu") -> Lpips:
     wrong = [key for key in {**expected, **state} if state.get(key) is None or state[key].shape != expected.get(key)]
     if wrong:
         file = weights if wrong[0].startswith("weights") else backbone
-        raise InputError(f"{file} doesn't hold the weights of {NETWORKS[name].title} ({wrong[0]}): get it anew.")
+        raise InputError(
+            f"{file} doesn't hold the weights of {NETWORKS[name].title} ({quoted(wrong[0])}): get it anew."
+        )
+    if not all(tensor.isfinite().all() for tensor in state.values()):
+        raise InputError(f"The files of {NETWORKS[name].title} hold values that are not finite: get them anew.")
     network.load_state_dict(state)
     return network.eval().requires_grad_(False).to(device)
 
 
 def _tensors(path: Path, start: str) -> dict[str, Tensor]:
     """The tensors in a file whose names begin so, without that, in float32."""
-    readable_file(path)
-    with opened(path) as root:
-        if not isinstance(root, Mapping):
-            raise Unreadable("it holds no weights")
-        found = {name[len(start) :]: tensor for name, tensor in root.items() if str(name).startswith(start)}
-        if not all(isinstance(t, StoredTensor) and t.storage.dtype in FLOATS for t in found.values()):
-            raise Unreadable("what should be weights in it is something else")
-        if sum(tensor.nbytes for tensor in found.values()) > path.stat().st_size:
-            raise Unreadable("its tensors claim more than the file holds")
-        return {name: tensor.load().float() for name, tensor in found.items()}
+    return apart.read(read_weights, readable_file(path), remember=True, start=start)[0]
 
 
 def _files(name: str) -> tuple[Path, Path]:
@@ -208,7 +206,7 @@ def _found(name: str) -> tuple[Path | None, Path | None]:
     from .keeping import home
 
     published, own = NETWORKS[name], home() / "models"
-    hub = Path(os.environ.get("TORCH_HOME", "~/.cache/torch")).expanduser() / "hub" / "checkpoints"
+    hub = as_path(os.environ.get("TORCH_HOME", "~/.cache/torch")) / "hub" / "checkpoints"
     package = find_spec("lpips")  # found, not imported: the file is all that is wanted of it
     shipped = [
         Path(place) / "weights" / "v0.1" for place in (package.submodule_search_locations or [] if package else [])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +16,17 @@ from torch import Tensor
 
 from .checkpoints import atomic_path
 from .errors import InputError
+from .paths import is_folder
+from .values import number as in_range
+from .words import json_text, quoted, read_json, reason
 
 #: The PNG text field that holds what a picture was made with, as JSON; elsewhere the key within a field of that kind.
 SETTINGS_FIELD = "ipl-studio"
+MAX_SETTINGS = 2**20  # characters of those settings
 _DESCRIPTION = 0x010E  # the EXIF tag ImageDescription
 
 MAX_RATE = 60  # frames a second
+MAX_GIF_RATE = 50  # the same of a GIF: browsers take delays under 20 ms for 100 ms
 SEEN_WELL = 256  # pixels across
 
 
@@ -95,7 +98,7 @@ def save_png(picture: Image.Image, path: str | os.PathLike[str], settings: Mappi
     """
     notes = PngImagePlugin.PngInfo()
     if settings is not None:
-        notes.add_itxt(SETTINGS_FIELD, json.dumps(settings, ensure_ascii=False))
+        notes.add_itxt(SETTINGS_FIELD, json_text(settings))
     return _save(picture, Path(path), "PNG", pnginfo=notes)
 
 
@@ -106,24 +109,16 @@ def save_webp(
 
     quality: 0 to 100. Raises InputError if the folder can't be written.
     """
-    return _save(
-        picture, Path(path), "WEBP", quality=quality, method=6, exif=_exif(json.dumps({SETTINGS_FIELD: settings}))
-    )
+    note = _exif(json_text({SETTINGS_FIELD: settings}, ascii_only=True))
+    return _save(picture, Path(path), "WEBP", quality=quality, method=6, exif=note)
 
 
 def _save(picture: Image.Image, path: Path, format: str, **options: Any) -> Path:
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".writing-", delete=False) as file:
-            temporary = Path(file.name)
-            picture.save(file, format, **options)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"The picture can't be written to {path}: {error.strerror or error}.") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    with atomic_path(path) as temporary:
+        try:
+            picture.save(temporary, format, **options)
+        except OSError as error:
+            raise InputError(f"The picture can't be written to {path}: {error.strerror or error}.") from error
     return path
 
 
@@ -136,14 +131,15 @@ def save_animation(
 ) -> Path:
     """Writes frames, bytes (H, W, 3) each, as an endless animation, whole or not at all, with `settings` inside.
 
-    path: its ending is the format, one of ANIMATIONS. rate: frames a second, 1 to 60; a GIF counts in hundredths of a
-    second. enlarge: each pixel becomes so many across and down, smoothly. MP4 wants an even width and height.
+    path: its ending is the format, one of ANIMATIONS. rate: frames a second, 1 to 60; a GIF at more than 50 holds fewer
+    frames, at the same speed, see `frames_in_gif`. enlarge: each pixel becomes so many across and down, smoothly. MP4
+    wants an even width and height.
     Raises InputError for another ending or rate, or if the file can't be written.
     """
     path = Path(path)
     check_animation(path, rate)
     pictures = [enlarged(Image.fromarray(frame.numpy(), "RGB"), enlarge) for frame in frames]
-    note = "" if settings is None else json.dumps({SETTINGS_FIELD: settings})
+    note = "" if settings is None else json_text({SETTINGS_FIELD: settings}, ascii_only=True)
     with atomic_path(path) as temporary:
         try:
             ANIMATIONS[path.suffix.lower()](pictures, temporary, rate, note)
@@ -154,10 +150,32 @@ def save_animation(
 
 def check_animation(path: str | os.PathLike[str], rate: float) -> None:
     """Raises InputError if an animation can't be written under such a name or at such a rate; touches no file."""
-    if Path(path).suffix.lower() not in ANIMATIONS or Path(path).is_dir():
-        raise InputError(f"An animation is written as {', '.join(ANIMATIONS)}, and {path} ends in none of these.")
-    if not 1 <= rate <= MAX_RATE:
-        raise InputError(f"Frames a second must be a number from 1 to {MAX_RATE}, not {rate:g}.")
+    path = Path(path)
+    if path.suffix.lower() not in ANIMATIONS or is_folder(path):
+        raise InputError(
+            f"An animation is written as {', '.join(ANIMATIONS)}, and {quoted(path.name)} ends in none of these."
+        )
+    in_range(rate, "Frames a second", 1, MAX_RATE)
+
+
+def frames_in_gif(count: int, rate: float) -> list[tuple[int, int]]:
+    """Which of `count` frames a GIF holds, and how long each is shown, in hundredths of a second, 2 at least.
+
+    All of them up to 50 frames a second, above that evenly fewer. Together they last as long as `count` frames at
+    `rate`, to a hundredth of a second.
+    """
+    length = 100 * count / rate
+    kept = count if rate <= MAX_GIF_RATE else max(1, int(length / 2))
+    times = [round(number * length / kept) for number in range(kept + 1)]
+    return [(number * count // kept, max(2, times[number + 1] - times[number])) for number in range(kept)]
+
+
+def left_out_words(path: str | os.PathLike[str], count: int, rate: float) -> str:
+    """What is to be said of frames that the animation at `path` won't hold; "" where it holds all."""
+    if not str(path).lower().endswith(".gif") or rate <= MAX_GIF_RATE:
+        return ""
+    kept = len(frames_in_gif(count, rate))
+    return f"A GIF plays at {MAX_GIF_RATE} frames a second at most: {kept} of {count} are in it, at the same speed."
 
 
 def enlargement(edge: int) -> int:
@@ -174,7 +192,7 @@ def enlarged(picture: Image.Image, times: int) -> Image.Image:
 
 def _write_webp(pictures: Sequence[Image.Image], path: Path, rate: float, note: str) -> None:
     # Method 2 of 6: the default takes three times as long for files that are a tenth smaller.
-    _write_frames(pictures, path, "WEBP", rate, quality=90, method=2, exif=_exif(note))
+    _write_frames(pictures, path, "WEBP", 1000 / rate, quality=90, method=2, exif=_exif(note))
 
 
 def _exif(note: str) -> Image.Exif:
@@ -186,6 +204,8 @@ def _exif(note: str) -> Image.Exif:
 
 def _write_gif(pictures: Sequence[Image.Image], path: Path, rate: float, note: str) -> None:
     # One palette, from a few of the frames: ten times as fast as one a frame, and still things don't flicker.
+    chosen = frames_in_gif(len(pictures), rate)
+    pictures = [pictures[number] for number, _ in chosen]
     few = pictures[:: math.ceil(len(pictures) / 8)]
     size = (min(few[0].width, SEEN_WELL), min(few[0].height, SEEN_WELL))
     sheet = Image.new("RGB", (size[0], size[1] * len(few)))
@@ -193,12 +213,18 @@ def _write_gif(pictures: Sequence[Image.Image], path: Path, rate: float, note: s
         sheet.paste(picture.resize(size), (0, number * size[1]))
     palette = sheet.quantize(256)
     coloured = [picture.quantize(palette=palette) for picture in pictures]
-    _write_frames(coloured, path, "GIF", rate, comment=note.encode(), optimize=False)
+    durations = [10 * hundredths for _, hundredths in chosen]
+    _write_frames(coloured, path, "GIF", durations, comment=note.encode(), optimize=False)
 
 
-def _write_frames(pictures: Sequence[Image.Image], path: Path, format: str, rate: float, **options: Any) -> None:
+def _write_frames(
+    pictures: Sequence[Image.Image], path: Path, format: str, duration: float | list[int], **options: Any
+) -> None:
+    """duration: of each frame, in milliseconds."""
     first, *rest = pictures
-    first.save(path, format, save_all=True, append_images=rest, duration=1000 / rate, loop=0, **options)
+    if not rest and isinstance(duration, list):
+        duration = duration[0]
+    first.save(path, format, save_all=True, append_images=rest, duration=duration, loop=0, **options)
 
 
 def _write_mp4(pictures: Sequence[Image.Image], path: Path, rate: float, note: str) -> None:
@@ -240,11 +266,14 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any] | None:
             picture.load()
             text = picture.info.get(SETTINGS_FIELD)
             note = picture.getexif().get(_DESCRIPTION) or picture.info.get("comment")
-    except OSError as error:
-        raise InputError(f"{path} can't be read as a picture: {error}.") from error
+    except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
+        raise InputError(f"{path} can't be read as a picture: {reason(error)}.") from error
+    what = f"What {path} says of itself"
     if text is not None:
-        return json.loads(text)
-    try:
-        return json.loads(note)[SETTINGS_FIELD]
-    except (TypeError, ValueError, KeyError):  # a description, or a comment, of another program
-        return None
+        settings = read_json(text, what, MAX_SETTINGS)
+    else:
+        try:
+            settings = read_json(note, what, MAX_SETTINGS)[SETTINGS_FIELD]
+        except (TypeError, KeyError, InputError):  # a description, or a comment, of another program
+            return None
+    return settings if isinstance(settings, dict) else None

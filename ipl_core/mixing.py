@@ -24,6 +24,7 @@ from .config import MAX_TEXT, AdaptConfig
 from .errors import InputError
 from .sampling import draw
 from .stylegan2 import Generator
+from .values import number
 
 #: A domain of the library, and how much of it.
 Share = tuple[library.Entry, float]
@@ -61,10 +62,7 @@ class Mixer:
         """
         parts = []
         for entry, share in domains:
-            if not 0 <= share <= MAX_STRENGTH:
-                raise InputError(
-                    f"The strength of a domain must be a number from 0 to {MAX_STRENGTH:g}, not {share:g}."
-                )
+            share = number(share, "The strength of a domain", 0, MAX_STRENGTH)
             parts.append((self._domain(entry), share))
         return self._blend([*parts, *tuned])
 
@@ -114,7 +112,8 @@ class Mixer:
         """Keeps the mix in the library and gives its entry, which is used as any other; kept again, it is the same.
 
         title: what to call it; "" leaves its name, such as “60 % zombie + 40 % neon”. Raises InputError as `weights`
-        does, for no domains, and if the library can't be written.
+        does, for no domains, for a title as `library.check_title` does, and if the library can't be written; nothing is
+        kept then.
         """
         if not any(share for _, share in domains):
             raise InputError("A mix needs at least one domain with a share above 0.")
@@ -126,11 +125,12 @@ class Mixer:
             model=self.model,
             critic=first.settings["critic"],
         )
+        title = library.check_title(title, library.mixed_path(config, parts))  # before the work, not after it
         mixed = self.generator(parts)
         pictures = [draw(generator, config.preview_seeds, config.preview_psi) for generator in (self.source, mixed)]
         weights = {name: tensor.cpu() for name, tensor in self.weights(parts).items()}
         entry = library.keep_mixed(config, parts, weights, *pictures)
-        return library.rename(entry, title) if title.strip() else entry
+        return library.rename(entry, title) if title else entry
 
     def described(self, domains: Sequence[Share]) -> dict[str, Any]:
         """The mix in plain values, for settings beside a picture or a file."""

@@ -1,12 +1,12 @@
-"""The commands about models as such: render, convert, and models. Part of the command line, see __main__.py."""
+"""The commands about models as such: render, convert, models, licences. Part of the command line, see __main__.py."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from .errors import InputError
+from .paths import as_path, is_folder
 from .rendering import MAX_PSI, SPACES
 
 AUTO_DEVICE = "cpu, cuda, cuda:1, mps, or auto for the fastest there is (%(default)s)"
@@ -95,10 +95,10 @@ def render(options: argparse.Namespace) -> int:
 
     if not 0.0 <= options.psi <= MAX_PSI:
         raise InputError(f"Truncation (--psi) must be a number from 0 to {MAX_PSI:g}, not {options.psi:g}.")
-    out = Path(options.out).expanduser()
-    if out.suffix.lower() != ".npy" or out.is_dir():
+    out = as_path(options.out)
+    if out.suffix.lower() != ".npy" or is_folder(out):
         raise InputError(f"The images are written as a NumPy array: give --out a file ending in .npy, not {out}.")
-    library.check_writable(out.parent)
+    library.check_writable_file(out)
     with Transfers() as transfers:
         generator = load_generator(options.model, chosen_device(options.device), transfers.show)
     latents = read_latents(options.latents, options.space, generator.config)
@@ -119,12 +119,14 @@ def convert_options(parser: argparse.ArgumentParser) -> None:
 
 def convert(options: argparse.Namespace) -> int:
     """The command `convert`; gives the exit status."""
+    from . import library
     from .catalog import load_generator
     from .checkpoints import write_generator
 
-    out = Path(options.out).expanduser()
-    if out.suffix not in (".safetensors", ".pt") or out.is_dir():  # before anything is fetched
+    out = as_path(options.out)
+    if out.suffix not in (".safetensors", ".pt") or is_folder(out):  # before anything is fetched
         raise InputError(f"Generators are written as .safetensors or .pt: give --out such a file, not {out}.")
+    library.check_writable_file(out)
     with Transfers() as transfers:
         generator = load_generator(options.model, progress=transfers.show)
     write_generator(generator, out)
@@ -257,3 +259,24 @@ ACTIONS = {
     "verify": ("read the files again and compare their hashes with those seen first", _verify),
     "remove": ("delete fetched files from the cache", _remove),
 }
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# licences
+
+
+def licences_options(parser: argparse.ArgumentParser) -> None:
+    """The command has none."""
+
+
+def licences(options: argparse.Namespace) -> int:
+    """Prints the licence of every package that is installed for this program, and of every model that it names."""
+    from .licences import rows
+
+    print("Packages, as they are installed here:")
+    for row in rows():
+        print(f"  {row.package} {row.version}: {row.licence}{f' ({row.remark})' if row.remark else ''}")
+    print("Models:")
+    for entry in _known():
+        print(f"  {entry.name}: {entry.licence}")
+    return 0

@@ -11,27 +11,33 @@ import hashlib
 import json
 import logging
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import catalog, keeping, lpips
-from .checkpoints import load_tensors
+from . import catalog, durable, keeping, lpips, space, stored, words
+from .checkpoints import apart, load_tensors
+from .checkpoints.files import readable_file
+from .checkpoints.safetensors import MAX_HEADER
 from .config import InvertConfig
 from .errors import InputError
 from .faces import Crop
 from .keeping import HISTORY, SETTINGS, home
+from .latent_settings import taken_over
 from .library import apply_weights
 from .media import grid, save_png, to_uint8
+from .paths import as_path, is_folder
 from .sampling import draw_latents
 from .sitters import SeedPerson
 from .snapshot import Snapshot
 from .stylegan2 import Generator
+from .words import model_words, quoted, read_json
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +48,9 @@ FILES = (INVERTED, ALIGNED_PICTURE, INVERTED_PICTURE, SETTINGS, HISTORY)
 
 #: Part of an inversion's identity: raised with every change that gives another latent for the same settings.
 REVISION = 2
-_KIND = keeping.Kind("ipl-studio-person", 1, "inverted picture", "an inversion", "invert again")
-_MAX_NAME = 60  # characters of a name that came with a file
+_KIND = keeping.Kind("ipl-studio-person", 1, "inverted picture", "an inversion", "delete the folder and invert again")
+_LONGEST_NAME = 120  # characters of a name that are shown
+_MAX_STEPS = 1_000_000  # that a person's settings may speak of
 _NOT_IN_KEY = ("preset", "device", "model", "critic", "start", "encoder")
 _TUNING_ONLY = ("tune_steps", "tune_further", "tune_until", "tune_rate", "locality")
 
@@ -53,20 +60,20 @@ class Described:
 
     settings: dict[str, Any]
 
-    @property
+    @cached_property
     def config(self) -> InvertConfig:
         """The configuration that it was found with."""
         return InvertConfig.from_dict(self.settings["config"])
 
     @property
     def name(self) -> str:
-        """What the person called it."""
-        return self.settings["name"]
+        """What the person called it, as it may be shown."""
+        return words.shown(self.settings["name"], _LONGEST_NAME)
 
     @property
     def model(self) -> str:
         """The generator whose latent it is, by name or path."""
-        return self.settings["config"]["model"]
+        return self.config.model
 
     @property
     def title(self) -> str:
@@ -74,7 +81,8 @@ class Described:
         config = self.config
         stopped = "" if self.settings["stopped"] is None else ", stopped"
         tuned = " with tuning" if self.settings["steps"]["tuning"] else ""
-        return f"{self.name} ({config.model}, {config.preset}, {config.space}{tuned}, seed {config.seed}{stopped})"
+        facts = f"{config.preset}, {config.space}{tuned}, seed {config.seed}{stopped}"
+        return f"{self.name} ({model_words(config.model)}, {facts})"
 
 
 @dataclass(frozen=True)
@@ -148,10 +156,19 @@ class Inversion:
     """What an inversion has yielded so far: make it first, give it every Snapshot, then take the result.
 
     aligned: the picture that is inverted, uint8 (1, R, R, 3). name: what to call it. crop: how it was cut out.
+    whose: see `inversion_key`.
     """
 
-    def __init__(self, config: InvertConfig, aligned: Tensor, name: str = "picture", crop: Crop | None = None) -> None:
-        self.config, self.aligned, self.name, self.crop = config, aligned, name, crop
+    def __init__(
+        self,
+        config: InvertConfig,
+        aligned: Tensor,
+        name: str = "picture",
+        crop: Crop | None = None,
+        whose: str = "",
+    ) -> None:
+        # Some file names are no text, and a name that can't be written would lose the result at the end.
+        self.config, self.aligned, self.name, self.crop = config, aligned, words.shown(name, _LONGEST_NAME), crop
         self._rows: list[dict[str, Any]] = []
         self._last: Snapshot | None = None
         critic = config.critic or catalog.critic_of(config.model)
@@ -161,7 +178,7 @@ class Inversion:
             "model_sha256": catalog.generator_digest(config.model),
             "critic_sha256": catalog.critic_digest(critic),
             **start_of(config),
-            "key": inversion_key(config, aligned),
+            "key": inversion_key(config, aligned, whose),
             "revision": REVISION,
         }
 
@@ -231,9 +248,10 @@ def drawn_person(person: SeedPerson, generator: Generator) -> Inverted:
     return Inverted(w_plus, (), {}, picture, picture, settings, keeping.history_text([]))
 
 
-def inversion_key(config: InvertConfig, aligned: Tensor) -> str:
+def inversion_key(config: InvertConfig, aligned: Tensor, whose: str = "") -> str:
     """Hash of everything that decides the latent: picture, model and critic files, settings that are used.
 
+    whose: any text that sets one person's inversions apart from those that others make of the same picture.
     Raises InputError if the model or the critic can't be found.
     """
     decisive = {name: value for name, value in config.to_dict().items() if name not in _NOT_IN_KEY}
@@ -249,6 +267,8 @@ def inversion_key(config: InvertConfig, aligned: Tensor) -> str:
         view=config.view if config.view == "critic" else lpips.digest(config.view),
         revision=REVISION,
     )
+    if whose:
+        decisive["whose"] = whose
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
@@ -292,8 +312,8 @@ def load(folder: str | os.PathLike[str]) -> Inverted:
 
     Raises InputError naming the folder if it holds none or is damaged.
     """
-    folder = Path(folder).expanduser()
-    folder = folder if folder.is_dir() else folder.parent
+    folder = as_path(folder)
+    folder = folder if is_folder(folder) else folder.parent
     settings = read_settings(folder)
     _KIND.check_whole(folder / INVERTED, settings["latent"])
     tensors, _ = load_tensors(folder / INVERTED)
@@ -304,33 +324,32 @@ def load(folder: str | os.PathLike[str]) -> Inverted:
         raise _KIND.damaged(folder, str(error)) from error
 
 
-def read_latent(path: str | os.PathLike[str], called: str = "") -> Inverted:
+def read_latent(path: str | os.PathLike[str], called: str = "", stop: threading.Event | None = None) -> Inverted:
     """The inverted picture in a lone `inverted.safetensors`, which may come from anywhere; it isn't kept by this.
 
     called: what errors call the file, its name by default. Kept, it gets a folder of its own and is never found in
-    place of an inversion made here. Raises InputError for a file that isn't one of an inversion, is damaged, or
-    belongs to a model that isn't here, is called by a path, or has other weights or another shape.
+    place of an inversion made here; of its settings only those are taken over that are known and sound. The file is
+    read in a process of its own, which `stop` ends. Raises InputError for a file that isn't one of an inversion, is
+    damaged, or belongs to a model that isn't here, is called by a path, or has other weights or another shape.
     """
-    path = Path(path)
-    called = called or path.name
-    tensors, description = load_tensors(path)
+    path = readable_file(path)
+    called = quoted(called or path.name)[1:-1]
+    try:
+        tensors, description = apart.read(load_tensors, path, stop)
+    except InputError as error:  # of a file that a visitor sent the folder is nobody's business
+        raise type(error)(str(error).replace(str(path), f"“{called}”")) from error
     foreign = InputError(
         f"“{called}” isn't the latent of an inverted picture: give an {INVERTED} as an inversion writes it."
     )
     try:
-        settings = json.loads(description["settings"])
-        if description.get("format") != _KIND.format or settings["format"] != _KIND.format:
+        if description.get("format") != _KIND.format:
+            raise foreign
+        settings = read_json(description["settings"], f"What “{called}” says of itself", MAX_HEADER)
+        if settings["format"] != _KIND.format:
             raise foreign
         if settings["version"] > _KIND.version:
             raise InputError(f"“{called}” was written by a newer version: update this one.")
-        InvertConfig.from_dict(settings["config"])
-        created = datetime.fromisoformat(settings["created"]).isoformat(timespec="milliseconds")
-        plain = isinstance(settings["name"], str) and isinstance(settings["model_sha256"], str)
-        plain = plain and settings["stopped"] in (None, "asked", "not finite")
-        numbers = [*settings["distances"].values(), settings["seconds"], settings.get("identity") or 0.0]
-        if not plain or not all(isinstance(number, (int, float)) for number in numbers):
-            raise foreign
-        inverted = _from_tensors(tensors, settings)
+        inverted = _from_tensors(tensors, taken_over(settings, _KIND.circumstances()))
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -344,9 +363,7 @@ def read_latent(path: str | os.PathLike[str], called: str = "") -> Inverted:
     if not inverted.fits(catalog.load_generator(inverted.model)):
         raise foreign
     # An identity of its own: what a file says about itself must not stand in for a picture inverted here.
-    key = catalog.file_digest(path)
-    settings = {**settings, "created": created, "key": key, "name": settings["name"][:_MAX_NAME]}
-    return replace(inverted, settings=settings)
+    return replace(inverted, settings={**inverted.settings, "key": catalog.file_digest(path)})
 
 
 def _from_tensors(
@@ -360,13 +377,28 @@ def _from_tensors(
 
 def read_settings(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """What settings.json of an inverted picture says. Raises InputError if it is missing or damaged."""
-    return _KIND.read_settings(Path(folder).expanduser(), _check)
+    return _KIND.read_settings(as_path(folder), _check)
 
 
 def _check(settings: Mapping[str, Any]) -> None:
-    InvertConfig.from_dict(settings["config"])
-    _ = [settings[name] for name in ("name", "model_sha256", "stopped", "distances", "created")]
-    _ = settings["steps"]["tuning"], settings["latent"]["sha256"], settings["latent"]["bytes"]
+    """Raises what `Kind.read_settings` takes for damage unless all that a list or an API says of a person is there."""
+    InvertConfig.from_dict(stored.mapping(settings["config"], "config"))
+    for name in ("name", "model_sha256"):
+        stored.text(settings[name], name, 10_000)
+    stored.text(settings.get("key", ""), "key", 200)
+    if settings["stopped"] is not None and not stored.text(settings["stopped"], "stopped", 40).isprintable():
+        raise ValueError("stopped can't be shown")
+    for name, distance in stored.mapping(settings["distances"], "distances").items():
+        stored.number(distance, f"distance {words.quoted(name)}", 0, 1e6)
+    _ = settings["distances"]["pixel"], settings["distances"]["perceptual"]
+    if settings.get("identity") is not None:
+        stored.number(settings["identity"], "identity", -2, 2)
+    steps = stored.mapping(settings["steps"], "steps")
+    for stage in ("latent", "tuning"):
+        stored.whole(steps.get(stage, 0) if stage == "latent" else steps[stage], f"steps of {stage}", _MAX_STEPS)
+    stored.number(settings.get("seconds", 0), "seconds", 0, 1e9)
+    stored.time(settings["created"], "created")
+    stored.file_facts(settings["latent"], "latent")
 
 
 def _write(inverted: Inverted, folder: Path) -> dict[str, Any]:
@@ -392,29 +424,56 @@ def people_folder() -> Path:
     return home() / "people"
 
 
-def keep(inverted: Inverted) -> Inverted:
+def keep(inverted: Inverted, *out: str | os.PathLike[str] | None, folder: Path | None = None) -> Inverted:
     """Keeps an inverted picture, whole or not at all, and gives it with its path.
 
+    folder: where, if not in the folder of people; the other functions of this section take it, too.
     A stopped inversion is kept under a name of its own and never found in place of a finished one.
-    Raises InputError if the folder of people can't be written.
+    out: folders for it where the disk of the people is full; then comes the system's temporary folder.
+    Raises `space.KeptElsewhere` where it lies in one of these, InputError if it could be written nowhere.
     """
     written: dict[str, Any] = {}
 
-    def write(folder: Path) -> str:
-        written.update(_write(inverted, folder))
+    def write(new: Path) -> str:
+        written.update(_write(inverted, new))
         return _folder_name(inverted)
 
-    path = keeping.keep(people_folder(), write)
+    try:
+        path = keeping.keep(folder or people_folder(), write)
+    except keeping.Full as full:
+        if folder in (None, people_folder()):  # else somebody wants it there or nowhere
+            space.keep_elsewhere("inversion", out, lambda place: keeping.keep(place, write), full)
+        raise
     return replace(inverted, settings=written, path=path)
 
 
-def find(config: InvertConfig, aligned: Tensor) -> Inverted | None:
+def check_room(config: InvertConfig, out: str | os.PathLike[str] | None = None, folder: Path | None = None) -> None:
+    """Raises `keeping.Full` unless there is room for what an inversion will keep, and for its copy in `out`.
+
+    Raises InputError if the model can't be found.
+    """
+    needed = space.SPARE + (space.synthesis_bytes(config.model) if config.tune else 0)
+    folders = [folder or people_folder(), *([] if out is None else [Path(out)])]
+    space.check([(folder, needed) for folder in folders], "The inversion")
+
+
+def bring_in(folder: str | os.PathLike[str]) -> Inverted:
+    """Keeps a copy of what lies in `folder`, as an inversion wrote it, and gives it with its path.
+
+    Raises InputError if the folder is damaged or that of the people can't be written.
+    """
+    return keep(load(folder))
+
+
+def find(config: InvertConfig, aligned: Tensor, folder: Path | None = None, whose: str = "") -> Inverted | None:
     """The finished inversion that `config` would give of the picture `aligned`, uint8 (1, R, R, 3), or None.
 
-    One that is damaged counts as absent, which is logged. Raises InputError for models that can't be found.
+    whose: see `inversion_key`. One that is damaged counts as absent, which is logged. Raises InputError for models that
+    can't be found.
     """
-    key = inversion_key(config, aligned)
-    for path in people_folder().glob(f"*-{key[:12]}"):
+    key, shelf = inversion_key(config, aligned, whose), folder or people_folder()
+    durable.settle(shelf)
+    for path in sorted(shelf.glob(f"*-{key[:12]}")):
         try:
             found = load(path)
         except InputError as error:
@@ -425,47 +484,48 @@ def find(config: InvertConfig, aligned: Tensor) -> Inverted | None:
     return None
 
 
-def list_people() -> list[Kept]:
-    """Every whole inverted picture, the newest first; damaged ones are logged and left out.
+def list_people(folder: Path | None = None) -> list[Kept]:
+    """Every whole inverted picture, the newest first; damaged ones are logged and left out, see `scan`."""
+    return scan(folder)[0]
+
+
+def scan(folder: Path | None = None) -> tuple[list[Kept], list[str]]:
+    """Every whole inverted picture, the newest first, and a sentence about each damaged one.
 
     Only settings are read and sizes compared; a change within the tensors shows when one is loaded.
-    Raises InputError if the folder of people can't be read.
     """
-    found = []
-    for path in keeping.folders(people_folder()):
-        try:
-            found.append(_listed(path))
-        except InputError as error:
-            log.warning("%s", error)
-    return sorted(found, key=lambda kept: str(kept.settings["created"]), reverse=True)
+    kept, problems = keeping.opened(folder or people_folder(), _KIND.what, _listed)
+    return sorted(kept, key=lambda one: str(one.settings["created"]), reverse=True), problems
 
 
 def _listed(path: Path) -> Kept:
+    if not os.path.isdir(path):
+        raise ValueError("it is no folder")
+    sizes = _KIND.sizes(path)
     settings = read_settings(path)
-    for name in FILES:
-        if not (path / name).is_file():
-            raise _KIND.damaged(path, f"{name} is missing")
-    if (path / INVERTED).stat().st_size != settings["latent"]["bytes"]:
+    _KIND.check_files(path, sizes, FILES)
+    if sizes[INVERTED] != settings["latent"]["bytes"]:
         raise _KIND.damaged(path, f"{INVERTED} doesn't have the size it was written with")
     return Kept(path, settings)
 
 
-def open_person(name: str) -> Inverted:
+def open_person(name: str, folder: Path | None = None) -> Inverted:
     """The kept picture in the folder called `name`; a path is no name, so nothing outside is read.
 
     Raises InputError if there is none.
     """
-    path = people_folder() / name
-    if not name or name.startswith(".") or Path(name).name != name or not path.is_dir():
-        raise InputError(f"There is no inverted picture “{name}” in {people_folder()}: choose one that is listed.")
-    return load(path)
+    shelf = folder or people_folder()
+    for path in keeping.contents(shelf):  # which ends what a killed process has begun
+        if path.name == name:
+            return load(path)
+    raise InputError(f"There is no inverted picture {quoted(name)} in {shelf}: choose one that is listed.")
 
 
-def delete(inverted: Inverted | Kept) -> None:
+def delete(inverted: Inverted | Kept, folder: Path | None = None) -> None:
     """Removes a kept picture for good. Raises InputError if it isn't in the folder of people or can't be removed."""
     if inverted.path is None:
         raise InputError(f"“{inverted.name}” isn't kept, so it isn't deleted.")
-    keeping.delete(inverted.path, people_folder(), "the folder of people")
+    keeping.delete(inverted.path, folder or people_folder(), "the folder of people")
 
 
 def _folder_name(inverted: Inverted) -> str:

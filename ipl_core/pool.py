@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from .checkpoints import load_tensors, save_tensors
 from .clip import Critic
 from .errors import InputError
 from .latents import latents_from_seeds, noise_from_seeds
+from .locks import new_lock
 from .memory import pictures_at_once
 from .stylegan2 import Generator
 
@@ -35,7 +35,7 @@ _FIRST_SEED = 1_000_003  # away from the small seeds that people look at, so tha
 _IN_MEMORY = 4  # pools; at 1024 samples of 512 + 512 numbers each takes 4 MB
 
 # One for all pools: an ensemble of critics fills several at a time, and samples are never computed twice.
-_lock = threading.Lock()
+_lock = new_lock()
 
 
 class SourcePool:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
@@ -23,18 +24,23 @@ LARGEST_FITTED = 256  # pixels a side of a generator that a crop is fitted with:
 
 
 def finished_run(
-    config: AdaptConfig, stop: threading.Event | None = None, watch: Callable[[Snapshot], None] | None = None
+    config: AdaptConfig,
+    stop: threading.Event | None = None,
+    watch: Callable[[Snapshot], None] | None = None,
+    out: str | None = None,
 ) -> library.Entry:
     """The library's entry for `config`, after running it if it isn't there.
 
     stop: see `adapt`; a stopped run is kept too and is what comes back. watch: called with every Snapshot.
+    out: a folder that will get a copy, and the run itself where the library's disk is full at its end.
     Raises InputError for what can't be run or written, before the first step where that can be known.
     """
     library.check_writable(library.runs_folder())
     entry = library.find(config)
     if entry is not None:
         return entry
-    return _run(library.Run(config), adapt(config, stop, preview_interval=float("inf")), watch)
+    library.check_room(config, out)
+    return _run(library.Run(config), adapt(config, stop, preview_interval=float("inf")), watch, out)
 
 
 def resumed_run(
@@ -42,23 +48,30 @@ def resumed_run(
     steps: int,
     stop: threading.Event | None = None,
     watch: Callable[[Snapshot], None] | None = None,
+    out: str | None = None,
 ) -> library.Entry:
     """The library's entry for a run that goes on from `entry` for `steps` more steps; see `library.continuation`.
 
-    stop, watch: as in `finished_run`. Raises InputError for what can't be gone on with.
+    stop, watch, out: as in `finished_run`. Raises InputError for what can't be gone on with.
     """
     library.check_writable(library.runs_folder())
     config, start = library.continuation(entry, steps)
+    library.check_room(config, out)
     run = library.Run(config, goes_on=entry)
-    return _run(run, adapt(config, stop, preview_interval=float("inf"), start=start), watch)
+    return _run(run, adapt(config, stop, preview_interval=float("inf"), start=start), watch, out)
 
 
-def _run(run: library.Run, snapshots: Iterator[Snapshot], watch: Callable[[Snapshot], None] | None) -> library.Entry:
+def _run(
+    run: library.Run,
+    snapshots: Iterator[Snapshot],
+    watch: Callable[[Snapshot], None] | None,
+    out: str | None,
+) -> library.Entry:
     for snapshot in snapshots:
         run.add(snapshot)
         if watch is not None:
             watch(snapshot)
-    return run.save()
+    return run.save(out)
 
 
 def crop_for(
@@ -90,28 +103,35 @@ def inversion(
     crop: Crop | None = None,
     stop: threading.Event | None = None,
     preview_interval: float = 1.0,
+    out: str | None = None,
+    folder: Path | None = None,
+    whose: str = "",
+    search: Callable[..., Iterator[Snapshot]] | None = None,
 ) -> Iterator[Snapshot | people.Inverted]:
     """Inverts a picture: every Snapshot, then the inverted picture as it is kept; that alone where it was kept before.
 
     aligned: uint8 (1, R, R, 3), cut for the model. name, crop: noted with it. stop, preview_interval: see
-    `invert`; a stopped inversion is kept too. Closing the iterator ends it and keeps nothing. Where the model has a
-    judge, it measures the likeness. Raises InputError for what can't be run or written, before the first step where
-    that can be known.
+    `invert`; a stopped inversion is kept too. out: a folder that will get a copy, and the inversion itself where the
+    disk of the people is full at its end. Closing the iterator ends it and keeps nothing. Where the model has a
+    judge, it measures the likeness. folder: where it is looked for and kept, if not in the folder of people. whose:
+    see `people.inversion_key`. search: gives the Snapshots in the place of `invert`. Raises InputError for what can't
+    be run or written, before the first step where that can be known.
     """
     from .metrics.inversion import identity_similarity
 
-    library.check_writable(people.people_folder())
-    found = people.find(config, aligned)
+    library.check_writable(folder or people.people_folder())
+    found = people.find(config, aligned, folder, whose)
     if found is not None:
         yield found
         return
-    made = people.Inversion(config, aligned, name, crop)
+    people.check_room(config, out, folder)
+    made = people.Inversion(config, aligned, name, crop, whose)
     last = None
-    with closing(invert(config, to_float(aligned), stop, preview_interval)) as snapshots:
+    with closing((search or invert)(config, to_float(aligned), stop, preview_interval)) as snapshots:
         for last in snapshots:
             made.add(last)
             yield last
-    yield people.keep(made.result(identity_similarity(config.model, aligned, last.after)))
+    yield people.keep(made.result(identity_similarity(config.model, aligned, last.after)), out, folder=folder)
 
 
 def finished_inversion(
@@ -121,13 +141,14 @@ def finished_inversion(
     crop: Crop | None = None,
     stop: threading.Event | None = None,
     watch: Callable[[Snapshot], None] | None = None,
+    out: str | None = None,
 ) -> people.Inverted:
     """The kept inversion of a picture, after making it if it isn't there; see `inversion`.
 
     watch: called with every Snapshot.
     """
     inverted = None
-    for update in inversion(config, aligned, name, crop, stop, float("inf")):
+    for update in inversion(config, aligned, name, crop, stop, float("inf"), out):
         if isinstance(update, people.Inverted):
             inverted = update
         elif watch is not None:

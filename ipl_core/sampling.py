@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -38,13 +38,23 @@ def seed_latents(generator: Generator, seeds: Sequence[int], psi: float = 0.7) -
 @enough_memory()
 @torch.no_grad()
 def draw_latents(
-    generator: Generator, w_plus: Tensor, psi: float = 1.0, noise: Sequence[Tensor] | str = "const"
+    generator: Generator,
+    w_plus: Tensor,
+    psi: float = 1.0,
+    noise: Sequence[Tensor] | str = "const",
+    between: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """The pictures of latents w_plus (N, rows, w_dim), or w (N, w_dim), as (N, 3, H, W) about [-1, 1] on the CPU.
 
     psi: truncation towards the generator's mean latent, 1 none. noise: "const" for the generator's own, or a map
-    (1, 1, h, w) for each layer, shared by all. Raises ValueError for latents of another generator's shape.
+    (1, 1, h, w) for each layer, shared by all. between: called before each batch; what it raises ends the drawing.
+    Raises ValueError for latents of another generator's shape.
     """
+
+    def drawn(part: Tensor) -> Tensor:
+        between()
+        return generator.synthesis(generator.truncate(part, psi), noise=maps).cpu()
+
     maps = noise if isinstance(noise, str) else [one.to(generator.device) for one in noise]
     parts = w_plus.to(generator.device).split(pictures_at_once(generator.config.resolution))
-    return torch.cat([generator.synthesis(generator.truncate(part, psi), noise=maps).cpu() for part in parts])
+    return torch.cat([drawn(part) for part in parts])

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote, unquote
 
 import torch
 from torch import Tensor
@@ -19,9 +20,11 @@ from .latents import MAX_SEED
 from .memory import enough_memory, pictures_at_once
 from .sampling import draw_latents, seed_latents
 from .stylegan2 import Generator
+from .values import MAX_PSI as MAX_PSI
+from .values import truncation
+from .words import quoted
 
-MAX_PSI = 1.5
-_TEXT = re.compile(r"(\S{1,200}) (\d{1,10})~(\d(?:\.\d{1,4})?)(?:\+(\d{1,10})@(\d{1,2}))?")
+_TEXT = re.compile(r"(\S{1,4096}) (\d{1,10})~(\d(?:\.\d{1,4})?)(?:\+(\d{1,10})@(\d{1,2}))?")
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,9 @@ class SeedPerson:
 
     def __post_init__(self) -> None:
         for seed in (self.seed, self.fine or 0):
-            if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-                raise InputError(f"A seed is a whole number from 0 to {MAX_SEED}; got {seed!r}.")
-        if not isinstance(self.psi, (int, float)) or not 0 <= self.psi <= MAX_PSI:
-            raise InputError(f"Truncation must be a number from 0 to {MAX_PSI}, not {self.psi}.")
+            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+                raise InputError(f"A seed is a whole number from 0 to {MAX_SEED}; got {quoted(seed)}.")
+        truncation(self.psi)
 
     @property
     def name(self) -> str:
@@ -53,16 +55,17 @@ class SeedPerson:
 
     def __str__(self) -> str:
         mixed = "" if self.fine is None else f"+{self.fine}@{self.crossover}"
-        return f"{self.model} {self.seed}~{round(self.psi, 4):g}{mixed}"
+        model = re.sub(r"[\s%]", lambda found: quote(found[0]), self.model)  # a path may have blanks
+        return f"{model} {self.seed}~{round(self.psi, 4):g}{mixed}"
 
     @classmethod
     def parse(cls, text: str) -> SeedPerson:
         """The person that `str` wrote as `text`. Raises InputError for any other text."""
-        found = _TEXT.fullmatch(text)
+        found = _TEXT.fullmatch(text) if isinstance(text, str) else None
         if found is None:
-            raise InputError(f"{text[:80]!r} isn't how a person by seed is written, such as “studio 7~0.7”.")
+            raise InputError(f"{quoted(text)} isn't how a person by seed is written, such as “studio 7~0.7”.")
         model, seed, psi, fine, crossover = found.groups()
-        return cls(model, int(seed), float(psi), None if fine is None else int(fine), int(crossover or 0))
+        return cls(unquote(model), int(seed), float(psi), None if fine is None else int(fine), int(crossover or 0))
 
     def w_plus(self, generator: Generator) -> Tensor:
         """The latent (1, rows, w_dim), on the CPU. Raises InputError if the crossover lies outside the generator."""
@@ -76,12 +79,15 @@ class SeedPerson:
         return latent
 
 
-def draw_people(generator: Generator, people: Sequence[SeedPerson]) -> Tensor:
+def draw_people(
+    generator: Generator, people: Sequence[SeedPerson], between: Callable[[], None] = lambda: None
+) -> Tensor:
     """The pictures of `people` (N, 3, H, W) about [-1, 1], on the CPU, with the generator's constant noise.
 
-    generator: that of their model, or one adapted from it. Raises InputError as `SeedPerson.w_plus` does.
+    generator: that of their model, or one adapted from it. between: see `draw_latents`. Raises InputError as
+    `SeedPerson.w_plus` does.
     """
-    return draw_latents(generator, torch.cat([person.w_plus(generator) for person in people]))
+    return draw_latents(generator, torch.cat([person.w_plus(generator) for person in people]), between=between)
 
 
 class Likenesses:

@@ -27,6 +27,8 @@ class Snapshot:
     weights: the tensors that training changed, by state-dict name; on the last snapshot, and on every step of stage 2
         that `AdaptConfig.keep_every` asks for.
     prompts: state dict of the trained prompt learner, by name; only on the last snapshot, empty for NADA.
+    readings: what the prompt of each preview seed says in words, by seed; with the pictures of stage 2 and on the last
+        snapshot. None in stage 1, and for a method whose prompts say nothing of their own.
     training: what stage 2 needs to go on as if it had not ended; only on the last snapshot, where
         `AdaptConfig.keep_state` asks for it.
     latent: what an inversion found: "w_plus" (1, rows, w_dim) and, where they were optimised, the noise maps
@@ -46,6 +48,7 @@ class Snapshot:
     remaining: float = 0.0
     weights: dict[str, torch.Tensor] | None = None
     prompts: dict[str, torch.Tensor] | None = None
+    readings: dict[int, str] | None = None
     training: dict[str, torch.Tensor] | None = None
     latent: dict[str, torch.Tensor] | None = None
     distances: dict[str, float] | None = None

@@ -7,16 +7,19 @@ It knows nothing about how a question is put on a screen.
 
 from __future__ import annotations
 
-import csv
+import errno
 import hashlib
 import io
 import itertools
 import json
+import logging
 import math
 import secrets
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,18 +27,22 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from . import catalog
-from .checkpoints import atomic_path
+from . import catalog, stored
 from .config import METHODS
 from .errors import InputError
-from .library import STAGE_1_ONLY, Entry, check_writable, home
+from .library import Entry, check_writable, home, unread
 from .media import to_pictures
 from .sampling import draw
+from .tables import write_csv
+from .values import truncation, whole
+from .words import clean_line, json_text, quoted, shown
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from .stylegan2 import Generator as Network
+
+log = logging.getLogger(__name__)
 
 #: What is asked about every pair, in this order; {target} is the domain's words.
 QUESTIONS = {"quality": "Which is the better {target}?", "likeness": "Which looks more like the person?"}
@@ -44,8 +51,13 @@ CHOICES = (LEFT, RIGHT, SKIP)
 
 #: From here on, seeds that no preview shows, so that nobody has seen the people of a study with a method's name on.
 FIRST_SEED = 700_000
-MAX_TITLE, MAX_PICTURES, MAX_PSI = 120, 5000, 1.5
+MAX_TITLE, MAX_PICTURES = 120, 5000
 EDGE = 512  # pixels; larger pictures are made smaller, as screens show them
+
+TALLY_COLUMNS = (
+    *("question", "target", "first", "second", "votes", "first_votes", "second_votes", "skipped", "voters"),
+    *("share_of_first", "wilson_low", "wilson_high"),
+)
 
 _VERSION = 1
 _PATIENCE = 30.0  # seconds to wait for other writers, who need milliseconds
@@ -190,17 +202,80 @@ def _database() -> Iterator[sqlite3.Connection]:
     """
     database = None
     try:
-        database = sqlite3.connect(path(), timeout=_PATIENCE, isolation_level=None)
-        database.row_factory = sqlite3.Row
-        database.execute("PRAGMA foreign_keys = ON")
-        if _version(database) > _VERSION:
-            raise InputError(f"The studies in {path()} were written by a newer version: update this one to use them.")
+        database = _connected()
+        _check_version(database)
         yield database
     except sqlite3.Error as error:
         raise InputError(f"The studies in {path()} can't be used: {error}.") from error
     finally:
         if database is not None:
             database.close()
+
+
+def _connected(address: str = "") -> sqlite3.Connection:
+    """A connection to the database, or to the one at an SQLite URI. Bytes that are no text read as �."""
+    database = sqlite3.connect(address or path(), timeout=_PATIENCE, isolation_level=None, uri=bool(address))
+    database.row_factory = sqlite3.Row
+    database.text_factory = lambda text: text.decode("utf-8", "replace")
+    database.execute("PRAGMA foreign_keys = ON")
+    return database
+
+
+@contextmanager
+def _reading() -> Iterator[sqlite3.Connection]:
+    """A connection for looking only, on a disk that can't be written or is full too; raises as `_database` does.
+
+    With a write-ahead log SQLite wants to make an index of the log beside the file, even to read. Where no file can be
+    made, nobody can write the database either, so it is opened as one that doesn't change (`immutable`), which is what
+    SQLite asks of read-only media. That mode doesn't look into the log; if there are votes in it still, as after a
+    copy of a running app's folder, or if the disk is only full, so that others may write as soon as it isn't,
+    database and log are copied to a temporary folder and read there.
+    """
+    with ExitStack() as stack:
+        try:
+            database = stack.enter_context(_database())
+        except InputError as error:
+            if not isinstance(error.__cause__, sqlite3.OperationalError):
+                raise
+            database = stack.enter_context(_untouched())
+        yield database
+
+
+@contextmanager
+def _untouched() -> Iterator[sqlite3.Connection]:
+    """A connection that makes no file beside the database, for `_reading`."""
+    log = Path(f"{path()}-wal")
+    with tempfile.TemporaryDirectory(prefix="ipl-studies-", ignore_cleanup_errors=True) as folder:
+        database = None
+        try:
+            if _can_be_written(home()) or (log.is_file() and log.stat().st_size):
+                copy = Path(shutil.copy(path(), Path(folder, path().name)))
+                if log.is_file():
+                    shutil.copy(log, f"{copy}-wal")
+                database = _connected(copy.as_uri())
+            else:
+                database = _connected(f"{path().absolute().as_uri()}?mode=ro&immutable=1")
+            _check_version(database)
+            yield database
+        except (sqlite3.Error, OSError) as error:
+            raise InputError(f"The studies in {path()} can't be used: {error}.") from error
+        finally:
+            if database is not None:
+                database.close()
+
+
+def _check_version(database: sqlite3.Connection) -> None:
+    if _version(database) > _VERSION:
+        raise InputError(f"The studies in {path()} were written by a newer version: update this one to use them.")
+
+
+def _can_be_written(folder: Path) -> bool:
+    """Whether files can be made in a folder, or could be on a disk with more room."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError as error:
+        return error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
@@ -265,13 +340,11 @@ def start(
     Yields how many of how many generators have drawn; gives the Study at the end, and keeps nothing if it is closed
     before. Raises InputError, before anything is drawn, for what can't make a study.
     """
-    title = title.strip()
-    if not 0 < len(title) <= MAX_TITLE:
-        raise InputError(f"Give the study a title of at most {MAX_TITLE} characters; it has {len(title)}.")
-    if not isinstance(psi, (int, float)) or not 0 <= psi <= MAX_PSI:
-        raise InputError(f"Truncation must be a number from 0 to {MAX_PSI}, not {psi}.")
-    if not isinstance(pairs_each, (int, float)) or pairs_each != int(pairs_each) or pairs_each < 1:
-        raise InputError(f"How many pairs each voter sees: give a whole number of at least 1, not {pairs_each}.")
+    title = clean_line(title, "The title", MAX_TITLE)
+    if not title:
+        raise InputError(f"The study has no title: give one of at most {MAX_TITLE} characters.")
+    psi = truncation(psi)
+    pairs_each = whole(pairs_each, "How many pairs each voter sees", 1, MAX_PICTURES)
     seeds = list(dict.fromkeys(seeds))
     if not seeds:
         raise InputError("A study needs at least one seed, such as 700000.")
@@ -292,8 +365,8 @@ def start(
     settings = {
         "seeds": seeds,
         "psi": psi,
-        "pairs_each": min(int(pairs_each), len(contests) * len(seeds)),
-        "runs": {Path(run).name: entry.settings["config"] for entry in entries if (run := str(entry.path)) in models},
+        "pairs_each": min(pairs_each, len(contests) * len(seeds)),
+        "runs": {entry.name: entry.settings["config"] for entry in entries if str(entry.path) in models},
     }
     return _keep(title, contests, seeds, drawn, settings)
 
@@ -340,7 +413,7 @@ def _ways(entries: Sequence[Entry]) -> dict[Path, str]:
     for entry in entries:
         config = entry.config
         others = [other.config.to_dict() for other in entries if other.config.method == config.method]
-        left_out = (*_NOT_A_WAY, *STAGE_1_ONLY) if config.method == "nada" else _NOT_A_WAY
+        left_out = (*_NOT_A_WAY, *unread(config))
         differing = [
             f"{name} {value}"
             for name, value in config.to_dict().items()
@@ -373,7 +446,7 @@ def _keep(
     study = secrets.token_hex(4)
     with _transaction() as database:
         created = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        text = json.dumps(settings, ensure_ascii=False)
+        text = json_text(settings)
         database.execute("INSERT INTO study VALUES (?, ?, ?, ?)", (study, title, created, text))
         pictures = {
             (model, seed): database.execute("INSERT INTO picture (jpeg) VALUES (?)", (jpeg,)).lastrowid
@@ -397,19 +470,52 @@ def _keep(
 
 
 def studies() -> list[Study]:
-    """Every study, the newest first. Raises InputError if the database can't be read."""
-    if not path().is_file():
-        return []
-    with _database() as database:
+    """Every study, the newest first; damaged ones are logged and left out, see `scan`.
+
+    Raises InputError if the database can't be read.
+    """
+    found, problems = _studies()
+    for problem in problems:
+        log.warning("%s", problem)
+    return found
+
+
+def scan() -> tuple[list[Study], list[str]]:
+    """Every study, the newest first, and a sentence about each that is damaged, or about the database as a whole."""
+    try:
+        return _studies()
+    except InputError as error:
+        log.warning("%s", error)
+        return [], [str(error)]
+
+
+def _studies() -> tuple[list[Study], list[str]]:
+    if not path().exists():
+        return [], []
+    with _reading() as database:
         if _version(database) == 0:  # another process is about to make it
-            return []
+            return [], []
         rows = database.execute(
             "SELECT *, (SELECT count(*) FROM pair WHERE pair.study = study.id) AS pairs FROM study ORDER BY rowid DESC"
         ).fetchall()
-    return [
-        Study(row["id"], row["title"], row["created"], row["pairs"], json.loads(row["settings"])["pairs_each"])
-        for row in rows
-    ]
+    found, problems = [], []
+    for row in rows:
+        try:
+            found.append(_study(row))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            problems.append(f"The study {quoted(row['id'])} in {path()} is damaged ({error}) and is left out.")
+    return found, problems
+
+
+def _study(row: sqlite3.Row) -> Study:
+    """The study in a row. Raises ValueError, KeyError, TypeError or RecursionError if that is damaged."""
+    identity, title = stored.text(row["id"], "id", 40), stored.text(row["title"], "title", MAX_TITLE)
+    if not identity.isprintable():
+        raise ValueError("its id can't be shown")
+    stored.time(row["created"], "created")
+    settings = stored.mapping(json.loads(stored.text(row["settings"], "settings", stored.MAX_JSON)), "settings")
+    pairs_each = stored.whole(settings["pairs_each"], "pairs_each", MAX_PICTURES**2)
+    return Study(identity, shown(title, MAX_TITLE), row["created"], row["pairs"], pairs_each)
 
 
 def current() -> Study | None:
@@ -469,7 +575,7 @@ def enter(study: str, voter: str) -> None:
 def progress(study: str, voter: str) -> tuple[int, int]:
     """How many questions a voter has answered or skipped, and of how many; (0, 0) for one who hasn't entered."""
     name = _pseudonym(study, voter)
-    with _database() as database:
+    with _reading() as database:
         tasks, done = database.execute(
             "SELECT (SELECT count(*) FROM task WHERE voter = :name), (SELECT count(*) FROM vote WHERE voter = :name)",
             {"name": name},
@@ -480,7 +586,7 @@ def progress(study: str, voter: str) -> tuple[int, int]:
 def next_question(study: str, voter: str) -> Question | None:
     """The first question that a voter has not answered; None when all are. InputError for one who hasn't entered."""
     name = _pseudonym(study, voter)
-    with _database() as database:
+    with _reading() as database:
         database.execute("BEGIN")  # one look at one state of things
         tasks = database.execute(
             "SELECT task.*, target, source, first, second FROM task JOIN pair ON pair.id = task.pair "
@@ -550,7 +656,7 @@ def votes(study: str) -> list[dict[str, Any]]:
     voter is a random name; nothing else is known of a person. position: of the pair among those the voter was shown,
     from 0. left, right: which way of adapting stood where. choice: LEFT, RIGHT or SKIP; chosen: the way, "" if skipped.
     """
-    with _database() as database:
+    with _reading() as database:
         rows = database.execute(
             "SELECT vote.*, position, swapped, target, seed, first_name, second_name FROM vote "
             "JOIN task ON task.voter = vote.voter AND task.pair = vote.pair JOIN pair ON pair.id = vote.pair "
@@ -571,7 +677,7 @@ def votes(study: str) -> list[dict[str, Any]]:
 def tally(study: str) -> list[Tally]:
     """The votes of a study, counted: for every two ways of adapting and question, each domain and then all together."""
     study = find(study).id
-    with _database() as database:
+    with _reading() as database:
         pairs = database.execute(
             "SELECT DISTINCT first_name, second_name, target FROM pair WHERE study = ? ORDER BY id", (study,)
         ).fetchall()
@@ -615,18 +721,10 @@ def write_tally(study: str, file: str | PathLike[str]) -> Path:
         }
         for row in tally(study)
     ]
-    return _write_csv(rows, list(rows[0]), file)
+    return write_csv(rows, TALLY_COLUMNS, file)
 
 
 def write_votes(study: str, file: str | PathLike[str]) -> Path:
     """Every vote as CSV, whole or not at all; the columns are those of `votes`. Raises InputError."""
     columns = ["voter", "position", "target", "seed", "question", "left", "right", "choice", "chosen"]
-    return _write_csv(votes(study), columns, file)
-
-
-def _write_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], file: str | PathLike[str]) -> Path:
-    with atomic_path(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as opened:
-        writer = csv.DictWriter(opened, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return Path(file)
+    return write_csv(votes(study), columns, file)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from pathlib import Path
 
 from .model_commands import AUTO_DEVICE, chosen_device, number
+from .paths import as_path
+from .words import readable
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -15,8 +16,8 @@ def options(parser: argparse.ArgumentParser) -> None:
         action = words.add_parser(name, help=help_, description=help_)
         add = action.add_argument
         if name == "new":
-            add("models", metavar="DIR", nargs="+", help="folders that `adapt` wrote, two or more of each domain")
-            add("--title", required=True, help="what voters read above the questions")
+            add("models", metavar="DIR", nargs="+", help="folders of `adapt`, or names in the library; two a domain")
+            add("--title", type=readable, required=True, help="what voters read above the questions")
             add("--seeds", default="700000-700009", help="who is shown; best nobody yet seen (%(default)s)")
             add("--psi", type=number, default=0.7, help="truncation: 0 the mean face, 1 none (%(default)s)")
             add("--pairs-each", type=number, default=10, help="pairs that each voter is shown (%(default)s)")
@@ -33,12 +34,12 @@ def study(options: argparse.Namespace) -> int:
 
 
 def _new(options: argparse.Namespace) -> int:
-    from . import library
     from .catalog import load_generator
     from .latents import parse_seeds
+    from .library_commands import named_entry
     from .study import start
 
-    entries = [library.open_entry(model) for model in options.models]
+    entries = [named_entry(model) for model in options.models]
     load = partial(load_generator, device=chosen_device(options.device))
     drawing = start(options.title, entries, parse_seeds(options.seeds), options.psi, options.pairs_each, load)
     while True:
@@ -65,7 +66,7 @@ def _export(options: argparse.Namespace) -> int:
     from .library import check_writable
     from .study import find, write_tally, write_votes
 
-    chosen, folder = find(options.study), Path(options.out).expanduser()
+    chosen, folder = find(options.study), as_path(options.out)
     check_writable(folder)
     print(write_tally(chosen.id, folder / "tally.csv"))
     print(write_votes(chosen.id, folder / "votes.csv"))

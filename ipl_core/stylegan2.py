@@ -27,9 +27,12 @@ from torch.utils.checkpoint import checkpoint
 
 from ipl_core.errors import InputError
 from ipl_core.ops import SQRT2, bias_act, blur, styled_act, upsample
+from ipl_core.words import quoted
 
 MIN_RESOLUTION = 8
 MAX_RESOLUTION = 2048
+MAX_WIDTH = 4096  # of z and w, and channels of a layer; published networks have 512 and at most 1024
+MAX_MAPPING_LAYERS = 64  # published networks have 8
 DEMODULATION_EPS = 1e-8
 MAPPING_LR_MULTIPLIER = 0.01
 
@@ -53,25 +56,28 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         size = self.resolution
-        if not isinstance(size, int) or size < MIN_RESOLUTION or size > MAX_RESOLUTION or size & (size - 1):
+        if not _is_whole(size, MIN_RESOLUTION, MAX_RESOLUTION) or size & (size - 1):
             raise InputError(
                 f"The generator's resolution must be a power of two from {MIN_RESOLUTION} to {MAX_RESOLUTION}, "
-                f"got {size!r}."
+                f"got {quoted(size)}."
             )
-        for name in ("z_dim", "w_dim", "mapping_layers"):
+        for name, limit in (("z_dim", MAX_WIDTH), ("w_dim", MAX_WIDTH), ("mapping_layers", MAX_MAPPING_LAYERS)):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"The generator's {name} must be a whole number of at least 1, got {value!r}.")
-        clamp = self.conv_clamp
-        if clamp is not None and not (isinstance(clamp, (int, float)) and 0 < clamp < math.inf):
-            raise InputError(f"The generator's conv_clamp must be a number above 0 or nothing, got {clamp!r}.")
-        if self.channels is not None:
-            table = tuple(sorted((int(size), int(count)) for size, count in self.channels))
-            expected = [2**i for i in range(2, int(math.log2(size)) + 1)]
-            if [size for size, _ in table] != expected or any(count < 1 for _, count in table):
+            if not _is_whole(value, 1, limit):
                 raise InputError(
-                    f"The channel table must give a count of at least 1 for each of the resolutions {expected}, "
-                    f"got {self.channels!r}."
+                    f"The generator's {name} must be a whole number from 1 to {limit}, got {quoted(value)}."
+                )
+        clamp = self.conv_clamp
+        real = isinstance(clamp, (int, float)) and not isinstance(clamp, bool)
+        if clamp is not None and not (real and 0 < clamp < math.inf):
+            raise InputError(f"The generator's conv_clamp must be a number above 0 or nothing, got {quoted(clamp)}.")
+        if self.channels is not None:
+            expected = [2**i for i in range(2, int(math.log2(size)) + 1)]
+            table = _channel_table(self.channels)
+            if table is None or [size for size, _ in table] != expected:
+                raise InputError(
+                    f"The channel table must give a count from 1 to {MAX_WIDTH} for each of the resolutions "
+                    f"{expected}, got {quoted(self.channels)}."
                 )
             object.__setattr__(self, "channels", table)
 
@@ -99,21 +105,28 @@ class GeneratorConfig:
     @classmethod
     def from_dict(cls, values: MappingABC[str, Any]) -> GeneratorConfig:
         """Inverse of `to_dict`; InputError when a field is missing, unknown or out of range."""
-        fields = {"resolution", "z_dim", "w_dim", "mapping_layers", "channels", "conv_clamp"}
-        unknown = sorted(set(values) - fields)
-        if "resolution" not in values or unknown:
-            raise InputError(
-                f"A generator's description needs 'resolution' and may have {sorted(fields)}, got {sorted(values)}."
-            )
-        arguments = dict(values)
-        if arguments.get("channels") is not None:
-            try:
-                arguments["channels"] = tuple((int(size), int(count)) for size, count in arguments["channels"])
-            except (TypeError, ValueError):
-                raise InputError(
-                    f"The channel table must be a list of [resolution, channels] pairs, got {values['channels']!r}."
-                ) from None
-        return cls(**arguments)
+        fields = ["resolution", "z_dim", "w_dim", "mapping_layers", "channels", "conv_clamp"]
+        if not isinstance(values, MappingABC):
+            raise InputError(f"A generator's description gives its fields by name, got {quoted(values)}.")
+        unknown = [quoted(name) for name in values if name not in fields]
+        if unknown or "resolution" not in values:
+            got = f"not {unknown[0]}" if unknown else "but has none"
+            raise InputError(f"A generator's description needs a resolution and may have {', '.join(fields)}, {got}.")
+        return cls(**values)
+
+
+def _is_whole(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _channel_table(channels: Any) -> tuple[tuple[int, int], ...] | None:
+    """(resolution, channels) pairs in their order; None for what is no list of such pairs."""
+    if not isinstance(channels, (list, tuple)) or len(channels) > int(math.log2(MAX_RESOLUTION)):
+        return None
+    for pair in channels:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not all(_is_whole(n, 1, MAX_WIDTH) for n in pair):
+            return None
+    return tuple(sorted((size, count) for size, count in channels))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -456,13 +469,6 @@ class Generator(nn.Module):
     def mapping_parameters(self) -> list[str]:
         """Names of the parameters of the mapping network."""
         return [f"mapping.{name}" for name, _ in self.mapping.named_parameters()]
-
-    def layer_groups(self) -> dict[str, list[str]]:
-        """Every parameter by group: "mapping", "input", "layer 0" … and "torgb"; each parameter is in one group."""
-        groups = {"mapping": self.mapping_parameters(), "input": ["synthesis.input"]}
-        groups.update({f"layer {k}": self.layer_parameters(k) for k in range(self.num_layers - 1)})
-        groups["torgb"] = self.torgb_parameters()
-        return groups
 
 
 @torch.no_grad()

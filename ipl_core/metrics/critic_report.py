@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..catalog import critic_of, judge_of, load_critic, load_generator, load_judge
+from ..catalog import critic_of, judge_of, load_critic, load_generator, load_judge, suited_to
 from ..clip import Critic
 from ..config import AdaptConfig
 from ..directions import image_direction
@@ -40,7 +40,7 @@ def critic_report(model: str = "studio", samples: int = 100, smoke: bool = False
     """Two lines on how the critic reads attributes; a header, a line per domain as it is done; then how many domains
     come near true renders, and how many of those the critic names rightly.
 
-    Adapted generators are runs of IPL's defaults with seed 0, from the library where they exist.
+    Adapted generators are runs of the default method with seed 0, from the library where they exist.
     """
     samples = 4 if smoke else samples
     critic, judge = load_critic(critic_of(model)), load_judge(judge_of(model))
@@ -64,7 +64,7 @@ def critic_report(model: str = "studio", samples: int = 100, smoke: bool = False
     for domain in subject.domains[1:2] if smoke else subject.domains[1:]:
         direction = ManualPrompts(critic, PHOTO.name, domain.name, templates("studio")).direction
         true = subject.render(domain, sitters, random, judge.resolution)
-        config = AdaptConfig(domain.name, model=model)
+        config = AdaptConfig(domain.name, model=model, **suited_to(critic_of(model)))
         if smoke:
             config = replace(config, steps=2, mapper_steps=1)
         adapted = draw(load_adapted(finished_run(config).path), seeds)

@@ -27,8 +27,6 @@ from .kept_attributes import kept_attributes, kept_identity
 from .ssim import ssim
 from .table import FIRST_SAMPLE_SEED
 
-#: What is inverted: renders of people that no training saw, or what the generator draws of fresh seeds.
-KINDS = ("portraits", "samples")
 _PEOPLE_SEED = 7_001  # of the held-out people; training sets are drawn from small seeds
 _SUPERSAMPLE = 2
 
@@ -37,10 +35,10 @@ _SUPERSAMPLE = 2
 class InversionScore:
     """One inverted picture, measured.
 
-    kind: one of KINDS. number: which picture. identity: cosine of the judge's identity vectors. attributes: share of
-    the judge's readings that are the truth, for samples those that stay. readable: the same of the picture itself, the
-    most that can be expected. ssim: up to 1. pixel, perceptual: see `PictureLoss.distances`. seconds: of the
-    inversion, on its machine.
+    kind: "portraits" are renders of people that no training saw, "samples" what the generator draws of fresh seeds.
+    number: which picture. identity: cosine of the judge's identity vectors. attributes: share of the judge's readings
+    that are the truth, for samples those that stay. readable: the same of the picture itself, the most that can be
+    expected. ssim: up to 1. pixel, perceptual: see `PictureLoss.distances`. seconds: of the inversion, on its machine.
     """
 
     preset: str

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..catalog import judge_of, load_generator, load_judge
-from ..config import AdaptConfig, InvertConfig
+from ..config import AdaptConfig, InvertConfig, method_of
 from ..errors import InputError
 from ..invert import Perceptual, view_of
 from ..library import Entry
@@ -91,7 +91,7 @@ class Restyling:
         for entry, domain in self._runs:
             drawn = self._mixer.draw(w_plus, self._mixer.weights([(entry, 1.0)], [(tuned, 1.0)]), noise)
             before, after = measured(to_float(inverted.after), domain), measured(to_float(to_uint8(drawn)), domain)
-            facts = (config.preset, domain.name, entry.config.method, entry.config.seed, number)
+            facts = (config.preset, domain.name, method_of(entry.config), entry.config.seed, number)
             rows.append(_row(facts, before, after))
         for domain in dict.fromkeys(domain for _, domain in self._runs):
             true = measured(self._true_picture(number, domain, portrait.shape[1]), domain)

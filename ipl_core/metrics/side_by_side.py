@@ -41,13 +41,13 @@ class Figures:
 class SideBySide:
     """Fresh samples of one source, ready to be compared with those of generators adapted from it to `target`.
 
-    no_judge: why there are no figures of a judge, "" where there are.
+    seeds: of these samples. no_judge: why there are no figures of a judge, "" where there are.
     """
 
     def __init__(
         self, model: str, target: str, source: Generator, critic: Critic, samples: int = 64, psi: float = 0.7
     ) -> None:
-        self._seeds = range(FIRST_SAMPLE_SEED, FIRST_SAMPLE_SEED + samples)
+        self.seeds = range(FIRST_SAMPLE_SEED, FIRST_SAMPLE_SEED + samples)
         self._psi, self._source, self._critic = psi, source, critic
         self._judge, self._domain, self.no_judge = None, None, ""
         try:
@@ -78,6 +78,6 @@ class SideBySide:
 
     @torch.no_grad()
     def _draw(self, generator: Generator) -> tuple[Tensor, Tensor]:
-        images = draw(generator, self._seeds, self._psi)
+        images = draw(generator, self.seeds, self._psi)
         parts = images.split(16)
         return images, torch.cat([self._critic.encode_images(part) for part in parts])
