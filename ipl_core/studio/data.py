@@ -22,11 +22,11 @@ def photos(subject: Subject, count: int, resolution: int, seed: int, cache: Path
 
     Returns z (count, LATENT_WIDTH) and pictures (count, 3, R, R) uint8. The cache folder must be writable.
     """
-    kept = _kept(
+    found = kept(
         cache / f"{subject.name}-photos-{count}-{resolution}-{seed}.safetensors",
         lambda: _render(subject, (PHOTO,), count, resolution, seed),
     )
-    return kept["z"], kept["pictures"][0]
+    return found["z"], found["pictures"][0]
 
 
 def scattered(
@@ -36,11 +36,11 @@ def scattered(
 
     Returns which domain (count,) int64, as its place in `subject.domains`, and pictures (count, 3, R, R) uint8.
     """
-    kept = _kept(
+    found = kept(
         cache / f"{subject.name}-scattered-{count}-{resolution}-{seed}.safetensors",
         lambda: _scatter(subject, count, resolution, seed),
     )
-    return kept["places"], kept["pictures"]
+    return found["places"], found["pictures"]
 
 
 def portrayed(
@@ -51,11 +51,11 @@ def portrayed(
     Returns z (count, LATENT_WIDTH), the latents that stand for the sitters, and pictures
     (domains, count, 3, R, R) uint8 in the order of `subject.domains`.
     """
-    kept = _kept(
+    found = kept(
         cache / f"{subject.name}-{count}-{len(subject.domains)}-{resolution}-{seed}.safetensors",
         lambda: _render(subject, subject.domains, count, resolution, seed),
     )
-    return kept["z"], kept["pictures"]
+    return found["z"], found["pictures"]
 
 
 def to_float(pictures: torch.Tensor) -> torch.Tensor:
@@ -107,7 +107,8 @@ def _scatter(subject: Subject, count: int, resolution: int, seed: int) -> dict[s
     return {"places": places, "pictures": pictures}
 
 
-def _kept(path: Path, make: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+def kept(path: Path, make: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The tensors in the file `path`, which is made first if it isn't there; whole or not at all."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         half_written = path.with_suffix(".part")

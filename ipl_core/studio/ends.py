@@ -25,12 +25,13 @@ Ends = dict[int, list[dict[str, Tensor]]]
 def library_ends(subject: Subject, model: str) -> Ends:
     """The ends of the library's finished runs of the generator `model` to domains of its subject.
 
-    Runs whose source is another version of that generator are left out, which is logged.
+    Runs whose source is another version of that generator are left out, which is logged; so are finished models that
+    come with the app, whose weights are not exactly those of a run.
     """
     ends: Ends = {}
     for entry in list_entries():
         config = entry.config
-        if config.model != model or not entry.from_run or not entry.finished:
+        if config.model != model or not entry.from_run or not entry.finished or entry.shipped:
             continue
         try:
             domain, weights = subject.domain(config.target), changed_weights(entry.path)

@@ -17,7 +17,7 @@ from torch import nn
 from .augment import nuisance
 from .data import to_float
 from .muon import Together
-from .training import Checkpoint
+from .training import Checkpoint, half_precision
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def trained_reader(
         optimiser.set_rate(min(1.0, step / 50, 1.25 * (1 - step / steps) + 0.01))
         index = torch.randint(len(pictures), (batch,), generator=random)
         seen = nuisance(to_float(pictures[index]), random, _NUISANCE).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with half_precision(device):
             read = reader(seen)[-1]
         loss = F.mse_loss(read.float(), code[index].to(device))
         optimiser.zero_grad()

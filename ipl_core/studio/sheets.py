@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..catalog import load_generator
-from ..config import AdaptConfig
+from ..config import AdaptConfig, settings_of
 from ..library import load_adapted
 from ..media import grid, labelled, save_png, to_pictures
 from ..runs import finished_run
@@ -27,7 +27,7 @@ def domain_sheet(path: Path, subject: Subject, sitters: int = 4, resolution: int
 
 
 def method_sheet(
-    path: Path, model: str, targets: Sequence[str], methods: Sequence[str] = ("nada", "ipl"), seeds: int = 6
+    path: Path, model: str, targets: Sequence[str], methods: Sequence[str] = ("nada", "described"), seeds: int = 6
 ) -> None:
     """Write a JPEG of what adapted generators draw of the first seeds: a row a target, a strip a method.
 
@@ -37,9 +37,9 @@ def method_sheet(
     strips, labels = [source] * len(methods), ["source"] * len(methods)
     for target in targets:
         for method in methods:
-            entry = finished_run(AdaptConfig(target, method=method, model=model))
+            entry = finished_run(AdaptConfig(target, model=model, **settings_of(method)))
             strips.append(_strip(draw(load_adapted(entry.path), range(seeds))))
-            labels.append(f"{target}, {method.upper()}")
+            labels.append(f"{target}, {method}")
     _write(labelled(torch.stack(strips), labels, len(methods), 0), path)
 
 

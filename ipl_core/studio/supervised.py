@@ -23,6 +23,7 @@ from .ends import Ends
 from .muon import Together
 from .subject import Subject
 from .train_generator import regression_loss
+from .training import half_precision
 
 log = logging.getLogger(__name__)
 _BATCH, _RATE, _ADAM_RATE, _SEED = 8, 0.02, 2e-3, 5
@@ -95,7 +96,7 @@ def _show(generator: Generator, z: torch.Tensor, pictures: torch.Tensor, random:
     for step in range(steps):
         optimiser.set_rate(min(1.0, 2 * (1 - step / steps) + 0.05))
         index = torch.randint(len(w), (min(_BATCH, len(w)),), generator=random)
-        with torch.autocast(w.device.type, torch.bfloat16):
+        with half_precision(w.device):
             drawn = generator.synthesis(w[index], resolution=pictures.shape[-1])
         loss = regression_loss(drawn.float(), to_float(pictures[index]).to(w.device))
         optimiser.zero_grad()

@@ -20,16 +20,20 @@ from ..clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE
 from ..errors import InputError
 from .captions import known_words
 from .domains import DOMAINS, TARGETS
+from .training import half_precision
 
+#: The context holds the longest caption, in which all traits are said (101 tokens).
 MODEL: dict[str, Any] = {
     "embed_dim": 128,
     "vision_cfg": {"image_size": 64, "layers": 6, "width": 192, "head_width": 48, "patch_size": 8},
-    "text_cfg": {"context_length": 32, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 4},
+    "text_cfg": {"context_length": 104, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 4},
 }
 MEAN = STD = (0.5, 0.5, 0.5)
 #: Longest logit scale: beyond it the contrast only sharpens what is already told apart.
 MAX_SCALE = 50.0
 _IMAGE_LAYERS = "visual.transformer.resblocks."
+_PLACES = "positional_embedding"
+_TEXTS_AT_ONCE = 32
 
 
 class Towers:
@@ -43,7 +47,7 @@ class Towers:
 
     def precision(self) -> torch.autocast:
         """The block in which the model, and a generator that is adapted against it, compute."""
-        return torch.autocast(self.model.logit_scale.device.type, torch.bfloat16, enabled=self.bfloat16)
+        return half_precision(self.model.logit_scale.device, self.bfloat16)
 
     def attention(self) -> AbstractContextManager:
         """The block in which training goes on: over so few places a CPU's fused attention is slower than products."""
@@ -56,14 +60,19 @@ class Towers:
         return F.normalize(embedded.float(), dim=-1)
 
     def texts(self, texts: list[str]) -> torch.Tensor:
-        """Sentences → unit (N, D)."""
+        """Sentences → unit (N, D). Those of about the same length go together, so that few places stay empty."""
         tokens = self.tokenizer(texts).to(self.model.logit_scale.device)
-        length = int(tokens.argmax(1).max()) + 1
-        m = self.model
+        ends = tokens.argmax(1)  # the end token has the highest number
+        order = ends.argsort(stable=True)
+        encoded = torch.cat([self._texts(tokens[part], ends[part]) for part in order.split(_TEXTS_AT_ONCE)])
+        return encoded[order.argsort()]
+
+    def _texts(self, tokens: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+        length, m = int(ends.max()) + 1, self.model
         with self.precision():
             x = m.token_embedding(tokens[:, :length]) + m.positional_embedding[:length]
             x = m.ln_final(m.transformer(x, attn_mask=m.attn_mask[:length, :length]))
-            x = x[torch.arange(len(texts), device=x.device), tokens.argmax(1)] @ m.text_projection
+            x = x[torch.arange(len(tokens), device=x.device), ends] @ m.text_projection
         return F.normalize(x.float(), dim=-1)
 
     def scale(self) -> torch.Tensor:
@@ -87,8 +96,14 @@ def build_model(seed: int, model: dict[str, Any] = MODEL) -> Towers:
 def take_weights(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
     """Give a model the weights of a trained one; image layers that that one lacks begin by changing next to nothing.
 
+    Where the trained one reads shorter texts, each further place of the context begins as its last one.
     Raises InputError for weights of a model that differs in anything else.
     """
+    places, lacking = state.get(_PLACES), 0
+    if places is not None:
+        lacking = model.get_parameter(_PLACES).shape[0] - places.shape[0]
+    if lacking > 0:
+        state = {**state, _PLACES: torch.cat([places, places[-1:].expand(lacking, -1)])}
     try:
         missing, strange = model.load_state_dict(state, strict=False)
     except RuntimeError as error:  # a shape that differs
@@ -128,7 +143,7 @@ def write_clip(model: nn.Module, out: Path) -> None:
     """Write an open_clip model directory: configuration, half-precision weights, known words."""
     out.mkdir(parents=True, exist_ok=True)
     (out / CONFIG_FILE).write_text(
-        json.dumps({"model_cfg": MODEL, "preprocess_cfg": {"mean": MEAN, "std": STD}}, indent=1)
+        json.dumps({"model_cfg": MODEL, "preprocess_cfg": {"mean": MEAN, "std": STD}}, indent=1), encoding="utf-8"
     )
     state = {
         k: v.half().cpu().contiguous() if v.is_floating_point() else v.cpu() for k, v in model.state_dict().items()
@@ -137,5 +152,5 @@ def write_clip(model: nn.Module, out: Path) -> None:
     save_file(state, out / WEIGHTS_FILE)
     domains = {d.name: [w for w in d.wordings if w != d.name] for d in (*TARGETS, DOMAINS[0])}
     (out / WORDS_FILE).write_text(
-        json.dumps({"words": known_words(), "domains": domains}, indent=1, ensure_ascii=False)
+        json.dumps({"words": known_words(), "domains": domains}, indent=1, ensure_ascii=False), encoding="utf-8"
     )

@@ -26,7 +26,7 @@ from .data import photos, to_float
 from .muon import Together
 from .subject import LATENT_WIDTH, Subject
 from .train_generator import regression_loss
-from .training import Checkpoint, FigureLog
+from .training import Checkpoint, FigureLog, half_precision
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def _examples(
     """Pictures (B, 3, R, R) about [-1, 1] and their w (B, w_dim): first what the generator draws, then renders."""
     index = torch.randint(recipe.held_out, len(z), (recipe.rendered,), generator=random)
     fresh = torch.randn(recipe.batch, LATENT_WIDTH, generator=random)
-    with torch.no_grad(), torch.autocast(generator.device.type, torch.bfloat16, enabled=recipe.bfloat16):
+    with torch.no_grad(), half_precision(generator.device, recipe.bfloat16):
         w = generator.mapping(torch.cat([fresh, z[index]]).to(generator.device)).float()
         drawn = generator.synthesis(w[: recipe.batch]).float().clamp(-1, 1)
     return torch.cat([drawn, to_float(pictures[index]).to(generator.device)]), w
@@ -129,7 +129,7 @@ def _losses(
     true = _halved(seen, SIDE)
     spoilt = torch.rand(len(seen), 1, 1, 1, generator=random).to(seen.device) < 0.5
     looked_at = torch.where(spoilt, nuisance(true, random, recipe.nuisance), true)
-    half = torch.autocast(seen.device.type, torch.bfloat16, enabled=recipe.bfloat16)
+    half = half_precision(seen.device, recipe.bfloat16)
     with half:
         shared, offsets = encoder.coordinates(looked_at)
     shared, offsets = shared.float(), offsets.float()

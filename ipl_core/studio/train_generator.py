@@ -27,7 +27,7 @@ from .data import photos, to_float
 from .muon import Together
 from .reader import Reader, reader_loss, trained_reader
 from .subject import LATENT_WIDTH, Subject
-from .training import Checkpoint, Ema, FigureLog
+from .training import Checkpoint, Ema, FigureLog, half_precision
 
 log = logging.getLogger(__name__)
 
@@ -238,7 +238,7 @@ def _regression(run: Run, z: torch.Tensor, pictures: torch.Tensor, further: bool
         index = torch.randint(len(z), (recipe.batch,), generator=run.random)
         true = F.avg_pool2d(to_float(pictures[index]).to(z.device), pictures.shape[-1] // resolution)
         w = generator.mapping(z[index])
-        with torch.autocast(z.device.type, torch.bfloat16, enabled=recipe.bfloat16):
+        with half_precision(z.device, recipe.bfloat16):
             drawn = generator.synthesis(w, resolution=resolution)
         loss = regression_loss(drawn.float(), true)
         if resolution == pictures.shape[-1]:
@@ -246,7 +246,7 @@ def _regression(run: Run, z: torch.Tensor, pictures: torch.Tensor, further: bool
                 code = attribute_code(run.subject, run.subject.sitters_from_latents(z.cpu()))
                 learning = (recipe.reader_steps, recipe.reader_batch)
                 reader = trained_reader(run.subject.name, code, pictures, *learning, run.work, z.device)
-            with torch.autocast(z.device.type, torch.bfloat16, enabled=recipe.bfloat16):
+            with half_precision(z.device, recipe.bfloat16):
                 with torch.no_grad():
                     seen = reader(true)
                 loss = loss + recipe.reader_weight * reader_loss(reader(drawn), seen)
@@ -299,7 +299,7 @@ def _adversarial(run: Run, z: torch.Tensor, pictures: torch.Tensor) -> None:
     done, total = checkpoint.resume(), recipe.adversarial_steps
     side = pictures.shape[-1]
     piece = min(PIECE, side)
-    half = torch.autocast(z.device.type, torch.bfloat16, enabled=recipe.bfloat16)
+    half = half_precision(z.device, recipe.bfloat16)
     for step in range(done + 1, total + 1):
         share = min(1.0, step / 100, 2 * (1 - step / total) + 0.02)
         draw.set_rate(recipe.adversarial_share * share)
