@@ -20,18 +20,26 @@ from typing import Any
 import gradio as gr
 
 from ipl_core import AdaptConfig, InputError, Snapshot, catalog, examples, library
-from ipl_core.config import LAYER_GROUPS, MAX_PREVIEWS, PRESETS
+from ipl_core.config import LAYER_GROUPS, MAX_PREVIEWS, MAX_TEXT, PRESETS, WORD_PROMPTS, preset_settings
 from ipl_core.ensemble import members
 from ipl_core.latents import parse_seeds
 from ipl_core.media import grid, save_png, to_uint8
+from ipl_core.prompts import vocabulary_of
 from ipl_core.sampling import draw
 from ipl_core.stepping import PREVIEW_SHARE
+from ipl_core.values import choice, whole
+from ipl_core.words import clean_line, quoted
 
 from . import show
 from .controls import Controls
+from .files import inside
 from .look import CURVES
-from .running import SECONDS_BETWEEN_YIELDS, Record, fetched, job
-from .session import AT_ONCE, MODEL_JOB, Service, find_entry
+from .running import SECONDS_BETWEEN_YIELDS, Record, fetched
+from .session import AT_ONCE, LOOK, MODEL_JOB, Service, find_entry
+from .suggestions import OPEN_CRITIC, Suggestions, near, open_critic_words
+from .telling import told
+from .turns import redraw
+from .wording import WordingFields, words_chosen
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +48,12 @@ LARGE = 128  # pixels; a picture above takes a CPU seconds
 FIRST_SEEDS = AdaptConfig.preview_seeds
 KEEP_EVERY, MORE_STEPS = 50, 100
 LAST = 0  # among steps
+MAX_STEP = 100_000
+MAX_CRITICS = 8
 OWN_CRITIC = "own"
 PRESET_CHOICES = [("Default: works best here", "default"), ("As in the paper", "paper"), ("As released", "official")]
 _FROM_PRESET = ("mapper_steps", "steps", "lambda_domain", "batch", "learning_rate", "layers")
+_FROM_WORDS = tuple(name for name in _FROM_PRESET if name in WORD_PROMPTS)
 
 
 class AdaptTab:
@@ -71,6 +82,7 @@ class AdaptTab:
         self._target = gr.Textbox(
             label="What should the people become?", placeholder="pencil sketch", max_lines=1, autofocus=True
         )
+        self._suggestions = Suggestions()
         prompts = example_prompts(models[model], self._service.device)
         self._chips = gr.Dataset(
             components=[gr.Textbox(render=False)],
@@ -82,10 +94,11 @@ class AdaptTab:
             elem_classes="chips",
         )
         self._method = gr.Radio(
-            [("IPL", "ipl"), ("Shared prompt", "shared"), ("NADA", "nada")],
-            value="ipl",
+            [(words, method) for method, words in show.METHOD_NAMES.items()],
+            value=catalog.suited_to(models[model].critic)["method"],
             label="Method",
-            info="IPL learns a prompt for each picture, Shared prompt one for all; NADA’s words are fixed.",
+            info="IPL learns a prompt for each picture; described, the prompt is what CLIP reads off the picture. "
+            "Shared prompt learns one for all; NADA’s words are fixed.",
         )
         self._controls = Controls(
             self._service, "", "Adapt", "Adapting …", stopping="Stopping; what has been reached is kept."
@@ -95,7 +108,8 @@ class AdaptTab:
             self._build_settings(models, model)
 
     def _build_settings(self, models: Mapping[str, catalog.GeneratorEntry], model: str) -> None:
-        preset = PRESETS["default"]
+        suited = catalog.suited_to(models[model].critic)
+        preset = preset_settings("default", "ipl", suited["prompts"])
         self._source = gr.Textbox(models[model].source, label="Source words", info="What the model draws now.")
         self._avoid = gr.Textbox(
             label="Keep away from", placeholder="cartoon", max_lines=1, info="Words for what it should not become."
@@ -115,6 +129,7 @@ class AdaptTab:
         with gr.Row():
             self._learning_rate = gr.Number(preset["learning_rate"], label="Learning rate", min_width=120)
             self._seed = gr.Number(0, label="Seed", min_width=120)
+        self._wording = WordingFields(("IPL’s prompts", "Vocabulary", "Words of your own"), suited["prompts"])
         self._layers = gr.Dropdown(list(LAYER_GROUPS), value=preset["layers"], label="Layers that learn")
         self._watched = gr.Textbox(
             f"0-{FIRST_SEEDS[-1]}", label="People to watch", info="Seeds, such as 0-7 or 3, 14, 15."
@@ -176,6 +191,7 @@ class AdaptTab:
             "batch": self._batch,
             "learning_rate": self._learning_rate,
             "seed": self._seed,
+            **self._wording.named,
             "layers": self._layers,
             "preview_seeds": self._watched,
             "model": self._model,
@@ -185,14 +201,28 @@ class AdaptTab:
         }
         fields = list(self._fields.values())
         self._chips.click(lambda sample: sample[0], self._chips, self._target, **AT_ONCE)
+        self._listen_for_suggestions(fields)
+        decide = [self._preset, self._method, self._wording.prompts]
         filled = self._preset.input(
-            lambda name: [PRESETS[name][field] for field in _FROM_PRESET],
-            self._preset,
-            [self._fields[field] for field in _FROM_PRESET],
+            lambda *chosen: [preset_values(*chosen)[name] for name in _FROM_PRESET],
+            decide,
+            [self._fields[name] for name in _FROM_PRESET],
+            **AT_ONCE,
+        )
+        learned = [self._fields[name] for name in _FROM_WORDS]
+        worded = self._wording.prompts.input(
+            lambda *chosen: [preset_values(*chosen)[name] for name in _FROM_WORDS], decide, learned, **AT_ONCE
+        )
+        self._method.input(self._fill_for_method, decide, learned, **AT_ONCE)
+        suited = gr.on(
+            [self._model.input, self._critic.input],
+            self._suit,
+            [self._model, self._critic, self._preset, self._method],
+            [self._method, self._wording.prompts, *learned],
             **AT_ONCE,
         )
         described = self._model.input(
-            self._describe, self._model, [self._source, self._people, self._about, self._chips], **AT_ONCE
+            self._describe, self._model, [self._source, self._people, self._about, self._chips], **LOOK
         )
         result = [
             *(self._people, self._diversity, self._curves_row, *self._curves.values(), self._result, self._weights),
@@ -214,16 +244,87 @@ class AdaptTab:
             **MODEL_JOB,
         )
         self._pick.click(
-            self._pick_step, [self._run_shown, self._step], [*self._controls.lines, self.entry, self._pick], **AT_ONCE
+            self._pick_step, [self._run_shown, self._step], [*self._controls.lines, self.entry, self._pick], **LOOK
         )
         for event in (self._mapper_steps.input, self._steps.input, self._batch.input, filled.then):
             event(self._say_time, fields, self._time, **AT_ONCE)
-        for event in (self._method.input, self._critic.input, described.then, ended.then, gone_on.then):
+        for event in (self._method.input, suited.then, worded.then, described.then, ended.then, gone_on.then):
             self.forecast_on(event)
+
+    def _suit(self, name: Any, critics: Any, preset: Any, method: Any) -> list[Any]:
+        """What suits the critics in the place of IPL, whichever of its kinds was chosen, and stage 1 as suits that."""
+        model = catalog.generators()[known_model(name)]
+        try:
+            named = _critics(critics, model) if critics else None
+        except InputError:  # the form says why when it is sent
+            return [gr.skip()] * (2 + len(_FROM_WORDS))
+        suited = catalog.suited_to(named or model.critic)
+        filled = preset_values(preset, "ipl", suited["prompts"])
+        chosen = suited["method"] if method in ("ipl", "described") else gr.skip()
+        return [chosen, suited["prompts"], *(filled[setting] for setting in _FROM_WORDS)]
+
+    def _fill_for_method(self, preset: Any, method: Any, prompts: Any) -> list[Any]:
+        """Stage 1 as suits the method where prompts of words are chosen, which IPL alone has."""
+        if prompts == "vectors":
+            return [gr.skip()] * len(_FROM_WORDS)
+        return [preset_values(preset, method, prompts)[name] for name in _FROM_WORDS]
+
+    def _listen_for_suggestions(self, fields: list[Any]) -> None:
+        offers = self._suggestions
+        # Not when the field is left: what came up then would move the button that is about to be pressed.
+        for event in (self._controls.start.click, self._target.submit, self._critic.input):
+            event(self._suggest, fields, offers.shown, **LOOK)
+        offers.chips.click(
+            lambda sample: {self._target: sample[0], **offers.hide()},
+            offers.chips,
+            [self._target, *offers.shown],
+            **AT_ONCE,
+        )
+        chosen = offers.button.click(
+            self._use_open_critic, None, [self._critic, *offers.shown, *self._controls.lines], **AT_ONCE
+        )
+        self.forecast_on(chosen.then)
+
+    def _suggest(self, *values: Any) -> dict[Any, Any]:
+        """Offers what is near to a target that isn't known, if there is anything wrong with its words."""
+        asked = dict(zip(self._fields, values))
+        try:
+            model = catalog.generators()[known_model(asked["model"])]
+            target = clean_line(asked["target"] or "", "The target", MAX_TEXT)
+            named = _critics(asked["critic"], model) if asked["critic"] else None
+            critics = [name for name, _ in members(named or model.critic)]
+            domains = example_prompts(model, self._service.device)
+            found = near(target, critics, domains, self._service.device)
+        except InputError:  # of a field beside the target, which says so itself
+            found = []
+        words = open_critic_words(self._seconds_with_open_critic(values)) if found else ""
+        usable = OPEN_CRITIC in open_critics()
+        return self._suggestions.offer(found, words if usable else "")
+
+    def _seconds_with_open_critic(self, values: Sequence[Any]) -> float | None:
+        """How long the run will take with the critic of any words; None where that can't be known."""
+        try:
+            config = self._hypothetical(values)
+            if self._service.paces.known(config) is None and len(self._service.stops) > 0:
+                return None  # beside a run it would measure that, too
+            pace = self._service.paces.with_open_critic(config)
+        except InputError:
+            return None
+        return pace.seconds(config) / (1 - PREVIEW_SHARE)
+
+    def _use_open_critic(self) -> dict[Any, Any]:
+        entry = catalog.critics()[OPEN_CRITIC]
+        how = f" It is fetched first: {catalog.size_words(entry.size)}, once." if not catalog.is_here(entry) else ""
+        words = f"{entry.title} knows any words. Press Adapt.{how} Licence: {entry.licence}."
+        return {
+            self._critic: [OPEN_CRITIC],
+            **self._suggestions.hide(),
+            **self._controls.say(show.note(words), words),
+        }
 
     def forecast_on(self, event: Callable[..., Any]) -> None:
         """Measures, and says how long a run will take, whenever `event` fires."""
-        event(self._measure_time, list(self._fields.values()), self._time, **AT_ONCE)
+        event(self._measure_time, list(self._fields.values()), self._time, **LOOK)
 
     def greet(self) -> tuple[str, str]:
         """Values for `greeting` when a page loads: examples, or the people of the first model, and what is in use."""
@@ -232,7 +333,7 @@ class AdaptTab:
         return examples_row(name) or people, words
 
     def _describe(self, name: str) -> tuple[str, str, str, Any]:
-        model = catalog.generators()[name]
+        model = catalog.generators()[known_model(name)]
         if model.offer is not None and not catalog.is_here(model):
             words = f"{model.title}: {catalog.where(model)}, once, when you press Adapt. Licence: {model.licence}."
             return model.source, show.note(words), "", gr.Dataset(visible=False)
@@ -241,7 +342,7 @@ class AdaptTab:
         try:
             return model.source, source_people(self._service, model), about(self._service, model), chips
         except InputError as error:
-            return model.source, show.trouble(str(error)), "", chips
+            return model.source, show.trouble(error), "", chips
 
     def _check(self, *values: Any) -> list[dict[str, Any]]:
         wrong = wrong_fields(dict(zip(self._fields, values)), self._service.device)
@@ -262,7 +363,7 @@ class AdaptTab:
         return ""
 
     def _measure_time(self, *values: Any) -> str:
-        """The same, measured if need be; it takes a moment, so it has no turn in the queue, and waits for none."""
+        """The same, measured if need be; it takes a moment, so it waits for no run."""
         with suppress(InputError):
             config = self._hypothetical(values)
             busy = len(self._service.stops) > 0  # beside a run it would measure that, too
@@ -274,7 +375,7 @@ class AdaptTab:
     def _hypothetical(self, values: Sequence[Any]) -> AdaptConfig:
         """What is asked for, with words that any critic knows: they don't change the time."""
         asked = dict(zip(self._fields, values))
-        model = catalog.generators()[asked["model"]]
+        model = catalog.generators()[known_model(asked["model"])]
         prompts = example_prompts(model, self._service.device)
         return make_config(
             {**asked, "target": (prompts or ["drawing"])[0], "source": model.source, "avoid": "", "keep_every": 0},
@@ -285,7 +386,7 @@ class AdaptTab:
 
     def _run(self, stop: threading.Event, *values: Any) -> Iterator[dict[Any, Any]]:
         config = make_config(dict(zip(self._fields, values)), self._service.device)
-        for words in fetched(config, stop):
+        for words in fetched(config, stop, self._service.roles.check_run):
             yield self._controls.say(show.note(words), words.partition(":")[0])
         if stop.is_set():
             words = "Stopped; what was fetched is kept"
@@ -296,13 +397,13 @@ class AdaptTab:
             yield from self._show_kept(kept)
         else:
             words = f"Adapting {config.source} to {config.target} by {show.method_name(config)}."
-            yield from self._show_job(config, words, job(config, stop))
+            yield from self._show_job(config, words, self._service.run(config, stop))
 
     def _resume(self, stop: threading.Event, name: str, more: Any) -> Iterator[dict[Any, Any]]:
         entry = find_entry(name)
         config, start = library.continuation(entry, more)
         words = f"Going on from step {start.step} to {config.steps}."
-        yield from self._show_job(config, words, job(config, stop, entry, start), entry)
+        yield from self._show_job(config, words, self._service.run(config, stop, entry, start), entry)
 
     def _show_job(
         self,
@@ -381,12 +482,13 @@ class AdaptTab:
             with_what = "the state of its training" if origin["exactly"] else "a fresh optimiser"
             how = f"went on from step {origin['step']} with {with_what}, {how}"
         details = f"{how} in the library; it took {show.duration(entry.settings['seconds'])}"
+        details += f". {entry.left_out}" if entry.left_out else ""
         choices = [(str(step), step) for step in entry.steps()]
         with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
-            name = f"{entry.path.name}"
-            weights = shutil.copy(entry.path / library.ADAPTED, Path(folder, f"{name}.safetensors"))
+            name = entry.name
+            weights = shutil.copy(entry.path / library.ADAPTED, inside(Path(folder), f"{name}.safetensors"))
             sheet = show.pairs(record.before, record.after)
-            picture = save_png(grid(sheet, columns=8), Path(folder, f"{name}.png"), entry.settings["config"])
+            picture = save_png(grid(sheet, columns=8), inside(Path(folder), f"{name}.png"), entry.settings["config"])
             yield {
                 **self._controls.say(
                     show.ended(words, details, 1.0 if entry.finished else record.share),
@@ -399,29 +501,34 @@ class AdaptTab:
                 self._step: gr.Radio([*choices, (f"{steps}, the last", LAST)], value=LAST),
                 self._pick: gr.Button(interactive=False),
                 self._further: gr.Row(visible=True),
-                self.entry: entry.path.name,
-                self._run_shown: entry.path.name,
+                self.entry: entry.name,
+                self._run_shown: entry.name,
             }
 
     # --- earlier steps ------------------------------------------------------------------------------------------
 
-    def _look_at_step(self, name: str, step: int) -> dict[Any, Any]:
+    @redraw
+    def _look_at_step(self, name: str, step: Any) -> dict[Any, Any]:
         try:
-            record = drawn(self._service, find_entry(name), step)
+            entry = find_entry(name)
+            step = whole(step, "The step", 0, MAX_STEP)
+            record = drawn(self._service, entry, step)
         except InputError as error:
-            return self._controls.say(show.trouble(str(error)), str(error))
+            return self._controls.say(show.trouble(error), error)
+        mine = self._service.roles.may_change(entry)
         words = "The people at the last step." if step == LAST else f"The people at step {step}."
+        words += "" if mine else " The run was made in another browser, so only who made it can keep a step as a model."
         lines = self._controls.say(show.note(words), words)
-        return {**lines, self._people: record.people(), self._pick: gr.Button(interactive=step != LAST)}
+        return {**lines, self._people: record.people(), self._pick: gr.Button(interactive=step != LAST and mine)}
 
-    def _pick_step(self, name: str, step: int) -> dict[Any, Any]:
+    def _pick_step(self, name: str, step: Any) -> dict[Any, Any]:
         try:
-            picked = library.pick(find_entry(name), step)
+            picked = self._service.roles.pick(find_entry(name), whole(step, "The step", 0, MAX_STEP))
         except InputError as error:
-            return self._controls.say(show.trouble(str(error)), str(error))
+            return self._controls.say(show.trouble(error), error)
         words = f"Kept in the library: {show.entry_name(picked)}"
         lines = self._controls.say(show.note(words), words)
-        return {**lines, self.entry: picked.path.name, self._pick: gr.Button(interactive=False)}
+        return {**lines, self.entry: picked.name, self._pick: gr.Button(interactive=False)}
 
 
 # --- requests ---------------------------------------------------------------------------------------------------
@@ -431,14 +538,18 @@ def make_config(settings: Mapping[str, Any], device: str) -> AdaptConfig:
     """The configuration that a visitor asked for; what is absent, None, "" or [] (but not the target) is left open.
 
     Visitors name models and critics, never paths, and don't choose the device. critic: one or several, as a list or as
-    `ensemble` has it; OWN_CRITIC stands for the model's. Raises InputError.
+    `ensemble` has it; OWN_CRITIC stands for the model's. own_words: the vocabulary where that is `wording.OWN_WORDS`.
+    Raises InputError.
     """
     given = {name: value for name, value in settings.items() if name == "target" or value not in (None, "", [])}
+    given = words_chosen(given)
     models = catalog.generators()
-    if "model" in given and given["model"] not in models:
-        raise InputError(f"There is no model “{given['model']}” here: use one of {', '.join(models)}.")
+    if "model" in given:
+        known_model(given["model"])
     if "critic" in given:
         given["critic"] = _critics(given["critic"], models[given.get("model", AdaptConfig.model)])
+    suited = catalog.suited_to(given.get("critic") or models[given.get("model", AdaptConfig.model)].critic)
+    given = {**suited, **given}
     if isinstance(given.get("preview_seeds"), str):
         given["preview_seeds"] = parse_seeds(given["preview_seeds"], MAX_PREVIEWS)
     return AdaptConfig(**given, device=device)
@@ -446,7 +557,10 @@ def make_config(settings: Mapping[str, Any], device: str) -> AdaptConfig:
 
 def _critics(asked: Any, model: catalog.GeneratorEntry) -> str | None:
     """The critics that a visitor may name, as `AdaptConfig` takes them; None for the model's own alone."""
-    text = "+".join(map(str, asked)) if isinstance(asked, list) else str(asked)
+    parts = asked if isinstance(asked, list) else [asked]
+    text = "+".join(clean_line(part, "A critic", MAX_TEXT) for part in parts[:MAX_CRITICS])
+    if len(parts) > MAX_CRITICS:
+        raise InputError(f"{len(parts)} critics are more than can look at a run: choose at most {MAX_CRITICS}.")
     if text == OWN_CRITIC:
         return None
     named = []
@@ -460,6 +574,22 @@ def _critics(asked: Any, model: catalog.GeneratorEntry) -> str | None:
     return "+".join(named)
 
 
+def preset_values(preset: Any, method: Any, prompts: Any) -> dict[str, Any]:
+    """What a preset fills in for a method and IPL's prompts. Raises InputError for a preset that doesn't exist.
+
+    A method without a stage 1 leaves the fields of stage 1 to IPL, so that they are right when it is chosen.
+    """
+    return preset_settings(choice(preset, "Preset", PRESETS), "shared" if method == "shared" else "ipl", prompts)
+
+
+def known_model(name: Any) -> str:
+    """The name of a source model that a visitor may use. Raises InputError for any other value."""
+    models = catalog.generators()
+    if not isinstance(name, str) or name not in models:
+        raise InputError(f"There is no model {quoted(name)} here: use one of {', '.join(models)}.")
+    return name
+
+
 def wrong_fields(settings: Mapping[str, Any], device: str) -> dict[str, str]:
     """What is wrong with a request, field by field; empty if a run can begin."""
     wrong = {}
@@ -468,6 +598,8 @@ def wrong_fields(settings: Mapping[str, Any], device: str) -> dict[str, str]:
         beside = {}
         if name == "keep_every":  # whether it is too small depends on how many steps were asked for, not on a preset's
             beside["steps"] = 1 if "steps" in wrong else settings.get("steps", 1)
+        elif name == "vocabulary":
+            beside["own_words"] = settings.get("own_words", "")
         with _complaint(wrong, name):
             make_config({**harmless, **beside, name: value}, device)
     if wrong:
@@ -485,6 +617,9 @@ def wrong_fields(settings: Mapping[str, Any], device: str) -> dict[str, str]:
             if config.avoid:
                 with _complaint(wrong, "avoid"):
                     critic.check_text(config.avoid, field="domain to avoid")
+            if config.readable:
+                with _complaint(wrong, "vocabulary"):
+                    vocabulary_of(config, critic, catalog.vocabulary_of(config.model))
     return wrong
 
 
@@ -494,7 +629,7 @@ def _complaint(wrong: dict[str, str], name: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        wrong[name] = str(error)
+        wrong[name] = told(error)
 
 
 # --- models to choose from -------------------------------------------------------------------------------------
@@ -572,6 +707,7 @@ def drawn(service: Service, entry: library.Entry, step: int = LAST) -> Record:
     seeds, psi = config.preview_seeds, config.preview_psi
     record.before = to_uint8(draw(service.generators.get(config.model), seeds, psi))
     record.after = to_uint8(draw(service.generators.get(str(path)), seeds, psi))
+    record.readings = entry.readings
     return record
 
 

@@ -1,35 +1,37 @@
 """The same jobs for programs: endpoints with names, typed parameters and a docstring each.
 
 The page's own listeners are private; a client library sees what is here and nothing else. Types are read from the
-signatures, so annotations have to be types, not text; a function that yields is annotated with what it yields.
+signatures, so annotations have to be types, not text; a function that yields is annotated with what it yields. What
+can't be done raises InputError, of which `gate` makes the sentence that a client gets.
 """
 
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ipl_core import InputError, library
+from ipl_core import library
 from ipl_core.latents import parse_seeds
-from ipl_core.media import check_animation, save_animation
-from ipl_core.people import Inverted, list_people
-from ipl_core.runs import inversion
+from ipl_core.media import save_animation
+from ipl_core.people import Inverted, Kept
+from ipl_core.values import whole
 
-from .adapt import make_config
-from .interpolate import plan
+from .adapt import MAX_STEP, make_config
+from .files import inside
+from .interpolate import ending, plan
 from .library import domains_mixed, exported, keep_mix, taken_in
 from .models import chosen
-from .people import collages, copies, fitting_entries, weighted
-from .picture import align, called
+from .people import collages, copies, fitting_entries, named, numbers, weighted
+from .picture import align, called, seen_by
 from .picture import make_config as make_invert_config
-from .running import SECONDS_BETWEEN_YIELDS, fetched, job
+from .running import SECONDS_BETWEEN_YIELDS, fetched
 from .sample import MAX_COUNT, draw_seeds, nearest, save_sheet, save_zip
-from .session import MODEL_JOB, Service, find_entry, refusal
+from .session import A_LIST, A_MOMENT, MODEL_JOB, Service, find_entry
+from .turns import Stop, of_kind
 
 _INVERT_WORDS = (("Name", "picture"), ("Model", ""), ("Preset", "good"), ("Space", ""), ("Crop", "auto"))
 _INVERT_NUMBERS = (
@@ -50,7 +52,7 @@ def register(service: Service) -> None:
         request: gr.Request,
         target: str,
         source: str = "photo",
-        method: str = "ipl",
+        method: str = "",
         preset: str = "default",
         mapper_steps: int | None = None,
         steps: int | None = None,
@@ -64,14 +66,20 @@ def register(service: Service) -> None:
         keep_every: int = 0,
         keep_state: bool = False,
         avoid: str = "",
+        prompts: str = "",
+        vocabulary: str = "auto",
     ) -> dict:
         """Adapts a model to `target` and yields how far it is.
 
         A step has stage, step, total, losses, diversity, seconds and remaining. What is left out comes from the preset.
         critic: one or several, such as "own+ViT-B-16@0.5", "own" being the model's. avoid: words for what it should not
-        become. The last dictionary has the stage "done" and the name of the library entry, which /sample takes; None if
-        the run was stopped before the generator had changed. A run that exists already is given at once. /stop ends it
-        early and keeps what has been reached; "stopped" then says why.
+        become. method: nada, shared, ipl or described. prompts: what ipl learns: vectors, words, or read, words from
+        what the critic reads. Both left out, they are what suits the critic. vocabulary: what prompts of words and
+        described prompts are made of: auto, faces, animals, or a list such as "smiling, frowning; bald, curly". The
+        last dictionary has the stage "done" and the name of the library entry, which /sample takes; None if the run was
+        stopped before the generator had changed. A run that exists already is given at once. /stop ends it early and
+        keeps what has been reached; "stopped" then says why: asked, time (the most that this app allows one job), or
+        not finite.
         """
         settings = dict(
             target=target,
@@ -90,6 +98,8 @@ def register(service: Service) -> None:
             keep_every=keep_every,
             keep_state=keep_state,
             avoid=avoid,
+            prompts=prompts,
+            vocabulary=vocabulary,
         )
         yield from _adapt(service, settings, request.session_hash)
 
@@ -102,23 +112,30 @@ def register(service: Service) -> None:
         yield from _resume(service, entry, steps, request.session_hash)
 
     def stop(request: gr.Request) -> bool:
-        """Ends the run of the same client session after the step under way; false if there is none."""
+        """Ends the jobs of the same client session: what runs after the step under way, what waits at once.
+
+        False if there is none.
+        """
         return service.stops.stop(request.session_hash)
 
     def sample(
-        entry: str, seeds: str = "0-11", psi: float = 0.7, fine: float | None = None, crossover: float = 4
+        request: gr.Request,
+        entry: str,
+        seeds: str = "0-11",
+        psi: float = 0.7,
+        fine: float | None = None,
+        crossover: float = 4,
     ) -> Iterator[tuple[str, str]]:
         """Draws seeds (such as "0-11" or "3, 7, 20-25") by a library entry and by its source.
 
         Gives a PNG of all pairs, source before adapted, four pairs in a row, and a zip of single PNGs. `entry` is a
         name that /adapt or /library gave, or "source NAME" for a model as it is, which is drawn alone; psi, the
         truncation, goes from 0 to 1.5. fine: a seed whose fine layers all of them get, from the layer `crossover` on,
-        counted from 0 at the coarsest.
+        counted from 0 at the coarsest. /stop ends it with an error, as nothing is kept.
         """
-        try:
-            drawing = draw_seeds(service, chosen(entry), parse_seeds(seeds, MAX_COUNT), psi, fine, crossover)
-        except InputError as error:
-            raise refusal(error) from error
+        check = service.checkpoint(request.session_hash)
+        who = parse_seeds(seeds, MAX_COUNT)
+        drawing = draw_seeds(service, chosen(entry), who, psi, fine, crossover, between=check)
         with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
             yield str(save_sheet(drawing, Path(folder))), str(save_zip(drawing, Path(folder)))
 
@@ -130,16 +147,11 @@ def register(service: Service) -> None:
         Gives a list of seed and likeness (−1 to 1), the nearest first. `entry` is a library entry whose source model
         draws them, by a name that /library gave, or "source NAME". /stop ends it early, with an empty list.
         """
-        stop = service.stops.begin(request.session_hash)
-        try:
-            found: list[tuple[int, float]] = []
-            for _, _, found in nearest(service, chosen(entry).source, seed, among, psi, count, stop):  # noqa: B007
-                pass
-            return [{"seed": other, "likeness": cosine} for other, cosine in found]
-        except InputError as error:
-            raise refusal(error) from error
-        finally:
-            service.stops.end(request.session_hash)
+        stop = service.stops.running(request.session_hash)
+        found: list[tuple[int, float]] = []
+        for _, _, found in nearest(service, chosen(entry).source, seed, among, psi, count, stop):  # noqa: B007
+            pass
+        return [{"seed": other, "likeness": cosine} for other, cosine in found]
 
     def mix(domains: str, parts: str = "", strength: float = 1.0, title: str = "") -> dict:
         """Keeps a mix of library entries as an entry of its own and gives its row, as /library does.
@@ -147,10 +159,19 @@ def register(service: Service) -> None:
         domains: names of entries of one model, with commas between them. parts: a number for each, relative to their
         sum, such as "2,1"; nothing for equal ones. strength: 0 the source, 1 as adapted, up to 2.
         """
-        names = [part.strip() for part in domains.split(",") if part.strip()]
-        return _row_of(lambda: keep_mix(service, domains_mixed(names, numbers(parts, len(names)), strength), title))
+        names = named(domains)
+        return row(keep_mix(service, domains_mixed(names, numbers(parts, len(names)), strength), title))
+
+    def admin(token: str) -> bool:
+        """Allows everything to the client's session, until it ends, for the token of whoever runs the app.
+
+        It is printed when a shared app starts, unless IPL_ADMIN says it. Gives true; a wrong token is an error.
+        """
+        service.roles.let_in(token)
+        return True
 
     def interpolate(
+        request: gr.Request,
         model: str,
         seeds: str = "0, 7, 12",
         to: str = "",
@@ -166,19 +187,18 @@ def register(service: Service) -> None:
         """Animates people who turn into each other, or, with `to`, the first of them on the way to another model.
 
         model, to: a library entry, or "source NAME" for a model as it is. suffix: .webp, .mp4 or .gif. space: w for
-        straight lines, z for great circles. easing: smooth, slow or even. Gives the file.
+        straight lines, z for great circles. easing: smooth, slow or even. Gives the file. /stop ends it
+        with an error, as nothing is kept.
         """
         asked = dict(model=model, seeds=seeds, persons=[], sitters=[], to=to, frames=frames, loop=loop)
         asked.update(side_by_side=side_by_side, space=space, easing=easing, psi=psi)
-        try:
-            check_animation(f"animation{suffix}", rate)
-            journey = plan(service, asked, rate, threading.Event())
-            pictures = [frame.picture for frame in journey.frames]
-            with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
-                path = Path(folder, journey.name + suffix)
-                yield str(save_animation(pictures, path, rate, journey.note, journey.enlarge))
-        except InputError as error:
-            raise refusal(error) from error
+        suffix = ending(suffix)
+        journey = plan(service, asked, rate, service.stops.running(request.session_hash))
+        pictures = [frame.picture for frame in journey.frames]
+        service.checkpoint(request.session_hash)()  # there may be fewer than were asked for
+        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
+            path = inside(Path(folder), journey.name + suffix)
+            yield str(save_animation(pictures, path, rate, journey.note, journey.enlarge))
 
     def invert(
         request: gr.Request,
@@ -198,6 +218,7 @@ def register(service: Service) -> None:
         turn: float = 0,
         start: str = "auto",
         view: str = "critic",
+        keep: bool | None = None,
     ) -> Iterator[tuple[dict, str | None, str | None]]:
         """Finds the latent of a picture and yields how far it is; the last time with two files, the latent and a PNG.
 
@@ -206,32 +227,56 @@ def register(service: Service) -> None:
         auto, center or none; right, down, zoom and turn move it. What is left out comes from the preset: fast, good
         or best, the last two of which tune on where a picture is still far off; tune_steps are meant exactly, 0 for
         none. start: where the search begins: auto, encoder, random or mean. view: what compares pictures as people see
-        them: critic, lpips-alex or lpips-vgg, whose files must be on the server. /stop ends it early and keeps what has
-        been reached; "stopped" then says why.
+        them: critic, lpips-alex or lpips-vgg, whose files must be on the server. keep: whether the person stays on the
+        server when the session ends; None for what the app does by default. /stop ends it early and keeps what has
+        been reached; "stopped" then says why, as for /adapt.
         """
         settings = dict(model=model, preset=preset, space=space, steps=steps, seed=seed, start=start, view=view)
         if tune_steps is not None:
             settings.update(tune=tune_steps != 0, tune_steps=tune_steps or None, tune_further=0)
         where = (crop, face, right, down, zoom, turn)
-        yield from _invert(service, picture, name, settings, where, request.session_hash)
+        yield from _invert(service, picture, name, settings, where, request.session_hash, keep)
 
-    def restyle(person: str, domains: str = "", strength: float = 1.0, mix: str = "") -> Iterator[str]:
+    def kept_people() -> list[dict]:
+        """The inverted people whom the client may see, the newest first.
+
+        Each has a name (for /restyle), title, model, distances, identity, stopped (why, if it was) and created.
+        """
+        return [person_row(inverted) for inverted in service.roles.list_people()]
+
+    def rename(entry: str, title: str) -> dict:
+        """Gives a library entry a title that no other has, and gives its row as /library does.
+
+        "" takes a title away.
+        """
+        return row(library.rename(service.roles.check_change(find_entry(entry)), title))
+
+    def pick(entry: str, step: int) -> dict:
+        """Makes an earlier step that a run kept a library entry of its own, and gives its row as /library does."""
+        return row(service.roles.pick(find_entry(entry), whole(step, "The step", 1, MAX_STEP)))
+
+    def delete(entry: str) -> str:
+        """Deletes a library entry for good, and gives its name; nothing brings it back."""
+        service.roles.delete(find_entry(entry))
+        return entry
+
+    def restyle(
+        request: gr.Request, person: str, domains: str = "", strength: float = 1.0, mix: str = ""
+    ) -> Iterator[str]:
         """Draws an inverted person in domains of the library as one labelled PNG.
 
         `person` is a name that /invert or /people gave. domains: names of library entries with commas between them,
         nothing for all that fit. strength: 0 the inversion as it is, 1 the domain, up to 2. mix: a share for each of
-        the domains, such as "0.5,0.5", to draw one picture of them together.
+        the domains, such as "0.5,0.5", to draw one picture of them together. /stop ends it with an error.
         """
-        try:
-            restyler = service.restylers.get(person)
-            names = [part.strip() for part in domains.split(",") if part.strip()]
-            entries = [find_entry(name) for name in names] or fitting_entries(restyler.inverted)
-            mixes = weighted(entries, strength, mix)
-            with tempfile.TemporaryDirectory() as folder:
-                *_, collage = collages(restyler, mixes)
-                yield str(collage.save(Path(folder)))
-        except InputError as error:
-            raise refusal(error) from error
+        check = service.checkpoint(request.session_hash)
+        restyler = service.restylers.get(person)
+        entries = [find_entry(name) for name in named(domains)] or fitting_entries(restyler.inverted)
+        mixes = weighted(entries, strength, mix)
+        with tempfile.TemporaryDirectory() as folder:
+            for collage in collages(restyler, mixes):  # noqa: B007 – the last has them all
+                check()
+            yield str(collage.save(Path(folder)))
 
     def export(entry: str, suffix: str = ".safetensors", step: int = 0) -> Iterator[str]:
         """Gives the whole adapted generator of a library entry as a file that needs nothing else.
@@ -239,33 +284,33 @@ def register(service: Service) -> None:
         suffix: ".safetensors" of this program, or ".pt" as rosinality's stylegan2-pytorch writes and reads. step: an
         earlier step that the run kept, see /library; 0 is the last.
         """
-        try:
-            with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
-                yield str(exported(entry, suffix, step, Path(folder)))
-        except InputError as error:
-            raise refusal(error) from error
+        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
+            yield str(exported(entry, suffix, step, Path(folder)))
 
-    def import_(file: str, model: str = "studio", target: str = "") -> dict:
+    def import_(request: gr.Request, file: str, model: str = "studio", target: str = "") -> dict:
         """Takes an adapted generator from a file into the library and gives its row, as /library does.
 
         file: .safetensors as /export gives, rosinality's .pt or NVIDIA's .pkl. model: the name of the model that it was
         adapted from, which it has to fit. target: what it draws, in words; a file of /export knows it by itself.
+        /stop ends it with an error while the file is read.
         """
-        try:
-            return row(taken_in(file, model, target))
-        except InputError as error:
-            raise refusal(error) from error
+        return row(taken_in(service, file, model, target, service.stops.running(request.session_hash)))
 
+    of_kind(adapt, "", lambda: _end(None, "asked"))
+    of_kind(resume, "", lambda: _end(None, "asked"))
+    of_kind(nearest_, "", list)
+    of_kind(invert, "", _nobody)
     gr.api(adapt, api_name="adapt", **MODEL_JOB)
     gr.api(resume, api_name="resume", **MODEL_JOB)
     gr.api(stop, api_name="stop", queue=False)
     gr.api(nearest_, api_name="nearest", **MODEL_JOB)
     gr.api(mix, api_name="mix", **MODEL_JOB)
-    gr.api(kept, api_name="library")
-    gr.api(kept_people, api_name="people")
-    gr.api(rename, api_name="rename")
-    gr.api(pick, api_name="pick")
-    gr.api(delete, api_name="delete")
+    gr.api(kept, api_name="library", **A_LIST)
+    gr.api(kept_people, api_name="people", **A_LIST)
+    gr.api(rename, api_name="rename", **A_LIST)
+    gr.api(pick, api_name="pick", **A_MOMENT)
+    gr.api(delete, api_name="delete", **A_LIST)
+    gr.api(admin, api_name="admin", queue=False)
     # Only components take and hand out files, so these have some that nobody sees.
     gr.Button(visible=False).click(
         export,
@@ -323,6 +368,7 @@ def register(service: Service) -> None:
             *(gr.Textbox(text, label=label, visible=False) for label, text in _INVERT_WORDS),
             *(gr.Number(number, label=label, visible=False) for label, number in _INVERT_NUMBERS),
             *(gr.Textbox(text, label=label, visible=False) for label, text in _INVERT_CHOICES),
+            gr.Checkbox(service.policy.keeps_people, label="Keep this person on the server", visible=False),
         ],
         [gr.JSON(visible=False), gr.File(label="Latent", visible=False), gr.File(label="Picture", visible=False)],
         api_name="invert",
@@ -343,31 +389,18 @@ def register(service: Service) -> None:
 
 
 def kept() -> list[dict]:
-    """What the library keeps, the newest first.
+    """What the library keeps, the newest first, and the finished models that come with the app.
 
-    Each has a name (for /sample and all else), title, target, source, method, seed, stopped (why, if it was), steps
-    (those kept beside the last), bytes, seconds and created.
+    Each has a name (for /sample and all else), title, shipped (whether it comes with the app), target, source, method,
+    seed, stopped (why, if it was), steps (those kept beside the last), bytes, seconds and created.
     """
     return [row(entry) for entry in library.list_entries()]
 
 
-def rename(entry: str, title: str) -> dict:
-    """Gives a library entry a title that no other has, and gives its row as /library does; "" takes a title away."""
-    return _row_of(lambda: library.rename(find_entry(entry), title))
-
-
-def pick(entry: str, step: int) -> dict:
-    """Makes an earlier step that a run kept a library entry of its own, and gives its row as /library does."""
-    return _row_of(lambda: library.pick(find_entry(entry), step))
-
-
-def delete(entry: str) -> str:
-    """Deletes a library entry for good, and gives its name; nothing brings it back."""
-    try:
-        library.delete(find_entry(entry))
-    except InputError as error:
-        raise refusal(error) from error
-    return entry
+def person_row(inverted: Kept) -> dict[str, Any]:
+    """What /people says of an inverted person."""
+    facts = {name: inverted.settings.get(name) for name in ("distances", "identity", "stopped", "created")}
+    return {"name": inverted.path.name, "title": inverted.title, "model": inverted.model, **facts}
 
 
 def row(entry: library.Entry) -> dict[str, Any]:
@@ -377,26 +410,14 @@ def row(entry: library.Entry) -> dict[str, Any]:
     if not entry.from_run:
         facts.update(method=None, seed=None)
     facts.update({name: entry.settings[name] for name in ("stopped", "seconds", "created")})
-    return {"name": entry.path.name, "title": entry.title, **facts, "steps": entry.steps(), "bytes": entry.bytes}
-
-
-def _row_of(change: Callable[[], library.Entry]) -> dict[str, Any]:
-    try:
-        return row(change())
-    except InputError as error:
-        raise refusal(error) from error
-
-
-def kept_people() -> list[dict]:
-    """The inverted people that are kept, the newest first.
-
-    Each has a name (for /restyle), title, model, distances, identity, stopped (why, if it was) and created.
-    """
-    rows = []
-    for inverted in list_people():
-        facts = {name: inverted.settings.get(name) for name in ("distances", "identity", "stopped", "created")}
-        rows.append({"name": inverted.path.name, "title": inverted.title, "model": inverted.model, **facts})
-    return rows
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "shipped": entry.shipped,
+        **facts,
+        "steps": entry.steps(),
+        "bytes": entry.bytes,
+    }
 
 
 def _invert(
@@ -406,65 +427,55 @@ def _invert(
     settings: Mapping[str, Any],
     where: tuple[Any, ...],
     session: str,
+    keep: bool | None,
 ) -> Iterator[tuple[dict[str, Any], str | None, str | None]]:
-    stop = service.stops.begin(session)
-    try:
-        config = make_invert_config(settings, service.device)
-        for _ in fetched(config, stop):
-            pass
-        if stop.is_set():
-            yield {"stage": "done", "person": None, "stopped": "asked"}, None, None
-            return
-        aligned, crop = align(service, path, config.model, *where)
-        shown = 0.0
-        with closing(inversion(config, aligned, called(name, path), crop, stop)) as updates:
-            for update in updates:
-                if isinstance(update, Inverted):
-                    last = {"stage": "done", "person": update.path.name, "crop": crop.note}
-                    last.update({fact: update.settings[fact] for fact in ("distances", "identity", "stopped")})
-                    with tempfile.TemporaryDirectory() as folder:
-                        yield last, *(str(file) for file in copies(update, Path(folder)))
-                elif update.phase != "done" and time.monotonic() - shown >= SECONDS_BETWEEN_YIELDS:
-                    shown = time.monotonic()
-                    names = ("step", "total", "losses", "seconds", "remaining")
-                    yield {"stage": update.phase, **{fact: getattr(update, fact) for fact in names}}, None, None
-    except InputError as error:
-        raise refusal(error) from error
-    finally:
-        service.stops.end(session)
+    stop = service.stops.running(session)
+    config = make_invert_config(settings, service.device)
+    seen_by(service, path)  # before models are fetched for it
+    name = called(name, path)
+    for _ in fetched(config, stop, service.roles.check_run):
+        pass
+    if stop.is_set():
+        yield _nobody(_why(stop, "asked"))
+        return
+    aligned, crop = align(service, path, config.model, *where)
+    shown = 0.0
+    made = service.inversion(config, aligned, name, crop, stop, keep)
+    with closing(made) as updates:
+        for update in updates:
+            if isinstance(update, Inverted):
+                last = {"stage": "done", "person": update.path.name, "crop": crop.note}
+                last.update({fact: update.settings[fact] for fact in ("distances", "identity")})
+                last["stopped"] = _why(stop, update.settings["stopped"])
+                with tempfile.TemporaryDirectory() as folder:
+                    yield last, *(str(file) for file in copies(update, Path(folder)))
+            elif update.phase != "done" and time.monotonic() - shown >= SECONDS_BETWEEN_YIELDS:
+                shown = time.monotonic()
+                names = ("step", "total", "losses", "seconds", "remaining")
+                yield {"stage": update.phase, **{fact: getattr(update, fact) for fact in names}}, None, None
 
 
 def _adapt(service: Service, settings: Mapping[str, Any], session: str) -> Iterator[dict[str, Any]]:
-    stop = service.stops.begin(session)
-    try:
-        config = make_config(settings, service.device)
-        for _ in fetched(config, stop):
-            pass
-        if stop.is_set():  # while the model was fetched
-            yield _end(None, "asked")
-        elif (entry := library.find(config)) is not None:
-            yield _end(entry, entry.settings["stopped"])
-        else:
-            yield from _steps(job(config, stop))
-    except InputError as error:
-        raise refusal(error) from error
-    finally:
-        service.stops.end(session)
+    stop = service.stops.running(session)
+    config = make_config(settings, service.device)
+    for _ in fetched(config, stop, service.roles.check_run):
+        pass
+    if stop.is_set():  # while the model was fetched
+        yield _end(None, _why(stop, "asked"))
+    elif (entry := library.find(config)) is not None:
+        yield _end(entry, entry.settings["stopped"])
+    else:
+        yield from _steps(service.run(config, stop), stop)
 
 
 def _resume(service: Service, name: str, steps: Any, session: str) -> Iterator[dict[str, Any]]:
-    stop = service.stops.begin(session)
-    try:
-        entry = find_entry(name)
-        config, start = library.continuation(entry, steps)
-        yield from _steps(job(config, stop, entry, start))
-    except InputError as error:
-        raise refusal(error) from error
-    finally:
-        service.stops.end(session)
+    stop = service.stops.running(session)
+    entry = find_entry(name)
+    config, start = library.continuation(entry, steps)
+    yield from _steps(service.run(config, stop, entry, start), stop)
 
 
-def _steps(updates: Iterator[Any]) -> Iterator[dict[str, Any]]:
+def _steps(updates: Iterator[Any], stop: Stop) -> Iterator[dict[str, Any]]:
     """What is said of a run's steps, every now and then, and of how it ended."""
     shown, entry, stopped = 0.0, None, None
     with closing(updates):
@@ -477,21 +488,18 @@ def _steps(updates: Iterator[Any]) -> Iterator[dict[str, Any]]:
                 shown = time.monotonic()
                 names = ("step", "total", "losses", "diversity", "seconds", "remaining")
                 yield {"stage": update.phase, **{name: getattr(update, name) for name in names}}
-    yield _end(entry, stopped)
+    yield _end(entry, _why(stop, stopped))
+
+
+def _why(stop: Stop, stopped: str | None) -> str | None:
+    """Why a job ended early; files call it "asked" whoever did so."""
+    return "time" if stopped == "asked" and stop.why == "time" else stopped
 
 
 def _end(entry: library.Entry | None, stopped: str | None) -> dict[str, Any]:
-    return {"stage": "done", "entry": entry and entry.path.name, "stopped": stopped}
+    return {"stage": "done", "entry": entry and entry.name, "stopped": stopped}
 
 
-def numbers(text: str, count: int) -> list[float]:
-    """Numbers such as "2,1", one for each of `count`; all 1 for a blank text. Raises InputError."""
-    if not text.strip():
-        return [1.0] * count
-    try:
-        found = [float(part) for part in text.split(",")]
-    except ValueError:
-        found = []
-    if len(found) != count:
-        raise InputError(f"Give a number for each of the {count} domains, such as 2,1; got {text[:80]!r}.")
-    return found
+def _nobody(stopped: str | None = "asked") -> tuple[dict[str, Any], None, None]:
+    """What /invert gives last where it was stopped before its first step."""
+    return {"stage": "done", "person": None, "stopped": stopped}, None, None

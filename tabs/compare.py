@@ -5,7 +5,6 @@ Each run is an ordinary one: it is kept in the library, and one that is there al
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import threading
 import time
@@ -20,17 +19,22 @@ from torch import Tensor
 
 from ipl_core import AdaptConfig, InputError, catalog, library
 from ipl_core.config import MAX_PREVIEWS, METHODS, PRESETS
-from ipl_core.latents import parse_seeds
+from ipl_core.latents import MAX_SEED, parse_seeds
 from ipl_core.media import enlarged, enlargement, grid, save_png, to_pictures, to_uint8
 from ipl_core.metrics.side_by_side import Figures, SideBySide
 from ipl_core.sampling import draw
+from ipl_core.values import choice, whole
+from ipl_core.words import json_text
 
 from . import show
-from .adapt import LARGE, PRESET_CHOICES, can_be_used, label, make_config, open_critics, wrong_fields
+from .adapt import LARGE, PRESET_CHOICES, can_be_used, known_model, label, make_config, open_critics, wrong_fields
 from .controls import Controls
 from .favourites import Favourites, known
-from .running import SECONDS_BETWEEN_YIELDS, Record, fetched, job
+from .files import inside
+from .running import SECONDS_BETWEEN_YIELDS, Record, fetched
 from .session import AT_ONCE, MODEL_JOB, Service, find_entry
+from .turns import redraw
+from .wording import WordingFields
 
 SAMPLES, SAMPLES_OF_LARGE = 64, 8  # measured of each generator; a large one takes a CPU seconds a picture
 _SOURCE = "source"
@@ -40,36 +44,46 @@ _IDEAS = {
     "nada": "one direction, from fixed words, for everybody",
     "shared": "one direction, from a learned prompt, for everybody",
     "ipl": "a direction for each person, from prompts learned for each",
+    "described": "a direction for each person, from what CLIP reads off the picture",
 }
 _FROM_PRESET = ("mapper_steps", "steps", "learning_rate")
+#: The methods that are ticked when the page loads.
+_FIRST_COMPARED = ("nada", "shared", "ipl")
 
 
 @dataclass
 class Row:
-    """What a method has shown so far: pictures, bytes (N, H, W, 3), how far it is in words, what it measures."""
+    """What a method has shown so far: pictures, bytes (N, H, W, 3), how far it is in words, what it measures.
+
+    readings: by seed, what its prompts say.
+    """
 
     words: str
     pictures: Tensor | None = None
+    readings: Mapping[int, str] = field(default_factory=dict)
     figures: Figures | None = None
     failed: bool = False
 
 
 @dataclass
 class Comparison:
-    """What stands on the screen: seeds, the source's words, and a row for the source and for each method."""
+    """What stands on the screen: seeds, the source's words, and a row for the source and for each method.
+
+    remark: what is to be seen in them, as HTML.
+    """
 
     target: str
     source: str
     seeds: Sequence[int]
     rows: dict[str, Row] = field(default_factory=dict)
+    remark: str = ""
 
     def pictures(self) -> str:
-        """All pictures as HTML, a column a seed."""
-        rows = [(name(method), row.words, row.pictures) for method, row in self.rows.items()]
+        """All pictures as HTML, a column a seed, below the remark."""
+        rows = [(name(method), row.words, row.pictures, row.readings) for method, row in self.rows.items()]
         what = {method: f"{self.target}, {name(method)}" for method in self.rows} | {_SOURCE: self.source}
-        return show.heading(f"{self.source} → {self.target or '…'}", "a column a person") + show.matrix(
-            rows, self.seeds, [what[method] for method in self.rows]
-        )
+        heading = show.heading(f"{self.source} → {self.target or '…'}", "a column a person")
+        return heading + self.remark + show.matrix(rows, self.seeds, [what[method] for method in self.rows])
 
     def figures(self, remark: str) -> str:
         """All figures as an HTML table; "" before there are any."""
@@ -98,7 +112,9 @@ class CompareTab:
         model, preset = next(iter(models)), PRESETS["default"]
         self._target = gr.Textbox(label="Compare methods on", placeholder="pencil sketch", max_lines=1)
         self._methods = gr.CheckboxGroup(
-            [(show.METHOD_NAMES[method], method) for method in METHODS], value=list(METHODS), label="Methods"
+            [(name(method), method) for method in METHODS],
+            value=list(_FIRST_COMPARED),
+            label="Methods",
         )
         self._people = gr.Textbox(_PEOPLE, label="The same people", info="Seeds, such as 0-5 or 3, 14, 15.")
         self._take = gr.Button("Take my favourites of Sample", size="sm")
@@ -117,6 +133,10 @@ class CompareTab:
             with gr.Row():
                 self._rate = gr.Number(preset["learning_rate"], label="Rate of stage 2", min_width=120)
                 self._seed = gr.Number(0, label="Random seed", min_width=120)
+            self._wording = WordingFields(
+                ("Prompts of IPL", "Words for people", "List of words"),
+                catalog.suited_to(models[model].critic)["prompts"],
+            )
             choices = [(label(entry), known) for known, entry in models.items() if can_be_used(entry)]
             self._model = gr.Dropdown(choices, value=model, label="Source model")
             self._critic = gr.Dropdown(
@@ -163,15 +183,17 @@ class CompareTab:
             "steps": self._steps,
             "learning_rate": self._rate,
             "seed": self._seed,
+            **self._wording.named,
             "model": self._model,
             "critic": self._critic,
         }
         kept = [component for method in METHODS for component in (*self._kept[method], self.entries[method])]
         pair = [self._pair, self._left, self._right, self._who, self._slider, self._slider_words, self._sheet]
+        self._result = [self.pictures, self._table, *kept, *pair]
         self._controls.listen(
             self._run,
             list(self._fields.values()),
-            [self.pictures, self._table, *kept, *pair],
+            self._result,
             [self._controls.start.click, self._target.submit],
             check=self._check,
         )
@@ -182,12 +204,14 @@ class CompareTab:
             **AT_ONCE,
         )
         self._preset.input(
-            lambda preset: [PRESETS[preset][known] for known in _FROM_PRESET],
+            lambda preset: [PRESETS[choice(preset, "Preset", PRESETS)][known] for known in _FROM_PRESET],
             self._preset,
             [self._fields[known] for known in _FROM_PRESET],
             **AT_ONCE,
         )
-        self._model.input(lambda model: catalog.generators()[model].source, self._model, self._source_words, **AT_ONCE)
+        self._model.input(
+            lambda model: catalog.generators()[known_model(model)].source, self._model, self._source_words, **AT_ONCE
+        )
         gr.on(
             [self._left.input, self._right.input, self._who.input],
             self._slide,
@@ -197,6 +221,46 @@ class CompareTab:
             api_visibility="private",
             **MODEL_JOB,
         )
+
+    @property
+    def opened(self) -> list[Any]:
+        """The components that `open` updates."""
+        return [self.outlined, *self._result]
+
+    def open(self, outlined: bool) -> Iterator[dict[Any, Any]]:
+        """What stands there when the tab is first opened: finished models side by side, or else the outline."""
+        finished = {} if outlined else finished_models()
+        if not finished:
+            html, outlined = self.outline(outlined)
+            yield {self.pictures: html, self.outlined: outlined}
+            return
+        scene = self._finished_scene(finished)
+        (samples,) = {entry.settings["shipped"]["samples"] for entry in finished.values()}
+        kept = {method: scene.rows[method].figures.diversity for method in finished}
+        scene.remark = show.kept_diversity({name(method): share for method, share in kept.items()}, samples)
+        by_diversity = sorted(kept, key=kept.__getitem__)
+        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
+            changes: dict[Any, Any] = {self.outlined: True, self.pictures: scene.pictures()}
+            changes[self._table] = scene.figures(show.figures_remark(samples, ""))
+            for method, entry in finished.items():
+                changes.update(self._kept_changes(method, entry, Path(folder)))
+            yield changes | self._pair_changes(scene, finished, (by_diversity[0], by_diversity[-1]), Path(folder))
+
+    def _finished_scene(self, finished: Mapping[str, library.Entry]) -> Comparison:
+        """Finished models of one domain, drawn here, with what was measured when they were made."""
+        first = next(iter(finished.values()))
+        scene = Comparison(first.config.target, first.config.source, parse_seeds(_PEOPLE, MAX_PREVIEWS))
+
+        def row(words: str, model: str, figures: Mapping[str, Any]) -> Row:
+            pictures = draw(self._service.generators.get(model), scene.seeds, AdaptConfig.preview_psi)
+            measured = Figures(**{name: figures[name] for name in library.FIGURES})
+            return Row(words, to_uint8(pictures), figures=measured)
+
+        scene.rows[_SOURCE] = row("", first.config.model, first.settings["shipped"]["source"])
+        for method, entry in finished.items():
+            scene.rows[method] = row(_run_words(entry), str(entry.path), entry.settings["shipped"]["figures"])
+            scene.rows[method].readings = entry.readings
+        return scene
 
     def outline(self, outlined: bool) -> tuple[Any, bool]:
         """Values for `pictures` and `outlined`: what a comparison will look like, unless there is something already."""
@@ -208,7 +272,7 @@ class CompareTab:
             return gr.skip(), outlined
         scene = Comparison("", model.source, parse_seeds(_PEOPLE, MAX_PREVIEWS))
         scene.rows[_SOURCE] = Row("", to_uint8(draw(source, scene.seeds, AdaptConfig.preview_psi)))
-        scene.rows.update({method: Row(_IDEAS[method]) for method in METHODS})
+        scene.rows.update({method: Row(_IDEAS[method]) for method in _FIRST_COMPARED})
         return scene.pictures(), True
 
     def _take_favourites(self, remembered: Any) -> dict[Any, Any]:
@@ -234,10 +298,12 @@ class CompareTab:
     def _run(self, stop: threading.Event, *values: Any) -> Iterator[dict[Any, Any]]:
         asked = dict(zip(self._fields, values))
         chosen = asked.pop("methods")
-        methods = [method for method in METHODS if method in chosen]
+        methods = [method for method in METHODS if method in (chosen or ())]
+        if not methods:
+            raise InputError("Choose at least one method.")
         configs = {method: make_config({**asked, "method": method}, self._service.device) for method in methods}
         first = next(iter(configs.values()))
-        for words in fetched(first, stop):
+        for words in fetched(first, stop, self._service.roles.check_run):
             yield self._controls.say(show.note(words), words.partition(":")[0])
         if stop.is_set():
             yield self._controls.say(show.ended("Stopped; what was fetched is kept", "", 0.0), "Stopped.")
@@ -268,17 +334,11 @@ class CompareTab:
             adapted = self._service.generators.get(str(entry.path))
             row = scene.rows[method]
             row.pictures, row.figures = to_uint8(draw(adapted, seeds, psi)), samples.measure(adapted)
-            row.words = f"{entry.settings['steps']['generator']} steps, {show.duration(entry.settings['seconds'])}"
+            row.readings = said(entry, seeds, psi)
+            row.words = _run_words(entry)
             with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
-                settings = shutil.copy(entry.path / library.SETTINGS, Path(folder, f"{entry.path.name}.json"))
-                buttons, settings_button = self._kept[method]
-                yield {
-                    self.pictures: scene.pictures(),
-                    self._table: scene.figures(remark),
-                    buttons: gr.Row(visible=True),
-                    settings_button: gr.DownloadButton(value=str(settings)),
-                    self.entries[method]: entry.path.name,
-                }
+                shown = {self.pictures: scene.pictures(), self._table: scene.figures(remark)}
+                yield shown | self._kept_changes(method, entry, Path(folder))
         for method in configs.keys() - entries:
             row = scene.rows[method]
             row.words = row.words if row.failed else "not finished, not kept" if row.pictures is not None else "not run"
@@ -289,7 +349,7 @@ class CompareTab:
     ) -> Iterator[dict[Any, Any]]:
         """Runs one method; gives the library entry of the finished run, None if it was stopped."""
         record, row, shown = Record(config), scene.rows[config.method], None
-        with closing(job(config, stop)) as updates:
+        with closing(self._service.run(config, stop)) as updates:
             for update in updates:
                 if isinstance(update, library.Entry):
                     return update
@@ -307,6 +367,7 @@ class CompareTab:
                 changes = self._controls.say(bar, place if shown is None else None)
                 if update.after is not None:
                     row.pictures, row.words = update.after, f"{show.STAGE_NAMES[update.phase]}, step {update.step}"
+                    row.readings = update.readings or {}
                     changes[self.pictures] = scene.pictures()
                 yield changes
                 shown = now
@@ -324,6 +385,17 @@ class CompareTab:
             changes.update({self._kept[method][0]: gr.Row(visible=False), self.entries[method]: ""})
         return changes
 
+    def _kept_changes(self, method: str, entry: library.Entry, folder: Path) -> dict[Any, Any]:
+        """What can be done with a method's entry; its settings as a file in `folder`."""
+        file = inside(folder, f"{entry.name}.json")
+        file.write_text(json_text(entry.settings, indent=2) + "\n", encoding="utf-8")
+        buttons, settings = self._kept[method]
+        return {
+            buttons: gr.Row(visible=True),
+            settings: gr.DownloadButton(value=str(file)),
+            self.entries[method]: entry.name,
+        }
+
     def _show_end(
         self, scene: Comparison, entries: Mapping[str, library.Entry], asked: int, stop: threading.Event
     ) -> Iterator[dict[Any, Any]]:
@@ -335,32 +407,45 @@ class CompareTab:
         if not entries:
             yield changes
             return
+        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
+            yield changes | self._pair_changes(scene, entries, [_SOURCE, *entries][-2:], Path(folder))
+
+    def _pair_changes(
+        self, scene: Comparison, entries: Mapping[str, library.Entry], pair: Sequence[str], folder: Path
+    ) -> dict[Any, Any]:
+        """Two rows laid over each other, to begin with those of `pair`; all pictures as one file in `folder`."""
+        left, right = pair
         shown = [_SOURCE, *entries]
-        left, right = (shown[-2], shown[-1])
         choices = [(name(method), method) for method in shown]
         one, other = (scene.rows[method].pictures[:1] for method in (left, right))
-        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
-            settings = {"rows": shown, "runs": [entry.settings["config"] for entry in entries.values()]}
-            sheet = grid(show.joined([scene.rows[method].pictures for method in shown]), len(scene.seeds))
-            file = save_png(sheet, Path(folder, f"{next(iter(entries.values())).path.name}-compared.png"), settings)
-            yield changes | {
-                self._pair: gr.Column(visible=True),
-                self._left: gr.Dropdown(choices, value=left),
-                self._right: gr.Dropdown(choices, value=right),
-                self._who: gr.Dropdown([(f"seed {seed}", seed) for seed in scene.seeds], value=scene.seeds[0]),
-                **self._slider_values(one, other, left, right, scene.seeds[0]),
-                self._sheet: gr.DownloadButton(value=str(file)),
-            }
+        settings = {"rows": shown, "runs": [entry.settings["config"] for entry in entries.values()]}
+        sheet = grid(show.joined([scene.rows[method].pictures for method in shown]), len(scene.seeds))
+        file = inside(folder, f"{next(iter(entries.values())).name}-compared.png")
+        save_png(sheet, file, settings)
+        return {
+            self._pair: gr.Column(visible=True),
+            self._left: gr.Dropdown(choices, value=left),
+            self._right: gr.Dropdown(choices, value=right),
+            self._who: gr.Dropdown([(f"seed {seed}", seed) for seed in scene.seeds], value=scene.seeds[0]),
+            **self._slider_values(one, other, left, right, scene.seeds[0]),
+            self._sheet: gr.DownloadButton(value=str(file)),
+        }
 
+    @redraw
     def _slide(self, left: str, right: str, seed: int, *entries: str) -> dict[Any, Any]:
         try:
             kept = {method: find_entry(entry) for method, entry in zip(METHODS, entries) if entry}
             models = {method: str(entry.path) for method, entry in kept.items()}
+            if not kept:
+                raise InputError("There is no comparison to look at: run one first.")
             models[_SOURCE] = next(iter(kept.values())).config.model
+            for side in (left, right):
+                choice(side, "What is compared", models)
+            seed = whole(seed, "The seed", 0, MAX_SEED)
             generators = [self._service.generators.get(models[method]) for method in (left, right)]
             one, other = (to_uint8(draw(generator, [seed], AdaptConfig.preview_psi)) for generator in generators)
         except InputError as error:
-            return {self._slider_words: show.trouble(str(error))}
+            return {self._slider_words: show.trouble(error)}
         return self._slider_values(one, other, left, right, seed)
 
     def _slider_values(self, one: Tensor, other: Tensor, left: str, right: str, seed: int) -> dict[Any, Any]:
@@ -368,6 +453,31 @@ class CompareTab:
         large = [enlarged(picture, enlargement(picture.width)) for picture in pictures]
         words = f"Seed {seed}: {name(left)} on the left, {name(right)} on the right; drag the line between."
         return {self._slider: tuple(large), self._slider_words: show.note(words)}
+
+
+def said(entry: library.Entry, seeds: Sequence[int], psi: float) -> dict[int, str]:
+    """What the prompts of a run say of these people, by seed: as it was noted, else read; {} where they say nothing."""
+    if not entry.config.readable:
+        return {}
+    noted = entry.readings if entry.config.preview_psi == psi else {}
+    return noted if noted.keys() >= set(seeds) else library.readings(entry, seeds, psi)
+
+
+def finished_models() -> dict[str, library.Entry]:
+    """The finished models of the domain that most methods come with, by method; none where there is no such two."""
+    groups: dict[tuple[Any, ...], dict[str, library.Entry]] = {}
+    for entry in library.list_entries():
+        if entry.shipped:
+            config, samples = entry.config, entry.settings["shipped"]["samples"]
+            same = (entry.settings["model_sha256"], config.source, config.target, config.seed, samples)
+            groups.setdefault(same, {})[config.method] = entry
+    most = max(groups.values(), key=len, default={})
+    return {method: most[method] for method in METHODS if method in most} if len(most) > 1 else {}
+
+
+def _run_words(entry: library.Entry) -> str:
+    of_words = "prompts of words, " if entry.config.method == "ipl" and entry.config.readable else ""
+    return f"{of_words}{entry.settings['steps']['generator']} steps, {show.duration(entry.settings['seconds'])}"
 
 
 def name(method: str) -> str:

@@ -6,7 +6,6 @@ model jobs of all visitors, and says how many are before it; what goes wrong in 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,8 +14,11 @@ import gradio as gr
 from ipl_core import InputError
 
 from . import show
+from .gate import refusal
 from .look import SCROLL_TO_STATUS
 from .session import AT_ONCE, MODEL_JOB, Service
+from .telling import told
+from .turns import WAITS_ALREADY, of_kind
 
 Job = Callable[..., Iterator[dict[Any, Any]]]
 
@@ -50,8 +52,8 @@ class Controls:
         """The components that `say` updates."""
         return [self.status, self.announcer]
 
-    def say(self, seen: str, heard: str | None = None) -> dict[Any, Any]:
-        """An update of the lines: HTML to be seen, plain words to be heard; None leaves what was said last."""
+    def say(self, seen: str, heard: BaseException | str | None = None) -> dict[Any, Any]:
+        """An update of the lines: HTML to be seen, plain words or an error to be heard; None leaves what was said."""
         lines = {self.status: seen}
         return lines if heard is None else {**lines, self.announcer: show.spoken(heard)}
 
@@ -82,7 +84,7 @@ class Controls:
             yield from self._run(job, request.session_hash, values)
 
         running = prepared.success(
-            run,
+            of_kind(run, self._kind, self._say_withdrawn),
             list(inputs),
             [self.status, self.announcer, self._clock, *outputs],
             show_progress="hidden",
@@ -93,41 +95,48 @@ class Controls:
         return running.then(self._rest, None, [self.start, self._halt, self._clock], **AT_ONCE)
 
     def _run(self, job: Job, session: str, values: Sequence[Any]) -> Iterator[dict[Any, Any]]:
-        stop: threading.Event = self._service.stops.run(session, self._kind)
+        stop, seen = self._service.stops.running(session), ""
         try:
             yield {self._clock: gr.Timer(active=False)}
-            yield from job(stop, *values)
+            for changes in job(stop, *values):
+                seen = changes.get(self.status, seen)
+                yield changes
+            if stop.why == "time":
+                yield self.say(seen + show.note(stop.words), stop.words)
         except InputError as error:
-            yield self.say(show.trouble(str(error)), str(error))
+            yield self.say(show.trouble(error), error)
         except Exception as error:
-            words = f"It broke off ({type(error).__name__}: {error}). What was complete is kept."
+            words = f"{told(error)} What was complete is kept."
             yield self.say(show.trouble(words), words)
             raise
-        finally:
-            self._service.stops.end(session, self._kind)
 
     def _prepare(self, request: gr.Request, *_: Any) -> dict[Any, Any]:
-        self._service.stops.begin(request.session_hash, self._kind)
-        ahead = self._service.stops.ahead(request.session_hash, self._kind) or 0
-        words = show.waiting(ahead)
+        if self._service.stops.waits(request.session_hash):  # in another tab; the queue would refuse it
+            raise refusal(WAITS_ALREADY)
+        self._service.stops.expect(request.session_hash, self._kind)
+        words = show.waiting(len(self._service.stops))
         return {
             **self.say(show.note(words), words),
             self.start: gr.Button(self._busy, interactive=False),
             self._halt: gr.Button("Stop", interactive=True),
-            self._clock: gr.Timer(active=ahead > 0),
+            self._clock: gr.Timer(active=True),
         }
 
     def _look_at_queue(self, request: gr.Request) -> Any:
         ahead = self._service.stops.ahead(request.session_hash, self._kind)
-        if ahead is None:  # its turn has come, and what is said now is said by the job
+        if ahead is None:  # it is on its way to the queue, or its turn has come, and it speaks for itself
             return gr.skip()
         words = show.waiting(ahead)
         return self.say(show.note(words), words)
 
     def _rest(self, request: gr.Request) -> tuple[Any, Any, Any]:
-        self._service.stops.end(request.session_hash, self._kind)  # a full queue may have refused the job
+        self._service.stops.expect(request.session_hash, self._kind)  # it has ended, or was refused a place
         return gr.Button(self._idle, interactive=True), gr.Button("Stop", interactive=False), gr.Timer(active=False)
 
+    def _say_withdrawn(self) -> dict[Any, Any]:
+        words = "Stopped before its turn came"
+        return self.say(show.ended(words, "", 0.0), words)
+
     def _ask_to_stop(self, request: gr.Request) -> tuple[str, Any]:
-        self._service.stops.stop(request.session_hash, self._kind)
+        self._service.stops.ask(request.session_hash, self._kind)
         return show.spoken(self._stopping), gr.Button("Stopping …", interactive=False)

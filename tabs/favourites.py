@@ -10,6 +10,7 @@ import gradio as gr
 from ipl_core import InputError
 from ipl_core.sitters import SeedPerson
 
+from .gate import detail
 from .session import AT_ONCE
 
 MAX_FAVOURITES = 60
@@ -62,7 +63,7 @@ class Favourites:
     def _toggle(self, event: gr.EventData, remembered: Any) -> tuple[list[str], Any]:
         people = [str(person) for person in known(remembered)]
         try:
-            marked = str(SeedPerson.parse(str(event.person)))
+            marked = str(SeedPerson.parse(detail(event, "person")))
         except InputError:
             return people, self.show(people)
         people = [person for person in people if person != marked] if marked in people else [*people, marked]

@@ -14,9 +14,8 @@ from typing import Any
 import gradio as gr
 from torch import Tensor
 
-from ipl_core import InputError, catalog, examples, people
+from ipl_core import InputError, catalog, examples
 from ipl_core.interpolate import (
-    MAX_FRAMES,
     MAX_POINTS,
     MAX_PSI,
     Frame,
@@ -27,12 +26,15 @@ from ipl_core.interpolate import (
     through_people,
 )
 from ipl_core.latents import parse_seeds
-from ipl_core.media import MAX_RATE, enlargement, save_animation, to_pictures
+from ipl_core.media import ANIMATIONS, MAX_RATE, enlargement, left_out_words, save_animation, to_pictures
 from ipl_core.mixing import Mixer
+from ipl_core.values import flag, number
+from ipl_core.words import quoted
 
 from . import models, show
 from .controls import Controls
 from .favourites import Favourites, choices, known
+from .files import inside
 from .running import SECONDS_BETWEEN_YIELDS
 from .session import Service
 
@@ -161,7 +163,7 @@ class InterpolateTab:
         remembered: the visitor's favourites, as their browser has them.
         """
         offered = models.choices()
-        kept = {person.path.name: person.title for person in people.list_people()}
+        kept = {person.path.name: person.title for person in self._service.roles.list_people()}
         names = [name for _, name in offered]
         still = [person for person in persons or () if person in kept]
         favourites = known(remembered)
@@ -203,16 +205,17 @@ class InterpolateTab:
     def _show_files(self, frames: list[Tensor], journey: Journey, rate: float) -> Iterator[dict[Any, Any]]:
         with tempfile.TemporaryDirectory() as folder:  # Gradio has copied a file when its yield returns
             for ending, button in self._files.items():
-                path = Path(folder, journey.name + ending)
+                path = inside(Path(folder), journey.name + ending)
                 save_animation(frames, path, rate, journey.note, journey.enlarge)
                 changes: dict[Any, Any] = {button: gr.DownloadButton(value=str(path), interactive=True)}
                 if ending == ".webp":  # the one that a page can show; the others follow
                     words = f"Done: {len(frames)} frames, {show.duration(len(frames) / rate)} long"
+                    shown = ". ".join(filter(None, [journey.words, left_out_words(".gif", len(frames), rate)]))
                     waiting = [other for other in self._files.values() if other is not button]
                     changes.update({other: gr.DownloadButton(value=None, interactive=False) for other in waiting})
                     changes[self._picture] = gr.Image(str(path), visible=True)
-                    changes.update(self._controls.say(show.ended(words, ""), f"{words}. {journey.words}"))
-                    changes[self._result] = gr.Row(visible=True)
+                    changes.update(self._controls.say(show.ended(words, ""), f"{words}. {shown}"))
+                    changes.update({self._caption: show.note(shown), self._result: gr.Row(visible=True)})
                 yield changes
 
 
@@ -231,17 +234,17 @@ def example(model: str, path: Path = examples.WALK) -> tuple[str | None, str]:
 
 def plan(service: Service, asked: Mapping[str, Any], rate: Any, stop: threading.Event) -> Journey:
     """What a visitor asked for, ready to be drawn. Raises InputError for what can't be."""
-    if not isinstance(rate, (int, float)) or not 1 <= rate <= MAX_RATE:
-        raise InputError(f"Frames a second must be a number from 1 to {MAX_RATE}, not {rate}.")
-    if not isinstance(asked["frames"], (int, float)) or asked["frames"] != int(asked["frames"]):
-        raise InputError(f"Frames must be a whole number from 2 to {MAX_FRAMES}, not {asked['frames']}.")
-    walk = Walk(int(asked["frames"]), bool(asked["loop"]), asked["easing"], asked["space"], asked["psi"])
+    number(rate, "Frames a second", 1, MAX_RATE)
+    loop = flag(asked["loop"], "Back to the start")
+    side = flag(asked["side_by_side"], "Beside the source")
+    walk = Walk(asked["frames"], loop, asked["easing"], asked["space"], asked["psi"])
     model = models.chosen(asked["model"])
     mixer = Mixer(model.source, service.device, service.generators.get(model.source))
-    persons: list[Person] = parse_seeds(asked["seeds"], MAX_POINTS) if (asked["seeds"] or "").strip() else []
-    persons += [people.open_person(name) for name in asked["persons"] or ()]
+    seeds = asked["seeds"]
+    blank = seeds is None or (isinstance(seeds, str) and not seeds.strip())
+    persons: list[Person] = [] if blank else parse_seeds(seeds, MAX_POINTS)
+    persons += [service.roles.open_person(name) for name in asked["persons"] or ()]
     persons += known(asked["sitters"])
-    side = bool(asked["side_by_side"])
     if asked["to"]:
         goal = models.chosen(asked["to"])
         if goal.source != model.source:
@@ -259,8 +262,15 @@ def plan(service: Service, asked: Mapping[str, Any], rate: Any, stop: threading.
         words = f"{', '.join(names[:-1])} and {names[-1]} as {model.domain}"
     words += ", beside the source" if side else ""
     note = described(mixer, persons, walk, domains, side)
-    name = "-".join(entry.path.name for entry, _ in domains) or "source"
+    name = "-".join(entry.name for entry, _ in domains) or "source"
     return Journey(frames, walk.frames, words, note, f"animation-{name}", enlargement(mixer.source.config.resolution))
+
+
+def ending(suffix: Any) -> str:
+    """What an animation's file ends in, which says its format. Raises InputError for any other value."""
+    if not isinstance(suffix, str) or suffix not in ANIMATIONS:
+        raise InputError(f"An animation is written as one of {', '.join(ANIMATIONS)}, not {quoted(suffix)}.")
+    return suffix
 
 
 def who(person: Person) -> str:

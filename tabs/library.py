@@ -5,8 +5,8 @@ Generators that were adapted elsewhere come in here, too. What a handler does to
 
 from __future__ import annotations
 
-import math
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,25 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, catalog, library
-from ipl_core.config import MAX_PREVIEWS
+from ipl_core import AdaptConfig, InputError, catalog, library, people, study
+from ipl_core.config import MAX_PREVIEWS, MAX_TEXT
 from ipl_core.exchange import FORMATS, export_generator, formats, import_generator
 from ipl_core.latents import parse_seeds
 from ipl_core.media import to_uint8
 from ipl_core.memory import pictures_at_once
 from ipl_core.mixing import MAX_STRENGTH, Mixer
 from ipl_core.sampling import draw, seed_latents
+from ipl_core.values import number, whole
+from ipl_core.words import clean_line, quoted
 
 from . import show
+from .adapt import MAX_STEP, known_model
+from .files import inside
+from .gate import detail
 from .look import FOCUS_ON_ENTRY, FOCUS_ON_QUESTION
-from .people import Mix, mix_words
-from .session import AT_ONCE, MODEL_JOB, Service, find_entry
+from .people import MAX_PARTS, Mix, mix_words
+from .session import AT_ONCE, LOOK, MODEL_JOB, Service, find_entry
+from .turns import redraw
 
 #: Cards are buttons in the value, so the component has to say which one was pressed.
 _CLICK = """
@@ -41,6 +47,14 @@ _NO_DOMAIN = ("None", "")
 _LAST = "last"
 _STEPS = "Earlier ones can be looked at, exported, or kept as a model."
 _NO_STEPS = "No earlier ones were kept; the tab Adapt does so in its advanced settings."
+_NOT_YOURS = (
+    "Made in another browser: look at it and draw from it. Only who made it, or whoever runs this app, can rename or "
+    "delete it, or keep its steps as models."
+)
+_NOTHING_KEPT = "Nothing is kept yet: every run of the tab Adapt comes here when it ends or is stopped."
+_SHIPPED = "It comes with the app: draw from it, mix it and export it. It can’t be renamed, deleted or gone on with."
+_NO_IMPORT = "On this shared app only whoever runs it imports generators: give the token below first."
+_ALLOWED = "This page may now change, import and run everything, until it is closed."
 _HOW = "Press a picture to draw from it, or Manage to name, export or delete it."
 
 
@@ -63,6 +77,10 @@ class LibraryTab:
                     self._build_mix()
                 with gr.Accordion("Import an adapted generator", open=False):
                     self._build_import()
+                with gr.Accordion(
+                    "For whoever runs this app", open=False, visible=service.policy.shared
+                ) as self._office:
+                    self._build_office()
             with gr.Column(scale=9, min_width=300):
                 self._mixed = gr.HTML()
                 self.cards = gr.HTML(js_on_load=_CLICK)
@@ -79,6 +97,7 @@ class LibraryTab:
         with gr.Group():  # always there: a value that is changed while its component isn't would be lost
             self._step = gr.Dropdown([], label="Step")
             self._pick = gr.Button("Keep this step as a model of its own", interactive=False)
+        self._whose = gr.HTML(visible=False)
         with gr.Group():
             self._title = gr.Textbox(
                 label="Name", info="Blank, it is called by its domain.", max_lines=1, max_length=library.MAX_TITLE
@@ -98,9 +117,9 @@ class LibraryTab:
 
     def _build_mix(self) -> None:
         self._domains: list[tuple[gr.Dropdown, gr.Number]] = []
-        for number in range(MAX_MIXED):
+        for place in range(1, MAX_MIXED + 1):
             with gr.Row():
-                domain = gr.Dropdown([_NO_DOMAIN], value="", label=f"Domain {number + 1}", scale=3, min_width=150)
+                domain = gr.Dropdown([_NO_DOMAIN], value="", label=f"Domain {place}", scale=3, min_width=150)
                 share = gr.Number(50, label="Parts", minimum=0, scale=1, min_width=80)
             self._domains.append((domain, share))
         self._strength = gr.Slider(
@@ -118,14 +137,21 @@ class LibraryTab:
 
     def _build_import(self) -> None:
         models = [(entry.title, name) for name, entry in catalog.generators().items() if catalog.is_here(entry)]
-        self._upload = gr.File(
-            label="File", file_types=[*FORMATS, ".pkl"], elem_classes="upload", height=140, type="filepath"
-        )
+        # Of any name: what is in it decides, and people call such files .pth, .ckpt or .bin, too.
+        self._upload = gr.File(label="File", elem_classes="upload", height=140, type="filepath")
         self._model = gr.Dropdown(models, label="Adapted from", info="It has to fit this model.")
         self._target = gr.Textbox(
             label="What does it draw?", placeholder="pencil sketch", info="Files exported here know it.", max_lines=1
         )
-        self._import = gr.Button("Import")
+        self._import_words = gr.HTML(show.note(_NO_IMPORT), visible=self._service.policy.shared)
+        self._import = gr.Button("Import", interactive=not self._service.policy.shared)
+
+    def _build_office(self) -> None:
+        self._token = gr.Textbox(
+            label="The app’s token", type="password", info="Printed when the app started, unless IPL_ADMIN says it."
+        )
+        self._let_in = gr.Button("Allow me everything")
+        self._admitted = gr.HTML()
 
     # --- listeners ----------------------------------------------------------------------------------------------
 
@@ -133,7 +159,7 @@ class LibraryTab:
         told = [self._status, self._announcer]
         panel = [
             self.entry, self._panel, self._heading, self._preview, self._facts, self._step, self._pick,
-            self._title, *self._export.values(), self._file, self._question,
+            self._title, *self._export.values(), self._file, self._question, self._rename, self._delete, self._whose,
         ]  # fmt: skip
         everything = [*told, *panel, self.cards]
         self.cards.select(self._open, None, [*told, *panel], **AT_ONCE).success(None, js=FOCUS_ON_ENTRY)
@@ -141,7 +167,7 @@ class LibraryTab:
         self._step.input(
             self._show_step, [self.entry, self._step], [*told, self._preview, self._pick, self._file], **AT_ONCE
         )
-        self._pick.click(self._pick_step, [self.entry, self._step], everything, **AT_ONCE)
+        self._pick.click(self._pick_step, [self.entry, self._step], everything, **LOOK)
         for event in (self._rename.click, self._title.submit):
             event(self._give_title, [self.entry, self._title], everything, **AT_ONCE)
         for suffix, button in self._export.items():
@@ -183,17 +209,26 @@ class LibraryTab:
             api_visibility="private",
             **MODEL_JOB,
         ).success(None, js=FOCUS_ON_ENTRY)
+        gr.on(
+            [self._let_in.click, self._token.submit],
+            self._open_office,
+            self._token,
+            [self._admitted, self._token, self._import, self._import_words, *panel],
+            **AT_ONCE,
+        )
 
     def contents(self) -> str:
         """Value for `cards`: what is kept, and what is damaged."""
         entries, problems = library.scan()
+        if self._service.roles.may_everything():  # a person's folder is called by the name that somebody gave them
+            problems = [*problems, *people.scan()[1], *study.scan()[1]]
         above = "".join(show.trouble(problem) for problem in problems)
-        if not entries:
-            words = "Nothing is kept yet: every run of the tab Adapt comes here when it ends or is stopped."
-            return above + show.note(words)
-        total = catalog.size_words(sum(entry.bytes for entry in entries))
-        heading = show.heading("Adapted domains", f"{len(entries)} kept, {total} on the disk")
-        return above + heading + show.cards(entries)
+        kept = [entry for entry in entries if not entry.shipped]
+        total = catalog.size_words(sum(entry.bytes for entry in kept))
+        own = show.heading("Adapted domains", f"{len(kept)} kept, {total} on the disk") + show.cards(kept)
+        finished = [entry for entry in entries if entry.shipped]
+        with_app = show.heading("Finished models", "they come with the app") + show.cards(finished)
+        return above + (own if kept else show.note(_NOTHING_KEPT)) + (with_app if finished else "")
 
     @property
     def domains(self) -> list[gr.Dropdown]:
@@ -202,12 +237,13 @@ class LibraryTab:
 
     def domain_choices(self, *chosen: str) -> list[Any]:
         """Updates of `domains`: what is kept, with what was chosen before kept where it is still there."""
-        kept = [(show.entry_title(entry), entry.path.name) for entry in library.list_entries()]
+        kept = [(show.entry_title(entry), entry.name) for entry in library.list_entries()]
         names = {name for _, name in kept}
         return [gr.Dropdown([_NO_DOMAIN, *kept], value=name if name in names else "") for name in chosen]
 
     # --- a mix ----------------------------------------------------------------------------------------------
 
+    @redraw
     def _show_mix(self, seeds: str, *mix: Any) -> dict[Any, Any]:
         def change() -> dict[Any, Any]:
             *parts, strength = mix
@@ -232,7 +268,7 @@ class LibraryTab:
     # --- one entry ----------------------------------------------------------------------------------------------
 
     def _open(self, event: gr.EventData) -> dict[Any, Any]:
-        return self._attempt(lambda: self._shown(find_entry(event.name)))
+        return self._attempt(lambda: self._shown(find_entry(detail(event, "name"))))
 
     def _shown(self, entry: library.Entry, words: str = "") -> dict[Any, Any]:
         """What the panel holds for an entry."""
@@ -240,16 +276,20 @@ class LibraryTab:
         last = entry.settings["steps"]["generator"]
         choices = [(f"{last}, the last" if last else "the only one", _LAST), *(str(step) for step in reversed(steps))]
         info = _STEPS if steps else _NO_STEPS
+        mine = self._service.roles.may_change(entry)
         return {
             **self._tell(words),
-            self.entry: entry.path.name,
+            self.entry: entry.name,
             self._panel: gr.Column(visible=True),
             self._heading: show.heading(show.entry_name(entry), ""),
             self._preview: self._pictures(entry, entry.samples_picture),
             self._facts: show.entry_facts(entry),
             self._step: gr.Dropdown(choices, value=_LAST, interactive=bool(steps), info=info),
             self._pick: gr.Button(interactive=False),
-            self._title: gr.Textbox(entry.settings.get("title", ""), placeholder=config.target),
+            self._title: gr.Textbox(entry.settings.get("title", ""), placeholder=config.target, interactive=mine),
+            self._rename: gr.Button(interactive=mine),
+            self._delete: gr.Button(interactive=mine),
+            self._whose: gr.HTML(show.note(_SHIPPED if entry.shipped else _NOT_YOURS), visible=not mine),
             **{button: self._export_button(suffix, config.model) for suffix, button in self._export.items()},
             self._file: gr.File(None, visible=False),
             self._question: gr.Group(visible=False),
@@ -265,18 +305,19 @@ class LibraryTab:
     def _shut(self) -> dict[Any, Any]:
         return {self._panel: gr.Column(visible=False), self.entry: ""}
 
-    def _pictures(self, entry: library.Entry, after: Path) -> str:
+    def _pictures(self, entry: library.Entry, after: Path | bytes) -> str:
         adapted = f"{entry.config.target}, {show.entry_method(entry)}"
         return show.before_and_after(entry.source_picture, after, entry.config.source, adapted)
 
     def _show_step(self, name: str, chosen: str) -> dict[Any, Any]:
         def change() -> dict[Any, Any]:
             entry, step = find_entry(name), _number(chosen)
+            mine = self._service.roles.may_change(entry)
             after = entry.path / library.step_picture(step) if step else entry.samples_picture
             return {
                 **self._tell(""),
                 self._preview: self._pictures(entry, after),
-                self._pick: gr.Button(interactive=bool(step)),
+                self._pick: gr.Button(interactive=bool(step) and mine),
                 self._file: gr.File(None, visible=False),
             }
 
@@ -284,14 +325,14 @@ class LibraryTab:
 
     def _pick_step(self, name: str, chosen: str) -> dict[Any, Any]:
         def change() -> dict[Any, Any]:
-            picked = library.pick(find_entry(name), _number(chosen))
+            picked = self._service.roles.pick(find_entry(name), _number(chosen))
             return {**self._shown(picked, f"Kept: {show.entry_name(picked)}"), self.cards: self.contents()}
 
         return self._attempt(change)
 
     def _give_title(self, name: str, title: str) -> dict[Any, Any]:
         def change() -> dict[Any, Any]:
-            entry = library.rename(find_entry(name), title)
+            entry = library.rename(self._service.roles.check_change(find_entry(name)), title)
             return {**self._shown(entry, f"Called: {show.entry_name(entry)}"), self.cards: self.contents()}
 
         return self._attempt(change)
@@ -303,7 +344,7 @@ class LibraryTab:
                     path = exported(name, suffix, _number(chosen), Path(folder))
                     yield {**self._tell(f"Ready: {path.name}"), self._file: gr.File(str(path), visible=True)}
             except InputError as error:
-                yield self._tell(str(error), wrong=True)
+                yield self._refuse(error)
 
         return prepare
 
@@ -318,18 +359,33 @@ class LibraryTab:
         def change() -> dict[Any, Any]:
             entry = find_entry(name)
             words = f"Deleted: {show.entry_name(entry)}"
-            library.delete(entry)
+            self._service.roles.delete(entry)
             return {**self._tell(words), **self._shut(), self.cards: self.contents()}
 
         return self._attempt(change)
 
-    def _take_in(self, path: str | None, model: str, target: str) -> dict[Any, Any]:
+    def _take_in(self, request: gr.Request, path: str | None, model: str, target: str) -> dict[Any, Any]:
+        stop = self._service.stops.running(request.session_hash)
+
         def change() -> dict[Any, Any]:
-            entry = taken_in(path, model, target)
+            entry = taken_in(self._service, path, model, target, stop)
             words = f"Imported: {show.entry_name(entry)}"
             return {**self._shown(entry, words), self.cards: self.contents(), self._upload: None}
 
         return self._attempt(change)
+
+    def _open_office(self, token: str) -> dict[Any, Any]:
+        try:
+            self._service.roles.let_in(token)
+        except InputError as error:
+            return {self._admitted: show.trouble(error)}
+        return {
+            self._admitted: show.note(_ALLOWED),
+            self._token: "",
+            self._import: gr.Button(interactive=True),
+            self._import_words: gr.HTML(visible=False),
+            **self._shut(),  # what is off in it would be on now
+        }
 
     # --- words --------------------------------------------------------------------------------------------------
 
@@ -338,30 +394,37 @@ class LibraryTab:
         try:
             return change()
         except InputError as error:
-            return self._tell(str(error), wrong=True)
+            return self._refuse(error)
 
-    def _tell(self, words: str, wrong: bool = False) -> dict[Any, Any]:
-        shown = show.trouble(words) if wrong else show.note(words or _HOW)
-        return {self._status: shown, self._announcer: words}
+    def _tell(self, words: str) -> dict[Any, Any]:
+        return {self._status: show.note(words or _HOW), self._announcer: show.spoken(words)}
+
+    def _refuse(self, error: InputError) -> dict[Any, Any]:
+        return {self._status: show.trouble(error), self._announcer: show.spoken(error)}
 
 
-def _number(chosen: str) -> int:
-    """The step that was chosen in the list; 0 for the last."""
-    return 0 if chosen == _LAST else int(chosen)
+def _number(chosen: Any) -> int:
+    """The step that was chosen in the list; 0 for the last. Raises InputError for what is no step."""
+    if chosen == _LAST:
+        return 0
+    if not isinstance(chosen, str) or not chosen.isdecimal() or len(chosen) > 6:
+        raise InputError(f"There is no step {quoted(chosen)}: choose one of the list.")
+    return int(chosen)
 
 
 # --- in and out -------------------------------------------------------------------------------------------------
 
 
-def exported(name: str, suffix: str, step: int, folder: Path) -> Path:
+def exported(name: str, suffix: Any, step: Any, folder: Path) -> Path:
     """The library entry called `name`, at a step that was kept or, for 0, the last, as a file in `folder`.
 
     Raises InputError.
     """
     entry = find_entry(name)
-    if suffix not in FORMATS:
-        raise InputError(f"Generators are exported as one of {', '.join(FORMATS)}, not {suffix}.")
-    return export_generator(entry, folder / f"{name}{f'-step-{step}' if step else ''}{suffix}", step or None)
+    if not isinstance(suffix, str) or suffix not in FORMATS:
+        raise InputError(f"Generators are exported as one of {', '.join(FORMATS)}, not {quoted(suffix)}.")
+    step = whole(step, "The step", 0, MAX_STEP)
+    return export_generator(entry, inside(folder, f"{name}{f'-step-{step}' if step else ''}{suffix}"), step or None)
 
 
 def domains_mixed(names: Sequence[str], parts: Sequence[Any], strength: Any) -> Mix:
@@ -372,10 +435,8 @@ def domains_mixed(names: Sequence[str], parts: Sequence[Any], strength: Any) -> 
     chosen = [(name, part) for name, part in zip(names, parts) if name]
     if not chosen:
         raise InputError("Choose at least one domain to mix.")
-    if not isinstance(strength, (int, float)) or not 0 <= strength <= MAX_STRENGTH:
-        raise InputError(f"The strength must be a number from 0 to {MAX_STRENGTH:g}, not {strength}.")
-    if not all(isinstance(part, (int, float)) and 0 <= part < math.inf for _, part in chosen):
-        raise InputError("The parts of a mix are numbers from 0: give one for each domain.")
+    strength = number(strength, "The strength", 0, MAX_STRENGTH)
+    chosen = [(name, number(part, "A part of the mix", 0, MAX_PARTS)) for name, part in chosen]
     total = sum(part for _, part in chosen)
     if not total:
         raise InputError("All parts of the mix are 0, so it is made of nothing: give one of them more.")
@@ -398,17 +459,21 @@ def draw_mix(service: Service, mix: Mix, seeds: str) -> tuple[Tensor, Tensor]:
 
 def keep_mix(service: Service, mix: Mix, title: str) -> library.Entry:
     """The mix as a library entry. Raises InputError."""
+    service.roles.check_room()
     model = mix[0][0].config.model
-    return Mixer(model, service.device, service.generators.get(model)).keep(mix, title or "")
+    mixer = Mixer(model, service.device, service.generators.get(model))
+    return service.roles.claimed(mixer.keep(mix, "" if title is None else title))
 
 
-def taken_in(path: str | None, model: str, target: str) -> library.Entry:
-    """The library entry of an adapted generator in an uploaded file. Raises InputError.
+def taken_in(service: Service, path: str | None, model: Any, target: Any, stop: threading.Event) -> library.Entry:
+    """The library entry of an adapted generator in an uploaded file. Raises InputError, also once `stop` is set.
 
     Visitors name models, never paths.
     """
+    service.roles.check_import(path)
+    service.roles.check_room()
+    model = known_model(model)
+    target = "" if target is None else clean_line(target, "The target", MAX_TEXT)
     if not path:
         raise InputError("Choose a file with an adapted generator first: .safetensors, .pt or .pkl.")
-    if model not in catalog.generators():
-        raise InputError(f"There is no model “{model}” here: use one of {', '.join(catalog.generators())}.")
-    return import_generator(path, model, target or "")
+    return service.roles.claimed(import_generator(path, model, target, stop=stop))

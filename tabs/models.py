@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ipl_core import InputError, catalog, library
+from ipl_core.words import quoted
 
 from . import show
 from .session import find_entry
@@ -22,12 +23,12 @@ class Model:
     @property
     def value(self) -> str:
         """What `chosen` takes."""
-        return _SOURCE + self.source if self.entry is None else self.entry.path.name
+        return _SOURCE + self.source if self.entry is None else self.entry.name
 
     @property
     def name(self) -> str:
         """For files."""
-        return self.source if self.entry is None else self.entry.path.name
+        return self.source if self.entry is None else self.entry.name
 
     @property
     def title(self) -> str:
@@ -58,11 +59,11 @@ def choices() -> list[tuple[str, str]]:
 
 def chosen(value: str | None) -> Model:
     """The model that a list's value stands for. Raises InputError for what is none."""
-    if value and value.startswith(_SOURCE):
+    if isinstance(value, str) and value.startswith(_SOURCE):
         name = value[len(_SOURCE) :]
         known = catalog.generators().get(name)
         if known is None or not catalog.is_here(known):
-            raise InputError(f"There is no model “{name}” here: choose one of the list.")
+            raise InputError(f"There is no model {quoted(name)} here: choose one of the list.")
         return Model(name)
     entry = find_entry(value or "")
     return Model(entry.config.model, entry)

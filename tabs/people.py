@@ -19,17 +19,24 @@ from PIL import Image
 from torch import Tensor
 
 from ipl_core import InputError, catalog, library, people
+from ipl_core.config import MAX_TEXT
 from ipl_core.media import labelled, save_png, to_pictures, to_uint8
 from ipl_core.mixing import MAX_STRENGTH
 from ipl_core.restyle import Restyler
 from ipl_core.sitters import SeedPerson
+from ipl_core.values import number
+from ipl_core.words import clean_line, quoted
 
 from . import show
 from .favourites import Favourites, choices, known
-from .session import AT_ONCE, MODEL_JOB, Service, find_entry
+from .files import inside
+from .session import AT_ONCE, LOOK, MODEL_JOB, Service, find_entry
+from .turns import redraw
 
 SLIDER_SIDE = 384  # a small picture would be a stamp in the before/after slider
 SECONDS_BETWEEN_YIELDS = 0.8
+MAX_NAMED = 100  # domains in one request
+MAX_PARTS = 1_000_000  # of one domain among those of a mix
 
 
 class PeoplePanel:
@@ -51,7 +58,7 @@ class PeoplePanel:
         with gr.Row():
             self.to_sample = gr.Button("Use in Sample", interactive=False, min_width=130)
             self._latent = gr.DownloadButton("Download latent", interactive=False, min_width=130)
-            self._load = gr.UploadButton("Load a latent", file_types=[".safetensors"], min_width=130)
+            self._load = gr.UploadButton("Load a latent", min_width=130)
             self._delete = gr.Button("Delete", interactive=False, min_width=100)
         with gr.Row(visible=False) as self.favourites_row:
             self.favourite = gr.Dropdown([], label="Favourites of Sample", scale=3, min_width=180)
@@ -92,7 +99,7 @@ class PeoplePanel:
     def _listen(self) -> None:
         self.restyle_on(self.person.input)
         self.restyle_on(self._strength.release)
-        loaded = self._load.upload(self._load_latent, self._load, [self.person, self._note], **AT_ONCE)
+        loaded = self._load.upload(self._load_latent, self._load, [self.person, self._note], **LOOK)
         self.restyle_on(loaded.success)
         kept = self._keep.click(
             self._keep_favourite,
@@ -141,7 +148,7 @@ class PeoplePanel:
 
     def choices(self, chosen: str | None = None) -> Any:
         """An update of `person`: who is kept, with `chosen` chosen if they are there, else the newest."""
-        return people_choices(chosen)
+        return people_choices(self._service, chosen)
 
     def favourite_choices(self, remembered: Any) -> tuple[Any, Any]:
         """Updates of `favourite` and of its row: the people by seed that the visitor's browser remembers."""
@@ -153,30 +160,36 @@ class PeoplePanel:
         try:
             sitter = SeedPerson.parse(text or "")
             if sitter.model not in catalog.generators():
-                raise InputError(f"There is no model “{sitter.model[:80]}” here: choose another favourite.")
-            kept = people.keep(people.drawn_person(sitter, self._service.generators.get(sitter.model)))
+                raise InputError(f"There is no model {quoted(sitter.model)} here: choose another favourite.")
+            drawn = people.drawn_person(sitter, self._service.generators.get(sitter.model))
+            kept = self._service.roles.keep_person(drawn)
         except InputError as error:
-            return gr.skip(), show.trouble(str(error))
-        return people_choices(kept.path.name), show.note(f"Kept: {kept.name}.")
+            return gr.skip(), show.trouble(error)
+        return self.choices(kept.path.name), show.note(f"Kept: {kept.name}.{self._how_long(kept)}")
 
     def _load_latent(self, path: str) -> tuple[Any, str]:
         try:
-            kept = people.keep(people.read_latent(path))
+            self._service.roles.check_latent(path)
+            kept = self._service.roles.keep_person(people.read_latent(path))
         except InputError as error:
-            return gr.skip(), show.trouble(str(error))
-        return people_choices(kept.path.name), show.note(f"Loaded: {kept.name}.")
+            return gr.skip(), show.trouble(error)
+        return self.choices(kept.path.name), show.note(f"Loaded: {kept.name}.{self._how_long(kept)}")
+
+    def _how_long(self, person: people.Inverted) -> str:
+        return "" if self._service.roles.is_kept(person) else " Gone when you close or reload this page."
 
     def _delete_person(self, person: str | None, doomed: str) -> tuple[Any, str, Any, str]:
         try:
-            inverted = people.open_person(person or "")
+            inverted = self._service.roles.open_person(person or "")
             if doomed != person:
                 words = f"This deletes “{inverted.name}” for good, the picture too. Press again to do it."
                 return gr.skip(), person, gr.Button("Delete for good", variant="stop"), show.note(words)
-            people.delete(inverted)
+            self._service.roles.delete_person(inverted)
         except InputError as error:
-            return people_choices(person), "", _undecided(), show.trouble(str(error))
-        return people_choices(), "", _undecided(), show.note(f"Deleted: {inverted.name}.")
+            return self.choices(person), "", _undecided(), show.trouble(error)
+        return self.choices(), "", _undecided(), show.note(f"Deleted: {inverted.name}.")
 
+    @redraw
     def _restyle(
         self, person: str | None, strength: float, one: str | None, other: str | None
     ) -> Iterator[dict[Any, Any]]:
@@ -205,10 +218,10 @@ class PeoplePanel:
                         yield {self._collage: collage.html()}
                         shown = time.monotonic()
             except InputError as error:
-                yield {**changes, self._heading: show.trouble(str(error)), self._collage: ""}
+                yield {**changes, self._heading: show.trouble(error), self._collage: ""}
                 return
             words = "every adapted model that fits" if entries else "adapt a model first, and come back"
-            named = [(show.entry_title(entry), entry.path.name) for entry in entries]
+            named = [(show.entry_title(entry), entry.name) for entry in entries]
             names = [name for _, name in named]
             yield {
                 self._heading: show.heading(f"{collage.inverted.name} in other domains", words),
@@ -218,6 +231,7 @@ class PeoplePanel:
                 self._other: gr.Dropdown([("Nothing", ""), *named], value=other if other in names else ""),
             }
 
+    @redraw
     def _mix(
         self, person: str | None, strength: float, one: str | None, other: str | None, share: float
     ) -> Iterator[dict[Any, Any]]:
@@ -227,14 +241,15 @@ class PeoplePanel:
         try:
             restyler = self._service.restylers.get(person)
             entries = [find_entry(name) for name in (one, other) if name]
+            share = number(share, "The share of the second", 0, 1)
             (mix,) = weighted(entries, strength, f"{1 - share},{share}" if other else "")
             picture = to_uint8(restyler.draw(mix))
         except InputError as error:
-            yield {self._caption: show.trouble(str(error))}
+            yield {self._caption: show.trouble(error)}
             return
         inverted, words = restyler.inverted, mix_words(mix)
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, f"{person}-restyled.png")
+            file = inside(Path(folder), f"{person}-restyled.png")
             save_png(to_pictures(picture)[0], file, restyle_settings(inverted, [mix]))
             yield {
                 self._slider: tuple(large(levels) for levels in (inverted.picture, picture)),
@@ -250,9 +265,10 @@ def _undecided() -> Any:
 # --- people and domains -----------------------------------------------------------------------------------------
 
 
-def people_choices(chosen: str | None = None) -> Any:
-    """An update of a dropdown of kept people by folder name: `chosen` is chosen if they are there, else the newest."""
-    kept = [(person.title, person.path.name) for person in people.list_people()]
+def people_choices(service: Service, chosen: str | None = None) -> Any:
+    """An update of a dropdown of people whom the visitor may see, by folder name: `chosen` is chosen if they are there,
+    else the newest."""
+    kept = [(person.title, person.path.name) for person in service.roles.list_people()]
     names = [name for _, name in kept]
     return gr.Dropdown(kept, value=chosen if chosen in names else next(iter(names), None))
 
@@ -260,8 +276,8 @@ def people_choices(chosen: str | None = None) -> Any:
 def copies(inverted: people.Inverted, folder: Path) -> tuple[Path, Path]:
     """Copies of a kept person's latent and picture, named after them."""
     name = inverted.path.name
-    latent = shutil.copy(inverted.path / people.INVERTED, folder / f"{name}.safetensors")
-    return Path(latent), Path(shutil.copy(inverted.path / people.INVERTED_PICTURE, folder / f"{name}.png"))
+    latent = shutil.copy(inverted.path / people.INVERTED, inside(folder, f"{name}.safetensors"))
+    return Path(latent), Path(shutil.copy(inverted.path / people.INVERTED_PICTURE, inside(folder, f"{name}.png")))
 
 
 def fitting_entries(inverted: people.Inverted) -> list[library.Entry]:
@@ -289,7 +305,7 @@ class Collage:
 
     def save(self, folder: Path) -> Path:
         """The collage as one PNG, with what it was drawn with inside."""
-        file = folder / f"{self.inverted.path.name}-collage.png"
+        file = inside(folder, f"{self.inverted.path.name}-collage.png")
         return save_png(labelled(self.pictures, self.labels), file, restyle_settings(self.inverted, self.mixes))
 
 
@@ -310,19 +326,35 @@ def collages(restyler: Restyler, mixes: Sequence[Mix]) -> Iterator[Collage]:
 
 def weighted(entries: Sequence[library.Entry], strength: float, shares: str = "") -> list[Mix]:
     """Every entry by itself at that strength, or a mix of all by shares such as "0.5,0.5". Raises InputError."""
-    if not isinstance(strength, (int, float)) or not 0 <= strength <= MAX_STRENGTH:
-        raise InputError(f"The strength must be a number from 0 to {MAX_STRENGTH:g}, not {strength}.")
-    if not shares.strip():
+    strength = number(strength, "The strength", 0, MAX_STRENGTH)
+    if not clean_line(shares, "The shares", MAX_TEXT):
         return [[(entry, strength)] for entry in entries]
-    try:
-        weights = [float(part) for part in shares.split(",")]
-    except ValueError:
-        weights = []
-    if len(weights) != len(entries):
-        raise InputError(
-            f"A mix needs a share for each of the {len(entries)} domains, such as 0.5,0.5; got {shares!r}."
-        )
+    weights = numbers(shares, len(entries), "share")
     return [[(entry, strength * weight) for entry, weight in zip(entries, weights)]]
+
+
+def numbers(text: Any, count: int, what: str = "number") -> list[float]:
+    """Numbers such as "2,1", one for each of `count` domains; all 1 for a blank text. Raises InputError."""
+    line = clean_line(text, "The parts", MAX_TEXT)
+    if not line:
+        return [1.0] * count
+    try:
+        found = [float(part) for part in line.split(",")]
+    except ValueError:
+        found = []
+    if len(found) != count:
+        raise InputError(f"Give a {what} for each of the {count} domains, such as 2,1; got {quoted(line)}.")
+    return [number(part, "A part of the mix", 0, MAX_PARTS) for part in found]
+
+
+def named(text: Any) -> list[str]:
+    """Names of library entries with commas between them. Raises InputError for what is no text, or far too many."""
+    if not isinstance(text, str):
+        raise InputError(f"Name the domains with commas between them, not {quoted(text)}.")
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if len(names) > MAX_NAMED:
+        raise InputError(f"{len(names)} domains are too many for one picture: name at most {MAX_NAMED}.")
+    return names
 
 
 def mix_words(mix: Mix) -> str:

@@ -22,21 +22,30 @@ from torch import Tensor
 
 from ipl_core import InputError, InvertConfig, Snapshot, catalog, lpips, people
 from ipl_core.config import INVERT_PRESETS
-from ipl_core.faces import Crop, Face, cut, find_faces
+from ipl_core.faces import CROPS, Crop, Face, cut, find_faces
 from ipl_core.media import to_pictures, to_uint8
-from ipl_core.pictures import read_picture
-from ipl_core.runs import crop_for, inversion
+from ipl_core.pictures import read_smaller
+from ipl_core.runs import crop_for
+from ipl_core.values import choice, number, whole
+from ipl_core.words import clean_line, file_words
 
 from . import show
-from .adapt import can_be_used, label, plot
+from .adapt import can_be_used, known_model, label, plot
 from .controls import Controls
 from .favourites import Favourites
-from .people import PeoplePanel, people_choices
+from .files import uploaded
+from .gate import detail
+from .people import PeoplePanel
+from .roles import GUEST_HOURS
 from .running import SECONDS_BETWEEN_YIELDS, fetched
-from .session import AT_ONCE, Service
+from .session import AT_ONCE, LOOK, Service
+from .telling import told
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "pictures"
 MAX_NAME = 60
+MAX_SAID = 1000  # characters of a name as it comes, which is then cut
+MAX_FACES = 1000
+MAX_MOVE = 100  # sides of the crop, which a picture dragged far leaves behind
 SEEN_SIDE = 1024  # pixels; what detectors and the visitor see of a picture, which itself may be much larger
 PIECE_SIDE = 192
 #: The field by the button, which takes complaints about others: on the picture they would lie over its own buttons.
@@ -46,7 +55,20 @@ _KIND = "picture"  # of jobs: Stop here ends no other tab's
 _HONEST = (
     "The embedded generators draw studio portraits, so a photo becomes the studio portrait nearest to it. "
     "Weights trained on FFHQ photos, in the settings, stay much closer to a person. "
-    "Inverted people are kept on this server, where everyone who uses it sees them: delete who shouldn’t be."
+)
+_KEPT_FOR_ALL = (
+    "Inverted people who are kept stay on this server, where everyone who uses it sees them: untick “Keep this person "
+    "on the server”, or delete who shouldn’t be there. "
+)
+_KEPT_FOR_ONE = (
+    "An inverted person is deleted when you close or reload this page, unless you tick “Keep this person on the "
+    "server”; kept, it is shown to this browser and to whoever runs the app, and to nobody else. "
+)
+_UPLOADS = "The photo itself is deleted within two hours, or when the app ends."
+_HOW_LONG = (
+    "Ticked: the inverted person stays until somebody deletes it below. Unticked: the person is deleted when you close "
+    f"or reload this page, when it has not been used for {GUEST_HOURS:.0f} hours, or when the app ends, whichever is "
+    "first; until then only this browser sees the person."
 )
 #: The square follows the finger; where it is let go is told in its own sides, as `faces.Crop.moved` counts.
 _DRAG = """
@@ -91,13 +113,13 @@ element.addEventListener('pointercancel', drop);
 
 
 def picture_field(**options: Any) -> gr.Image:
-    """A field for pictures that hands over the path of the file as it came, whatever it is.
+    """A field for pictures that hands over the path of the uploaded file as it came, whatever it is.
 
     Gradio would open the file first, and what can't be opened then ends in an error of its own that names no file.
     """
     field = gr.Image(type="filepath", image_mode=None, **options)
     # On the instance: Gradio writes a stub file beside every module with a subclass of its components.
-    field.preprocess = lambda payload: None if payload is None else payload.path
+    field.preprocess = lambda payload: None if payload is None or payload.path is None else str(uploaded(payload.path))
     return field
 
 
@@ -109,7 +131,7 @@ class PictureTab:
 
     def __init__(self, service: Service, favourites: Favourites) -> None:
         self._service = service
-        gr.HTML(show.note(_HONEST))
+        gr.HTML(show.note(_HONEST + (_KEPT_FOR_ONE if service.policy.shared else _KEPT_FOR_ALL) + _UPLOADS))
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=300):
                 self._build_request()
@@ -156,6 +178,9 @@ class PictureTab:
             value="good",
             label="How long may it take?",
             info="Good tunes the generator, too; Best takes several times as long.",
+        )
+        self._keep = gr.Checkbox(
+            self._service.policy.keeps_people, label="Keep this person on the server", info=_HOW_LONG
         )
         self._controls = Controls(
             self._service, _KIND, "Invert", "Inverting …", stopping="Stopping; what has been reached is kept."
@@ -224,7 +249,7 @@ class PictureTab:
             self._take,
             [self._picture, self._model, self._crop_by],
             [self._view, self._controls.announcer, *where, self._name],
-            **AT_ONCE,
+            **LOOK,
         )
         gr.on(
             [field.input for field in (*where, self._model)],
@@ -232,18 +257,18 @@ class PictureTab:
             [self._picture, self._model, *where],
             self._view,
             trigger_mode="always_last",
-            **AT_ONCE,
+            **LOOK,
         )
         self._view.input(
-            self._drop, [self._picture, self._model, *where], [self._right, self._down, self._view], **AT_ONCE
+            self._drop, [self._picture, self._model, *where], [self._right, self._down, self._view], **LOOK
         )
         self._preset.input(
-            lambda name: [INVERT_PRESETS[name][field] for field in _FROM_PRESET],
+            lambda name: [INVERT_PRESETS[choice(name, "Preset", INVERT_PRESETS)][field] for field in _FROM_PRESET],
             self._preset,
             [self._config_fields[field] for field in _FROM_PRESET],
             **AT_ONCE,
         )
-        request = [self._picture, self._name, *self._config_fields.values(), *where]
+        request = [self._picture, self._name, *self._config_fields.values(), *where, self._keep]
         rested = self._controls.listen(
             self._run,
             request,
@@ -261,12 +286,12 @@ class PictureTab:
         if path is None:
             return {**afresh, self._view: "", self._controls.announcer: "", self._crop_by: "auto"}
         try:
-            seen = look_at(path)
+            seen = seen_by(self._service, path)
             if crop_by == "none" and seen.view.width != seen.view.height:  # as the picture before was taken
                 crop_by = "auto"
             html, note = crop_view(seen, chosen_crop(seen, model, crop_by))
         except InputError as error:
-            return {**afresh, self._view: show.trouble(str(error)), self._controls.announcer: show.spoken(str(error))}
+            return {**afresh, self._view: show.trouble(error), self._controls.announcer: show.spoken(error)}
         count = len(seen.faces)
         faces = [(f"{number}{', the largest' if number == 1 else ''}", number) for number in range(1, count + 1)]
         return {
@@ -282,10 +307,10 @@ class PictureTab:
         if path is None:
             return ""
         try:
-            seen = look_at(path)
+            seen = seen_by(self._service, path)
             return crop_view(seen, chosen_crop(seen, model, *where))[0]
         except InputError as error:
-            return show.trouble(str(error))
+            return show.trouble(error)
 
     def _drop(
         self,
@@ -298,50 +323,55 @@ class PictureTab:
         down: float,
         *rest: Any,
     ) -> tuple[float, float, str]:
+        moved = (number(detail(event, way), f"The move {way}", -MAX_MOVE, MAX_MOVE) for way in ("right", "down"))
         right, down = (
-            min(1.0, max(-1.0, round(now + moved, 3))) for now, moved in ((right, event.right), (down, event.down))
+            min(1.0, max(-1.0, round(number(now, "The crop’s place", -1, 1) + way, 3)))
+            for now, way in zip((right, down), moved)
         )
         return right, down, self._recrop(path, model, crop_by, face, right, down, *rest)
 
     # --- inverting ----------------------------------------------------------------------------------------------
 
-    def _split(self, values: Sequence[Any]) -> tuple[str | None, str, dict[str, Any], list[Any]]:
-        path, name, *rest = values
+    def _split(self, values: Sequence[Any]) -> tuple[str | None, str, dict[str, Any], list[Any], bool]:
+        path, name, *rest, keep = values
         count = len(self._config_fields)
-        return path, name, dict(zip(self._config_fields, rest[:count])), rest[count:]
+        return path, name, dict(zip(self._config_fields, rest[:count])), rest[count:], keep
 
     def _check(self, *values: Any) -> list[dict[str, Any]]:
-        path, _, settings, where = self._split(values)
+        path, name, settings, where, _ = self._split(values)
         wrong: dict[int, str] = {}
         try:
-            chosen_crop(look_at(path), settings["model"], *where)
+            called(name, path or "")
+            chosen_crop(seen_by(self._service, path), settings["model"], *where)
         except InputError as error:
-            wrong[_NAME] = str(error)
-        for number, name in enumerate(settings, start=2):
+            wrong[_NAME] = told(error)
+        for place, name in enumerate(settings, start=2):
             try:
                 make_config({name: settings[name]}, self._service.device)
             except InputError as error:
-                wrong[number] = str(error)
-                wrong.setdefault(_NAME, f"Advanced settings: {error}")  # they may be folded away
-        return [gr.validate(number not in wrong, wrong.get(number, "")) for number in range(len(values))]
+                wrong[place] = told(error)
+                wrong.setdefault(_NAME, f"Advanced settings: {told(error)}")  # they may be folded away
+        return [gr.validate(place not in wrong, wrong.get(place, "")) for place in range(len(values))]
 
     def _run(self, stop: threading.Event, *values: Any) -> Iterator[dict[Any, Any]]:
-        path, name, settings, where = self._split(values)
+        path, name, settings, where, keep = self._split(values)
         config = make_config(settings, self._service.device)
-        for words in fetched(config, stop):
+        seen_by(self._service, path)  # before models are fetched for it
+        name = called(name, path)
+        for words in fetched(config, stop, self._service.roles.check_run):
             yield self._controls.say(show.note(words), words.partition(":")[0])
         if stop.is_set():
             yield self._show_end("Stopped before the first step", "", 0.0)
             return
         yield self._controls.say(show.note(f"Loading the models … {people.start_words(config)}"), "Inverting.")
         aligned, crop = align(self._service, path, config.model, *where)
-        yield from self._show_job(config, aligned, crop, called(name, path), stop)
+        yield from self._show_job(config, aligned, crop, name, stop, keep)
 
     def _show_job(
-        self, config: InvertConfig, aligned: Tensor, crop: Crop, name: str, stop: threading.Event
+        self, config: InvertConfig, aligned: Tensor, crop: Crop, name: str, stop: threading.Event, keep: bool
     ) -> Iterator[dict[Any, Any]]:
         progress, shown = _Progress(config), None
-        with closing(inversion(config, aligned, name, crop, stop)) as updates:
+        with closing(self._service.inversion(config, aligned, name, crop, stop, keep)) as updates:
             for update in updates:
                 if isinstance(update, people.Inverted):
                     yield self._show_result(update, progress)
@@ -369,19 +399,21 @@ class PictureTab:
     def _show_result(self, inverted: people.Inverted, progress: _Progress) -> dict[Any, Any]:
         steps, stopped = inverted.settings["steps"], inverted.settings["stopped"]
         words, share = f"Done: {inverted.name}", 1.0
-        how = "kept with the people below" if progress.begun else "made before with the same settings, and kept"
+        kept = self._service.roles.is_kept(inverted)
+        stays = "kept with the people below" if kept else "among the people below until you close or reload this page"
+        how = stays if progress.begun else f"made before with the same settings, {stays}"
         if stopped is not None:
             share = progress.share
             words = f"Stopped after {steps['latent']} steps of the latent and {steps['tuning']} of tuning"
             if stopped == "not finite":
                 words = f"Ended after {steps['latent']} steps: the numbers grew out of bounds"
-            how = "what was reached is kept with the people below"
+            how = f"what was reached is {stays}"
         both = torch.cat((inverted.aligned, inverted.picture))
         return {
             **self._show_end(words, f"{how}; it took {show.duration(inverted.settings['seconds'])}", share),
             self._found: show.collage(both, ["picture", "inverted"], inverted.name, layout="pair"),
             self._likeness: show.facts(likeness(inverted)),
-            self.people.person: people_choices(inverted.path.name),
+            self.people.person: self.people.choices(inverted.path.name),
         }
 
     def _show_end(self, words: str, details: str, share: float) -> dict[Any, Any]:
@@ -431,6 +463,12 @@ def example_pictures() -> list[list[str]]:
     return [[str(file), "none" if file.suffix == ".png" else "auto"] for file in files]
 
 
+def seen_by(service: Service, path: str | None) -> Seen:
+    """`look_at` for who asks, whose file may not be too large. Raises InputError."""
+    service.roles.check_picture(path)
+    return look_at(path)
+
+
 def look_at(path: str | None) -> Seen:
     """The picture in an uploaded file. Raises InputError for none, or one that can't be used."""
     if not path:
@@ -447,13 +485,13 @@ def _modified(path: str) -> int:
 
 @lru_cache(maxsize=16)  # each a few megabytes; every move of the crop looks at it again
 def _look_at(path: str, modified: int) -> Seen:
-    picture = read_picture(path)
+    picture, times = read_smaller(path)
     view = picture
     if max(picture.size) > SEEN_SIDE:
         scale = SEEN_SIDE / max(picture.size)
         size = tuple(max(1, round(side * scale)) for side in picture.size)
         view = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return Seen(view, picture.width / view.width, tuple(find_faces(view)))
+    return Seen(view, times * (picture.width / view.width), tuple(find_faces(view)))
 
 
 def chosen_crop(
@@ -467,14 +505,10 @@ def chosen_crop(
     turn: float = 0.0,
 ) -> Crop:
     """The crop that a visitor chose, in pixels of the view. Raises InputError for what can't be meant."""
-    if not all(isinstance(value, (int, float)) for value in (right, down, zoom, turn)):
-        raise InputError("The crop's place, zoom and turn are numbers: move the sliders.")
-    face = 1 if face is None else face
-    if not isinstance(face, (int, float)) or face % 1:
-        raise InputError(f"Which face: give a whole number from 1, not {face}.")
-    way = (model, crop_by, int(face))
+    face = 1 if face is None else whole(face, "Which face is taken", 1, MAX_FACES)
+    way = (known_model(model), choice(crop_by, "The crop", CROPS), face)
     if way not in seen.crops:
-        seen.crops[way] = crop_for(model, seen.view, crop_by, int(face), seen.faces)
+        seen.crops[way] = crop_for(*way[:1], seen.view, *way[1:], seen.faces)
     return seen.crops[way].moved(right, down, zoom, turn)
 
 
@@ -488,17 +522,22 @@ def crop_view(seen: Seen, crop: Crop) -> tuple[str, str]:
 
 def align(service: Service, path: str | None, model: str, *where: Any) -> tuple[Tensor, Crop]:
     """What is inverted, uint8 (1, R, R, 3), and its crop in pixels of the file. Raises InputError."""
-    seen = look_at(path)
+    seen = seen_by(service, path)
     crop = chosen_crop(seen, model, *where)
-    crop = replace(crop, quad=tuple((x * seen.scale, y * seen.scale) for x, y in crop.quad))
+    crop = _enlarged(crop, seen.scale)
     resolution = service.generators.get(model).config.resolution
-    return to_uint8(cut(read_picture(path), crop, resolution)), crop
+    picture, times = read_smaller(path)
+    return to_uint8(cut(picture, _enlarged(crop, 1 / times), resolution)), crop
 
 
-def called(name: str | None, path: str) -> str:
-    """What to call an inverted picture: as the visitor says, else as its file is called."""
-    words = " ".join((name or "").split()) or Path(path).stem
-    return words[:MAX_NAME]
+def _enlarged(crop: Crop, times: float) -> Crop:
+    return replace(crop, quad=tuple((x * times, y * times) for x, y in crop.quad))
+
+
+def called(name: Any, path: str) -> str:
+    """What to call an inverted picture: as the visitor says, else as its file is called. Raises InputError."""
+    said = "" if name is None else clean_line(name, "The name", MAX_SAID)
+    return (said or file_words(path, "picture"))[:MAX_NAME].strip()
 
 
 def make_config(settings: Mapping[str, Any], device: str) -> InvertConfig:
@@ -507,9 +546,8 @@ def make_config(settings: Mapping[str, Any], device: str) -> InvertConfig:
     Visitors name models, never paths, and don't choose the device. Raises InputError.
     """
     given = {name: value for name, value in settings.items() if value not in (None, "")}
-    models = catalog.generators()
-    if "model" in given and given["model"] not in models:
-        raise InputError(f"There is no model “{given['model']}” here: use one of {', '.join(models)}.")
+    if "model" in given:
+        known_model(given["model"])
     return InvertConfig(**given, device=device)
 
 

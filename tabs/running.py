@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from ipl_core import AdaptConfig, Snapshot, adapt, catalog, keeping, library
+from ipl_core.config import LEARNED
 from ipl_core.ensemble import members
 from ipl_core.hub import Stopped
 from ipl_core.snapshot import Start
@@ -23,16 +24,18 @@ from . import show
 SECONDS_BETWEEN_YIELDS = 0.4  # more often nobody sees, and every yield takes time from the run
 
 
-def fetched(config: AdaptConfig, stop: threading.Event) -> Iterator[str]:
+def fetched(config: AdaptConfig, stop: threading.Event, check: Callable[[Any], None]) -> Iterator[str]:
     """Makes sure of the weights that `config` needs; yields how far that is, in words, while something is fetched.
 
-    Ends early, keeping the part that has come, when `stop` is set. Raises InputError for what can't be had.
+    check: called with `config` before anything is fetched; raises InputError if the visitor may not run it. Ends
+    early, keeping the part that has come, when `stop` is set. Raises InputError for what can't be had.
     """
     model = catalog.generators()[config.model]
     critics = [catalog.critics().get(name) for name, _ in members(config.critic or model.critic)]
     fetches = [(model, catalog.find_generator), *((critic, catalog.fetch_critic) for critic in critics)]
     for entry, fetch in fetches:
         if entry is not None and entry.offer is not None and not catalog.is_here(entry) and not stop.is_set():
+            check(config)
             yield from _fetched(entry, fetch, stop)
 
 
@@ -61,16 +64,22 @@ def _fetched(
 
 
 def job(
-    config: AdaptConfig, stop: threading.Event, goes_on: library.Entry | None = None, start: Start | None = None
+    config: AdaptConfig,
+    stop: threading.Event,
+    goes_on: library.Entry | None = None,
+    start: Start | None = None,
+    train: Callable[..., Iterator[Snapshot]] = adapt,
 ) -> Iterator[Snapshot | library.Entry]:
     """Runs `config`: every Snapshot, then the library entry that keeps the result.
 
-    goes_on, start: the entry that the run goes on from, and where; see `library.continuation`. No entry comes if the
-    run was stopped before the generator had changed. Closing the iterator ends the run and keeps nothing.
+    goes_on, start: the entry that the run goes on from, and where; see `library.continuation`. train: gives the
+    Snapshots in the place of `adapt`. No entry comes if the run was stopped before the generator had changed. Closing
+    the iterator ends the run and keeps nothing.
     """
     library.check_writable(library.runs_folder())  # before the work, not after it
+    library.check_room(config)
     run = library.Run(config, goes_on)
-    with closing(adapt(config, stop, start=start)) as snapshots:
+    with closing(train(config, stop, start=start)) as snapshots:
         for snapshot in snapshots:
             run.add(snapshot)
             yield snapshot
@@ -83,7 +92,7 @@ class Record:
 
     def __init__(self, config: AdaptConfig) -> None:
         self._config = config
-        self.stages = 1 if config.method == "nada" else 2
+        self.stages = 2 if config.method in LEARNED else 1
         self.curves = {
             "prompts": show.Curve(config.mapper_steps),
             "generator": show.Curve(config.steps),
@@ -92,6 +101,7 @@ class Record:
         self.share = 0.0  # of all steps of both stages
         self.before: Tensor | None = None
         self.after: Tensor | None = None
+        self.readings: dict[int, str] = {}  # what the watched people's prompts say, by seed
         self.stopped: str | None = None
 
     def recall(self, entry: library.Entry) -> None:
@@ -111,6 +121,7 @@ class Record:
             self.share = done / (before + self._config.steps)
         if snapshot.after is not None:
             self.before, self.after = snapshot.before, snapshot.after
+            self.readings = snapshot.readings or {}
             if snapshot.diversity is not None and snapshot.phase != "prompts":
                 self.curves["diversity"].add(snapshot.step, {"diversity": snapshot.diversity})
 
@@ -118,4 +129,6 @@ class Record:
         config = self._config
         adapted = f"{config.target}, {show.method_name(config)}"
         heading = show.heading(f"{config.source} → {adapted}", "the same people, above before and below after")
-        return heading + show.people(config.preview_seeds, self.before, config.source, self.after, adapted)
+        readings = [self.readings.get(seed, "") for seed in config.preview_seeds]
+        pictures = show.people(config.preview_seeds, self.before, config.source, self.after, adapted, readings=readings)
+        return heading + pictures

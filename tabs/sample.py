@@ -6,7 +6,6 @@ is remembered by their browser.
 
 from __future__ import annotations
 
-import json
 import secrets
 import tempfile
 import threading
@@ -23,17 +22,20 @@ from torch import Tensor
 from ipl_core import InputError
 from ipl_core.latents import MAX_SEED, parse_seeds
 from ipl_core.media import grid, save_png, to_pictures, to_uint8
-from ipl_core.people import list_people
 from ipl_core.sitters import MAX_PSI, SeedPerson
 from ipl_core.sitters import draw_people as draw
+from ipl_core.values import truncation, whole
+from ipl_core.words import json_text
 
 from . import models, show
 from .controls import Controls
 from .favourites import STARS, Favourites, known
+from .files import inside
 from .look import SCROLL_TO_DRAWN
 from .models import Model, chosen
 from .running import SECONDS_BETWEEN_YIELDS
 from .session import AT_ONCE, MODEL_JOB, Service
+from .turns import redraw
 
 MAX_COUNT = 64
 MAX_CROWD = 1024  # seeds that are looked through for the nearest
@@ -168,7 +170,7 @@ class SampleTab:
         self.draw_on(self._seeds.submit)
         self.draw_on(self._fine.submit)
         turned = self._next.click(
-            lambda first, count: (int(first or 0) + int(count), "", ""),
+            lambda first, count: (count_seeds(first or 0, count)[-1] + 1, "", ""),
             [self._first, self._count],
             [self._first, self._seeds, self.person],
             **AT_ONCE,
@@ -220,18 +222,20 @@ class SampleTab:
 
     def person_choices(self, person: str | None = None) -> Any:
         """An update of `person`: who is kept, with `person` chosen if they are there, else nobody."""
-        kept = [(inverted.title, inverted.path.name) for inverted in list_people()]
+        kept = [(inverted.title, inverted.path.name) for inverted in self._service.roles.list_people()]
         named = any(name == person for _, name in kept)
         return gr.Dropdown([_NOBODY, *kept], value=person if named else "")
 
     # --- to the screen ------------------------------------------------------------------------------------------
 
+    @redraw
     def _show_new(self, shown: str, model: str | None, *rest: Any) -> Iterator[dict[Any, Any]]:
         if model and model != shown:
             yield from self._show(model, *rest)
         else:
             yield {self._shown: shown}
 
+    @redraw
     def _show(
         self,
         model: str | None,
@@ -253,6 +257,7 @@ class SampleTab:
 
         yield from self._show_drawing(draw_asked, remembered)
 
+    @redraw
     def _show_favourites(self, model: str | None, remembered: Any) -> Iterator[dict[Any, Any]]:
         yield from self._show_drawing(
             lambda: draw_sitters(self._service, chosen(model), known(remembered)[:MAX_COUNT]), remembered
@@ -262,7 +267,7 @@ class SampleTab:
         try:
             drawing = draw_asked()
         except InputError as error:
-            yield {self._heading: show.trouble(str(error))}
+            yield {self._heading: show.trouble(error)}
             return
         yield from self._show_drawn(drawing, remembered)
 
@@ -312,13 +317,6 @@ def count_seeds(first: Any, count: Any) -> list[int]:
     return list(range(start, start + whole(count, "How many people", 1, MAX_COUNT)))
 
 
-def whole(number: Any, what: str, low: int, high: int) -> int:
-    """A whole number as a form or an API caller sends it. Raises InputError, calling it `what`, for any other."""
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or number % 1 or not low <= number <= high:
-        raise InputError(f"{what} must be a whole number from {low} to {high}, not {number}.")
-    return int(number)
-
-
 def draw_seeds(
     service: Service,
     model: Model,
@@ -327,31 +325,40 @@ def draw_seeds(
     fine: Any = None,
     crossover: Any = 1,
     remarks: Sequence[str] = (),
+    between: Callable[[], None] = lambda: None,
 ) -> Drawing:
     """Draws `seeds` by `model` and, if that is adapted, by its source. Raises InputError.
 
-    fine: a seed whose layers all of them get from `crossover` on; None for none.
+    fine: a seed whose layers all of them get from `crossover` on; None for none. between: called before each few
+    pictures; what it raises ends the drawing.
     """
-    if not isinstance(psi, (int, float)) or not 0 <= psi <= MAX_PSI:
-        raise InputError(f"Truncation must be a number from 0 to {MAX_PSI}, not {psi}.")
+    psi = truncation(psi)
     styles: dict[str, int] = {}
     if fine is not None:
         layers = service.generators.get(model.source).num_layers
         styles["fine"] = whole(fine, "The seed of the fine layers", 0, MAX_SEED)
         styles["crossover"] = whole(crossover, "The layer from which on they are taken", 1, layers - 1)
-    return draw_sitters(service, model, [SeedPerson(model.source, seed, psi, **styles) for seed in seeds], remarks)
+    sitters = [SeedPerson(model.source, seed, psi, **styles) for seed in seeds]
+    return draw_sitters(service, model, sitters, remarks, between)
 
 
-def draw_sitters(service: Service, model: Model, sitters: Sequence[SeedPerson], remarks: Sequence[str] = ()) -> Drawing:
+def draw_sitters(
+    service: Service,
+    model: Model,
+    sitters: Sequence[SeedPerson],
+    remarks: Sequence[str] = (),
+    between: Callable[[], None] = lambda: None,
+) -> Drawing:
     """Draws those of `sitters` who are people of its source by `model` and, if that is adapted, by its source.
 
-    Raises InputError for none, and for what can't be drawn.
+    between: see `draw_seeds`. Raises InputError for none, and for what can't be drawn.
     """
     fitting = [sitter for sitter in sitters if sitter.model == model.source]
     if not fitting:
         raise InputError(f"None of these people was drawn by the model “{model.source}”: mark some of its own.")
-    before = to_uint8(draw(service.generators.get(model.source), fitting))
-    after = None if model.entry is None else to_uint8(draw(service.generators.get(str(model.entry.path)), fitting))
+    before, after = to_uint8(draw(service.generators.get(model.source), fitting, between)), None
+    if model.entry is not None:
+        after = to_uint8(draw(service.generators.get(str(model.entry.path)), fitting, between))
     return Drawing(model, fitting, before, after, remarks=remarks)
 
 
@@ -378,11 +385,10 @@ def nearest(
     seed = whole(seed, "The seed", 0, MAX_SEED)
     among = range(whole(crowd, "How many seeds to look through", 2, MAX_CROWD))
     count = whole(count, "How many people", 1, MAX_COUNT)
-    if not isinstance(psi, (int, float)) or not 0 <= psi <= MAX_PSI:
-        raise InputError(f"Truncation must be a number from 0 to {MAX_PSI}, not {psi}.")
+    psi = truncation(psi)
 
     def look() -> Iterator[tuple[int, int, list[tuple[int, float]]]]:
-        likenesses, seeds = service.crowds.get(model, float(psi)), list(dict.fromkeys((seed, *among)))
+        likenesses, seeds = service.crowds.get(model, psi), list(dict.fromkeys((seed, *among)))
         seen = 0
         for seen in likenesses.see(seeds, stop):
             yield seen, len(seeds), []
@@ -395,18 +401,19 @@ def nearest(
 def save_sheet(drawing: Drawing, folder: Path) -> Path:
     """One PNG of all people, eight pictures in a row, with what they were drawn with inside."""
     pictures = drawing.before if drawing.after is None else show.pairs(drawing.before, drawing.after)
-    return save_png(grid(pictures, columns=8), folder / f"{drawing.name}.png", drawing.settings)
+    return save_png(grid(pictures, columns=8), inside(folder, f"{drawing.name}.png"), drawing.settings)
 
 
 def save_zip(drawing: Drawing, folder: Path) -> Path:
     """A zip of single PNGs, one a person and side, and of what they were drawn with as JSON."""
-    path = folder / f"{drawing.name}.zip"
+    path = inside(folder, f"{drawing.name}.zip")
     whose = [("person", {})] if drawing.person else [(_file_name(one), _described([one])) for one in drawing.sitters]
     with zipfile.ZipFile(path, "w") as archive:  # PNGs don't get smaller
-        archive.writestr("settings.json", json.dumps(drawing.settings, indent=2, ensure_ascii=False))
+        archive.writestr("settings.json", json_text(drawing.settings, indent=2))
         for side, pictures in drawing.sides.items():
             for (name, who), picture in zip(whose, to_pictures(pictures)):
-                file = save_png(picture, folder / f"{name}-{side}.png", {**drawing.settings, **who, "side": side})
+                file = inside(folder, f"{name}-{side}.png")
+                save_png(picture, file, {**drawing.settings, **who, "side": side})
                 archive.write(file, file.name)
     return path
 

@@ -1,6 +1,6 @@
-"""What every tab shares: the queue of model jobs, Stop, the device, loaded generators, errors in plain words.
+"""What every tab shares: how its events are queued, Stop, the device, loaded generators, errors in plain words.
 
-One model job runs at a time; what belongs to a visitor is found by the session hash of the request and
+One model job runs at a time, see `turns`; what belongs to a visitor is found by the session hash of the request and
 forgotten when the job ends or the visitor leaves.
 """
 
@@ -8,81 +8,42 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from html import escape
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
-import gradio as gr
+from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, catalog, forecast, library, people
-from ipl_core.devices import choose_device
-from ipl_core.forecast import Pace
+from ipl_core import AdaptConfig, InputError, InvertConfig, Snapshot, catalog, library, people
+from ipl_core.faces import Crop
+from ipl_core.forecast import Pace, pace_key
 from ipl_core.restyle import Restyler
 from ipl_core.sitters import Likenesses
+from ipl_core.snapshot import Start
 from ipl_core.stylegan2 import Generator
+from ipl_core.words import quoted
+
+from .policy import Policy
+from .roles import Roles
+from .running import job
+from .turns import MODEL, Stop, Stops, ended_early
+from .zero import Gpu
 
 #: Every handler that computes with a model is registered with these, so that one runs at a time.
-MODEL_JOB: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
-#: A listener of the page itself, not an endpoint of the API, and never in the queue behind model jobs.
+MODEL_JOB: dict[str, Any] = {"concurrency_id": MODEL, "concurrency_limit": 1}
+#: What takes a moment of the processor or some memory, such as looking at a picture: two at a time, beside a model job.
+A_MOMENT: dict[str, Any] = {"concurrency_id": "moment", "concurrency_limit": 2}
+#: What reads or changes a list: many at a time, never behind a model job.
+A_LIST: dict[str, Any] = {"concurrency_id": "list", "concurrency_limit": 8}
+#: A listener of the page itself, not an endpoint of the API, and in no queue: it has to be over in no time.
 AT_ONCE: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+#: A listener of the page itself that takes a moment.
+LOOK: dict[str, Any] = {**A_MOMENT, "api_visibility": "private", "show_progress": "hidden"}
 
 MAX_GENERATORS = 6  # kept in memory; the embedded one takes a few megabytes, one of 1024² 120
 MAX_PACES = 64
 MAX_CROWDS = 4  # a few megabytes each when thousands were seen
 MAX_RESTYLERS = 4  # each with the domains that it has drawn, about as large as those generators
-
-
-class Stops:
-    """The stop flags of the jobs that wait or run, by session hash; a visitor has one job at a time of each kind.
-
-    kind: "" for a run, else the name of a tab whose jobs are stopped by themselves.
-    """
-
-    def __init__(self) -> None:
-        self._flags: dict[tuple[str, str], threading.Event] = {}  # in the order in which they were asked for
-        self._running: set[tuple[str, str]] = set()
-        self._lock = threading.Lock()
-
-    def begin(self, session: str, kind: str = "") -> threading.Event:
-        """The flag of the job that the session waits for; a new one if it has none."""
-        with self._lock:
-            return self._flags.setdefault((session, kind), threading.Event())
-
-    def run(self, session: str, kind: str = "") -> threading.Event:
-        """The same, for a job whose turn has come."""
-        with self._lock:
-            self._running.add((session, kind))
-            return self._flags.setdefault((session, kind), threading.Event())
-
-    def ahead(self, session: str, kind: str = "") -> int | None:
-        """How many jobs are before the session's; None if it has none that waits."""
-        with self._lock:
-            if (session, kind) not in self._flags or (session, kind) in self._running:
-                return None
-            return list(self._flags).index((session, kind))
-
-    def end(self, session: str, kind: str = "") -> None:
-        """Forgets the session's flag, if it has one."""
-        with self._lock:
-            self._flags.pop((session, kind), None)
-            self._running.discard((session, kind))
-
-    def leave(self, session: str) -> None:
-        """Forgets all flags of a session."""
-        with self._lock:
-            self._flags = {key: flag for key, flag in self._flags.items() if key[0] != session}
-            self._running = {key for key in self._running if key[0] != session}
-
-    def stop(self, session: str, kind: str = "") -> bool:
-        """Sets the session's flag; False if it has no such job."""
-        with self._lock:
-            flag = self._flags.get((session, kind))
-        if flag is not None:
-            flag.set()
-        return flag is not None
-
-    def __len__(self) -> int:
-        """How many jobs wait or run."""
-        return len(self._flags)
 
 
 class Generators:
@@ -111,14 +72,17 @@ class Generators:
 class Restylers:
     """The last few inverted people, ready to be drawn in any domain."""
 
-    def __init__(self, generators: Generators) -> None:
-        self._generators = generators
+    def __init__(self, generators: Generators, roles: Roles) -> None:
+        self._generators, self._roles = generators, roles
         self._kept: OrderedDict[str, Restyler] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, name: str) -> Restyler:
-        """The person in the folder called `name`. Raises InputError if there is none, or their model isn't here."""
-        inverted = people.open_person(name)
+        """The person in the folder called `name`.
+
+        Raises InputError if there is none whom who asks may see, or their model isn't here.
+        """
+        inverted = self._roles.open_person(name)
         known = catalog.generators().get(inverted.model)
         if known is not None and not catalog.is_here(known):
             raise InputError(
@@ -136,33 +100,35 @@ class Restylers:
 
 
 class Paces:
-    """How fast runs are, by model, critics and method; measured once each, until a run has changed that."""
+    """How fast runs are, by model, critics, method and prompts; measured once each, until a run has changed that."""
 
-    def __init__(self) -> None:
+    def __init__(self, gpu: Gpu, device: str) -> None:
+        self._gpu, self._device = gpu, device
         self._known: OrderedDict[tuple[str, ...], Pace] = OrderedDict()
         self._lock = threading.Lock()
 
     def known(self, config: AdaptConfig) -> Pace | None:
         """The pace that was measured, None if none was."""
-        return self._known.get(self._key(config))
+        return self._known.get(pace_key(config))
 
     def measure(self, config: AdaptConfig) -> Pace:
-        """The pace, measured if need be. Raises InputError as `forecast.measure` does."""
-        key = self._key(config)
+        """The pace, measured if need be. Raises InputError as `Gpu.measure` does."""
+        key = pace_key(config)
         with self._lock:
             if key not in self._known:
-                self._known[key] = forecast.measure(config)
+                self._known[key] = self._gpu.measure(config)
                 while len(self._known) > MAX_PACES:
                     self._known.popitem(last=False)
             return self._known[key]
+
+    def with_open_critic(self, config: AdaptConfig) -> Pace:
+        """The pace with a critic of any words, see `forecast.with_open_critic`. Raises InputError likewise."""
+        return self._gpu.with_open_critic(self.measure(config), config.method, self._device)
 
     def forget(self) -> None:
         """Forgets all, as after a run that has drawn source pictures for those to come."""
         with self._lock:
             self._known.clear()
-
-    def _key(self, config: AdaptConfig) -> tuple[str, ...]:
-        return catalog.generator_digest(config.model), str(config.critic), config.method
 
 
 class Crowds:
@@ -187,15 +153,56 @@ class Crowds:
 
 
 class Service:
-    """What the tabs of one app share."""
+    """What the tabs of one app share. policy: what its visitors may do."""
 
-    def __init__(self) -> None:
-        self.device, self.why = choose_device()
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.policy = policy or Policy.from_environment()
+        self.gpu = Gpu(self.policy)
+        self.device, self.why = self.gpu.choose_device()
         self.stops = Stops()
         self.generators = Generators(self.device)
-        self.restylers = Restylers(self.generators)
-        self.paces = Paces()
+        self.roles = Roles(self.policy, self._edge)
+        self.restylers = Restylers(self.generators, self.roles)
+        self.paces = Paces(self.gpu, self.device)
         self.crowds = Crowds(self.generators, self.device)
+
+    def _edge(self, model: str) -> int:
+        """Pixels a side of what a model of the catalog draws."""
+        return catalog.generators()[model].resolution or self.generators.get(model).config.resolution
+
+    def load_first(self) -> None:
+        """Loads the generator that visitors see first; its critic and judge are loaded for what the page offers.
+
+        Where that can't be done, whoever asks for it is told.
+        """
+        model = next(iter(catalog.generators().values()))
+        if catalog.is_here(model):
+            with suppress(InputError):
+                self.generators.get(model.name)
+
+    def run(
+        self, config: AdaptConfig, stop: Stop, goes_on: library.Entry | None = None, start: Start | None = None
+    ) -> Iterator[Snapshot | library.Entry]:
+        """The run of `config` for who asks, where it can be computed best; see `running.job` and `Roles.runs`."""
+        config = self.gpu.placed(config)
+        return self.roles.runs(config, job(config, stop, goes_on, start, self.gpu.adapt))
+
+    def inversion(
+        self, config: InvertConfig, aligned: Tensor, name: str, crop: Crop, stop: Stop, keep: Any = None
+    ) -> Iterator[Snapshot | people.Inverted]:
+        """The same for an inversion; see `Roles.inversion`."""
+        return self.roles.inversion(self.gpu.placed(config), aligned, name, crop, stop, keep, self.gpu.invert)
+
+    def checkpoint(self, session: str) -> Callable[[], None]:
+        """What the session's job, which has no result before its end, calls now and then: raises InputError once it is
+        stopped."""
+        stop = self.stops.running(session)
+
+        def check() -> None:
+            if stop.is_set():
+                raise ended_early(stop)
+
+        return check
 
 
 def find_entry(name: str) -> library.Entry:
@@ -204,13 +211,8 @@ def find_entry(name: str) -> library.Entry:
     Raises InputError if there is none.
     """
     for entry in library.list_entries():
-        if entry.path.name == name:
+        if entry.name == name:
             return entry
     if not name:
         raise InputError("Choose an adapted model first; the list fills as soon as a run has ended in the tab Adapt.")
-    raise InputError(f"The library has no entry “{name}”: it was deleted, or is damaged. Choose another one.")
-
-
-def refusal(error: InputError) -> gr.Error:
-    """The error for whoever called: one plain sentence that stays until it is closed."""
-    return gr.Error(escape(str(error), quote=False), title="Not possible", duration=None, print_exception=False)
+    raise InputError(f"The library has no entry {quoted(name)}: it was deleted, or is damaged. Choose another one.")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import io
 import math
+import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
@@ -27,8 +29,11 @@ from ipl_core.library import Entry
 from ipl_core.media import to_pictures
 from ipl_core.metrics.side_by_side import Figures
 from ipl_core.study import LEFT, QUESTIONS, RIGHT, Question, Study, Tally
+from ipl_core.words import model_words
 
-METHOD_NAMES = {"ipl": "IPL", "shared": "Shared prompt", "nada": "NADA"}
+from .telling import told
+
+METHOD_NAMES = {"ipl": "IPL", "described": "IPL, described", "shared": "Shared prompt", "nada": "NADA"}
 STAGE_NAMES = {
     "prompts": "learning the prompts",
     "generator": "adapting the generator",
@@ -57,12 +62,14 @@ def people(
     layout: str = "stacked",
     stars: Sequence[tuple[str, bool]] = (),
     remarks: Sequence[str] = (),
+    readings: Sequence[str] = (),
 ) -> str:
     """The same seeds, or people by their names, before and, if given, after; bytes (N, H, W, 3).
 
     source, adapted: what the pictures show, as for a person who can't see them ("werewolf, IPL").
     layout: "stacked" puts each picture after below the one before, "beside" to its right. stars: for each, what a
-    button that marks it hands over, and whether it is marked. remarks: a few words more below each.
+    button that marks it hands over, and whether it is marked. remarks: a few words more below each. readings: what
+    each one's prompt says in words, "" for nothing.
     """
     changed = to_pictures(after) if after is not None else [None] * len(seeds)
     figures = []
@@ -73,8 +80,16 @@ def people(
             images += _image(other, f"{who}, {adapted}")
         words = " · ".join(filter(None, (who, *remarks[number : number + 1])))
         star = _star(who, *stars[number]) if stars else ""
-        figures.append(f"<figure><div>{images}</div><figcaption>{escape(words)}{star}</figcaption></figure>")
+        said = "".join(map(_reading, readings[number : number + 1]))
+        figures.append(f"<figure><div>{images}</div><figcaption>{escape(words)}{star}{said}</figcaption></figure>")
     return f'<div class="people {layout}">{"".join(figures)}</div>'
+
+
+def _reading(said: str) -> str:
+    """What a prompt says of a person; where it is too long for its place, the pointer shows it whole."""
+    if not said:
+        return ""
+    return f'<span class="reads" title="{escape(said)}"><b>reads as:</b> {escape(said)}</span>'
 
 
 def _star(who: str, person: str, marked: bool) -> str:
@@ -138,20 +153,27 @@ def pairs(before: Tensor, after: Tensor) -> Tensor:
     return torch.stack((before, after), dim=1).flatten(0, 1)
 
 
-def matrix(rows: Sequence[tuple[str, str, Tensor | None]], seeds: Sequence[int], what: Sequence[str]) -> str:
+def matrix(
+    rows: Sequence[tuple[str, str, Tensor | None, Mapping[int, str]]], seeds: Sequence[int], what: Sequence[str]
+) -> str:
     """Small multiples: a row a model, a column a seed.
 
-    rows: of each its name, a few words, and its pictures, bytes (N, H, W, 3); None where there are none yet. what: what
-    the pictures of each row show, as for a person who can't see them.
+    rows: of each its name, a few words, its pictures, bytes (N, H, W, 3), None where there are none yet, and by seed
+    what its prompts say in words. what: what the pictures of each row show, as for a person who can't see them.
     """
     columns = "".join(f"<span>seed {seed}</span>" for seed in seeds)
     lines = [f'<div class="row seeds" aria-hidden="true"><div></div>{columns}</div>']
-    for (name, words, pictures), shown in zip(rows, what):
+    for (name, words, pictures, readings), shown in zip(rows, what):
         cells = "<i></i>" * len(seeds)
         if pictures is not None:
-            cells = "".join(_image(one, f"seed {seed}, {shown}") for seed, one in zip(seeds, to_pictures(pictures)))
+            images = (_image(one, f"seed {seed}, {shown}") for seed, one in zip(seeds, to_pictures(pictures)))
+            cells = "".join(_read_cell(image, readings.get(seed, "")) for seed, image in zip(seeds, images))
         lines.append(f'<div class="row"><div><b>{escape(name)}</b> <span>{escape(words)}</span></div>{cells}</div>')
     return f'<div class="matrix" style="--columns: {len(seeds)}">{"".join(lines)}</div>'
+
+
+def _read_cell(image: str, said: str) -> str:
+    return f"<figure>{image}<figcaption>{_reading(said)}</figcaption></figure>" if said else image
 
 
 def joined(rows: Sequence[Tensor]) -> Tensor:
@@ -159,10 +181,14 @@ def joined(rows: Sequence[Tensor]) -> Tensor:
     return torch.cat(list(rows))
 
 
-def picture(path: Path, alt: str, edge: int = PREVIEW_EDGE) -> str:
-    """A picture from a file, at most `edge` pixels wide and high."""
-    with Image.open(path) as opened:
-        return _image(opened.convert("RGB"), alt, edge)
+def picture(file: Path | bytes, alt: str, edge: int = PREVIEW_EDGE) -> str:
+    """A picture from a file or what is in one, at most `edge` pixels wide and high; words where it can't be decoded."""
+    try:
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as opened:
+            return _image(opened.convert("RGB"), alt, edge)
+    except (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError):
+        name = "" if isinstance(file, bytes) else f": {escape(file.name)}"
+        return f'<span class="note">This picture is damaged{name}</span>'
 
 
 def _image(picture: Image.Image, alt: str, edge: int = PREVIEW_EDGE) -> str:
@@ -204,8 +230,13 @@ def entry_name(entry: Entry) -> str:
 
 
 def entry_title(entry: Entry) -> str:
-    """A library entry in one line: its name, and when it was made."""
-    return f"{entry_name(entry)} · {made(entry)}"
+    """A library entry in one line: its name, and when it was made or that it comes with the app."""
+    return f"{entry_name(entry)} · {origin(entry)}"
+
+
+def origin(entry: Entry) -> str:
+    """Where an entry comes from, as far as a visitor has to know: when it was made, or that it comes with the app."""
+    return "comes with the app" if entry.shipped else made(entry)
 
 
 def made(entry: Entry) -> str:
@@ -222,7 +253,8 @@ def entry_method(entry: Entry) -> str:
 
 def method_name(config: AdaptConfig) -> str:
     """The method as a person calls it."""
-    return METHOD_NAMES[config.method]
+    words = " with prompts of words" if config.method == "ipl" and config.readable else ""
+    return METHOD_NAMES[config.method] + words
 
 
 def cards(entries: Sequence[Entry]) -> str:
@@ -232,9 +264,9 @@ def cards(entries: Sequence[Entry]) -> str:
     """
     parts = []
     for entry in entries:
-        name, title = escape(entry.path.name), escape(entry_name(entry))
+        name, title = escape(entry.name), escape(entry_name(entry))
         image = picture(entry.samples_picture, "", CARD_EDGE)
-        facts = f"{made(entry)} · {size_words(entry.bytes)}"
+        facts = f"{origin(entry)} · {size_words(entry.bytes)}"
         parts.append(
             f'<div class="entry"><button class="card" data-name="{name}">{image}<span>{title}</span></button>'
             f'<div class="foot"><span>{facts}</span>'
@@ -249,19 +281,20 @@ def entry_facts(entry: Entry) -> str:
     known = {
         "From": config.source,
         "to": config.target,
-        "Model": config.model,
+        "Model": model_words(config.model),
         "Method": entry_method(entry),
         "Made of": _parts(settings.get("mixed", ())),
         "Steps": str(settings["steps"]["generator"] or ""),
         "Took": duration(settings["seconds"]) if entry.from_run else "",
         "Diversity": "" if settings["diversity"] is None else f"{100 * settings['diversity']:.0f} %",
         "Made": made(entry),
+        "Comes": "with the app" if entry.shipped else "",
         "On the disk": size_words(entry.bytes),
     }
     words = ""
     if entry.imported and settings["imported"]["changes mapping"]:
         words = (
-            f"Its mapping network isn’t that of {config.model}, so another model may be the one it was adapted from."
+            f"Its mapping network isn’t that of {known['Model']}, so another model may be the one it was adapted from."
         )
     return facts(known, words)
 
@@ -271,7 +304,7 @@ def _parts(mixed: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(parts)
 
 
-def before_and_after(before: Path, after: Path, source: str, adapted: str) -> str:
+def before_and_after(before: Path | bytes, after: Path | bytes, source: str, adapted: str) -> str:
     """Two sheets of the same people, before on the left and after on the right."""
     sheets = picture(before, f"the preview people, {source}", SHEET_EDGE)
     return f'<div class="sheets">{sheets}{picture(after, f"the same people, {adapted}", SHEET_EDGE)}</div>'
@@ -282,9 +315,9 @@ def note(words: str) -> str:
     return f'<p class="note">{escape(words)}</p>'
 
 
-def spoken(words: str) -> str:
-    """Words for those who listen to the page, as the announcer takes them."""
-    return escape(words)
+def spoken(words: BaseException | str) -> str:
+    """Words for those who listen to the page, as the announcer takes them; of an error, what `trouble` shows."""
+    return escape(words if isinstance(words, str) else told(words))
 
 
 def facts(named: Mapping[str, str], words: str = "") -> str:
@@ -293,9 +326,9 @@ def facts(named: Mapping[str, str], words: str = "") -> str:
     return f'<p class="about">{" · ".join(parts)}. {escape(words)}</p>'
 
 
-def trouble(words: str) -> str:
-    """What went wrong, where the eye already is and for as long as it is so."""
-    return f'<div class="trouble" role="alert">{escape(words)}</div>'
+def trouble(words: BaseException | str) -> str:
+    """What went wrong, where the eye already is and for as long as it is so. words: an error, or what it says."""
+    return f'<div class="trouble" role="alert">{escape(told(words))}</div>'
 
 
 def progress(snapshot: Snapshot, stages: int, done: float) -> str:
@@ -412,6 +445,19 @@ def figures(measured: Mapping[str, Figures], remark: str) -> str:
         body += f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f'<div class="figures">{table}{note(remark)}</div>'
+
+
+def kept_diversity(kept: Mapping[str, float], samples: int) -> str:
+    """How much of the source's diversity is kept, a share by the name of each method, in words that say what it means.
+
+    samples: of each, that were measured.
+    """
+    parts = [f"{name} {'' if place else 'keeps '}{_share(share)}" for place, (name, share) in enumerate(kept.items())]
+    listed = f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return note(
+        f"Finished models that come with the app. Of the source’s diversity, {listed}, as the judge finds it in "
+        f"{samples} samples of each. The less a model keeps, the more alike people grow: that is collapse."
+    )
 
 
 def figures_remark(samples: int, no_judge: str) -> str:

@@ -7,8 +7,7 @@ answer belongs to stays on the server.
 
 from __future__ import annotations
 
-import os
-import secrets
+import math
 import tempfile
 import threading
 import time
@@ -23,25 +22,14 @@ from ipl_core.latents import parse_seeds
 
 from . import show
 from .controls import Controls
+from .files import inside
+from .limiter import Limiter
 from .session import AT_ONCE, Service, find_entry
 
 MAX_SEEDS = 200
 #: Faster than this nobody has looked: the second click of a double click is no answer to the next question.
 SHORTEST_LOOK = 0.35
-_MIN_TOKEN = 8
-_RANDOM_TOKEN = secrets.token_urlsafe(12)
 _VOTER_LENGTH = 64
-
-
-def admin_token() -> str:
-    """What whoever runs a study has to give: `IPL_STUDY_ADMIN`, or else random text of this start of the app.
-
-    Raises InputError for one that is easily guessed.
-    """
-    token = os.environ.get("IPL_STUDY_ADMIN", "")
-    if token and len(token) < _MIN_TOKEN:
-        raise InputError(f"IPL_STUDY_ADMIN has {len(token)} characters: give at least {_MIN_TOKEN}.")
-    return token or _RANDOM_TOKEN
 
 
 class StudyTab:
@@ -52,7 +40,8 @@ class StudyTab:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        admin_token()  # an unusable one is told at the start
+        policy = service.policy
+        self._newcomers = Limiter(policy.voters_at_once, policy.voters_a_minute)
         # Who has voted is known to their own browser, so that coming back goes on where they were.
         self.remembered = gr.BrowserState("", storage_key="ipl-studio-voter", secret="ipl-studio")
         self._asked = gr.State(None)
@@ -66,7 +55,7 @@ class StudyTab:
             self._announcer = gr.HTML(elem_classes="announcer")
         with gr.Accordion("For whoever runs the study", open=False):
             self._token = gr.Textbox(
-                label="Token", type="password", info="Printed when the app started, unless IPL_STUDY_ADMIN says it."
+                label="Token", type="password", info="Printed when the app started, unless IPL_ADMIN says it."
             )
             self._open = gr.Button("Open")
             self._gate = gr.HTML()
@@ -156,7 +145,7 @@ class StudyTab:
             if total and done == total:
                 return self._thanks(chosen)
         except InputError as error:
-            return self._scene(show.trouble(str(error)))
+            return self._scene(show.trouble(error))
         begin = "Go on" if done else "Begin"
         return self._scene(show.invitation(chosen, done)) | {self._begin: gr.Button(begin, visible=True)}
 
@@ -164,10 +153,17 @@ class StudyTab:
         name = _voter(voter) or study.new_voter()
         try:
             chosen = study.find()
+            if not study.progress(chosen.id, name)[1] and (wait := self._wait_of_newcomer()):
+                words = f"Many people begin just now: press Begin again in {math.ceil(wait)} seconds."
+                return self._scene(show.note(words), words) | {self._begin: gr.Button("Begin", visible=True)}
             study.enter(chosen.id, name)
             return self._next(chosen, name) | {self.remembered: name}
         except InputError as error:
-            return self._scene(show.trouble(str(error)))
+            return self._scene(show.trouble(error))
+
+    def _wait_of_newcomer(self) -> float:
+        """Seconds until a new voter from where this one comes from may begin, so that nobody invents a crowd."""
+        return self._newcomers.take(self._service.roles.visitor().address)
 
     def _answer(self, voter: Any, asked: Any, choice: str) -> dict[Any, Any]:
         if asked is None:
@@ -178,7 +174,7 @@ class StudyTab:
             study.cast(asked["study"], asked["voter"], asked["task"], asked["question"], choice)
             return self._next(study.find(asked["study"]), asked["voter"])
         except InputError as error:
-            return self._scene(show.trouble(str(error)))
+            return self._scene(show.trouble(error))
 
     def _next(self, chosen: study.Study, voter: str) -> dict[Any, Any]:
         question = study.next_question(chosen.id, voter)
@@ -214,8 +210,8 @@ class StudyTab:
 
     def _unlock(self, token: Any) -> dict[Any, Any]:
         try:
-            _check_admin(token)
-            names = [(show.entry_title(entry), entry.path.name) for entry in library.list_entries()]
+            self._service.roles.check_token(token)
+            names = [(show.entry_title(entry), entry.name) for entry in library.list_entries()]
             return {
                 self._gate: "",
                 self._desk: gr.Column(visible=True),
@@ -223,7 +219,7 @@ class StudyTab:
                 self._entries: gr.Dropdown(names),
             }
         except InputError as error:
-            return {self._gate: show.trouble(str(error)), self._desk: gr.Column(visible=False)}
+            return {self._gate: show.trouble(error), self._desk: gr.Column(visible=False)}
 
     def _studies(self) -> Any:
         known = [(f"{one.title} · {one.created[:10]} · {one.pairs} pairs", one.id) for one in study.studies()]
@@ -232,20 +228,20 @@ class StudyTab:
     def _show_tally(self, token: Any, chosen: str | None) -> Iterator[dict[Any, Any]]:
         files = {button: gr.DownloadButton(interactive=False) for button in (self._tally_file, self._votes_file)}
         try:
-            _check_admin(token)
+            self._service.roles.check_token(token)
             if not chosen:
                 yield {self._tally: show.note("There is no study yet."), **files}
                 return
             with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
-                tally = study.write_tally(chosen, Path(folder, f"study-{chosen}-tally.csv"))
-                votes = study.write_votes(chosen, Path(folder, f"study-{chosen}-votes.csv"))
+                tally = study.write_tally(chosen, inside(Path(folder), f"study-{chosen}-tally.csv"))
+                votes = study.write_votes(chosen, inside(Path(folder), f"study-{chosen}-votes.csv"))
                 yield {
                     self._tally: show.tally(study.tally(chosen)),
                     self._tally_file: gr.DownloadButton(value=str(tally), interactive=True),
                     self._votes_file: gr.DownloadButton(value=str(votes), interactive=True),
                 }
         except InputError as error:
-            yield {self._tally: show.trouble(str(error)), **files}
+            yield {self._tally: show.trouble(error), **files}
 
     def _start(
         self,
@@ -257,7 +253,7 @@ class StudyTab:
         psi: Any,
         pairs_each: Any,
     ) -> Iterator[dict[Any, Any]]:
-        _check_admin(token)
+        self._service.roles.check_token(token)
         chosen = [find_entry(name) for name in entries or []]
         drawing = study.start(
             title, chosen, parse_seeds(seeds, MAX_SEEDS), psi, pairs_each, self._service.generators.get
@@ -266,7 +262,7 @@ class StudyTab:
             try:
                 done, total = next(drawing)
             except StopIteration as end:
-                words = f"Started: “{title.strip()}”, {end.value.pairs} pairs"
+                words = f"Started: “{end.value.title}”, {end.value.pairs} pairs"
                 asked = f"{end.value.questions_each} questions for each voter"
                 link = f"{asked}; this app’s address with ?study at its end leads to them."
                 lines = self._controls.say(show.ended(words, link), f"{words}; {asked}.")
@@ -284,11 +280,3 @@ def _voter(remembered: Any) -> str:
     """What a browser remembers, if it is what this app gave it; else ""."""
     known = isinstance(remembered, str) and len(remembered) <= _VOTER_LENGTH and remembered.isascii()
     return remembered if known else ""
-
-
-def _check_admin(token: Any) -> None:
-    """Raises InputError for a wrong token."""
-    if not secrets.compare_digest(str(token).strip().encode(errors="replace"), admin_token().encode()):
-        raise InputError(
-            "That is not the token: give the one that was printed when the app started, or that IPL_STUDY_ADMIN says."
-        )
