@@ -5,18 +5,27 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 
-from ipl_core.checkpoints import save_generator
+from ipl_core.checkpoints import apart, save_generator
 from ipl_core.clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE, Critic, load_critic
 from ipl_core.studio.judge import Judge, save_judge
-from ipl_core.studio.subject import DOGS, PEOPLE
+from ipl_core.studio.subject import DOGS, LATENT_WIDTH, PEOPLE
 from ipl_core.stylegan2 import Generator, GeneratorConfig
+
+# The same examples each time: what passes here passes elsewhere. HYPOTHESIS_PROFILE=explore looks further.
+settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+settings.register_profile("explore", deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 TINY_CLIP = {
     "embed_dim": 16,
@@ -27,6 +36,14 @@ PREPROCESSING = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 TINY_GENERATOR = GeneratorConfig(
     resolution=32, z_dim=16, w_dim=16, mapping_layers=2, channels=((4, 8), (8, 8), (16, 8), (32, 4))
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_finished_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Libraries begin empty: the finished models that come with the app are switched off, `ship` makes a test's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPL_SHIPPED", str(tmp_path_factory.mktemp("finished") / "none"))
+        yield
 
 
 def save_tiny_critic(folder: Path, words: dict[str, Any] | None = None, **changes: Any) -> Path:
@@ -81,6 +98,17 @@ def tiny_generator() -> Generator:
 
 
 @pytest.fixture
+def read_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads the files of other programs here, where a test reads many: a process for each takes more than a second."""
+    limits = ("seconds", "memory", "remember")
+
+    def read(reader: Callable[..., Any], path: Path, stop: object = None, **options: Any) -> Any:
+        return reader(Path(path), **{name: value for name, value in options.items() if name not in limits})
+
+    monkeypatch.setattr(apart, "read", read)
+
+
+@pytest.fixture
 def rng() -> torch.Generator:
     """A seeded source of random numbers."""
     return torch.Generator().manual_seed(0)
@@ -131,3 +159,18 @@ def studio(tiny_pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("IPL_PRETRAINED", str(tiny_pretrained))
     monkeypatch.setenv("IPL_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture
+def studio_of_sitters(studio: Path, tiny_pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same with generators whose latents have a number for each attribute of a sitter, as embedded ones have."""
+    folder = tmp_path / "pretrained"
+    shutil.copytree(tiny_pretrained, folder)
+    registry = json.loads((folder / "registry.json").read_text(encoding="utf-8"))
+    shape = replace(TINY_GENERATOR, z_dim=LATENT_WIDTH, w_dim=LATENT_WIDTH)
+    for seed, facts in enumerate(registry["generators"].values()):
+        save_generator(Generator(shape, generator=torch.Generator().manual_seed(seed)), folder / facts["file"])
+        facts.pop("sha256", None)
+    (folder / "registry.json").write_text(json.dumps(registry), encoding="utf-8")
+    monkeypatch.setenv("IPL_PRETRAINED", str(folder))
+    return studio

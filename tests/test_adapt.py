@@ -83,6 +83,34 @@ def test_first_step_has_pictures_and_stage_1_leaves_them_as_they_are() -> None:
     assert snapshots[-1].diversity > 0
 
 
+@pytest.mark.parametrize(
+    ("settings", "learned"), [({"method": "described"}, 0), ({"prompts": "words"}, 3), ({"method": "nada"}, 0)]
+)
+def test_prompts_are_read_once_when_they_are_final(
+    settings: dict[str, Any], learned: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, usual = [], rooms.readings
+    monkeypatch.setattr(rooms, "readings", lambda *given: calls.append(given) or usual(*given))
+    snapshots = list(adapt(tiny(**settings), preview_interval=0.0))
+    read = [snapshot.readings for snapshot in snapshots]
+    assert read[:learned] == [None] * learned
+    assert all(said == read[-1] for said in read[learned:])
+    assert (read[-1] is None) == (settings.get("method") == "nada")
+    assert read[-1] is None or list(read[-1]) == [0, 1]
+    assert len(calls) == 1
+    rare = list(adapt(tiny(**settings), preview_interval=1e9))
+    assert all(snapshot.readings is None for snapshot in rare if snapshot.after is None)
+
+
+def test_a_run_stopped_while_its_prompts_are_learned_says_what_they_have_come_to() -> None:
+    stop, seen = threading.Event(), []
+    for snapshot in adapt(tiny(prompts="words"), stop):
+        seen.append(snapshot.readings)
+        stop.set()
+    assert seen[0] is None
+    assert list(seen[-1]) == [0, 1]
+
+
 def test_pictures_are_renewed_no_more_often_than_asked() -> None:
     snapshots = list(adapt(tiny(), preview_interval=1e9))
     assert [snapshot.after is not None for snapshot in snapshots] == [True] + [False] * 5 + [True]
@@ -286,7 +314,7 @@ class ConstantPrompts(PromptScheme):
         super().__init__()
         self._manual = manual
 
-    def text_directions(self, w: Tensor) -> Tensor:
+    def text_directions(self, w: Tensor, images: Tensor | None = None) -> Tensor:
         return self._manual.text_directions(w).expand(len(w), -1)
 
 
@@ -368,7 +396,7 @@ def test_the_first_step_has_no_direction_yet_and_is_finite(
     tiny_generator.requires_grad_(True)
     loss = adaptation_loss(tiny_critic.encode_images(tiny_generator.synthesis(w)), before, direction)
     loss.backward()
-    assert loss.item() == pytest.approx(1.0)
+    assert loss.item() == pytest.approx(1.0, abs=1e-5)  # two passes may differ in their last bits, and so the cosine
     moved = [parameter.grad for parameter in tiny_generator.synthesis.layers.parameters()]
     assert all(torch.isfinite(gradient).all() for gradient in moved)
     assert any(gradient.abs().max() > 0 for gradient in moved)

@@ -55,12 +55,13 @@ def test_from_the_source_to_a_domain(tmp_path: Path, ending: str) -> None:
         (["studio", "--seeds", "1,2", "--frames", "1.5", "--out", "a.webp"], "from 2 to 600, not 1.5"),
         (["studio", "--seeds", "1,2", "--rate", "0", "--frames", "2", "--out", "a.webp"], "from 1 to 60, not 0"),
         (["studio", "--seeds", "1,2", "--side-by-side", "--out", "a.webp"], "choose an adapted model"),
-        (["studio", "--seeds", "1,2", "--easing", "wild", "--out", "a.webp"], "smooth, slow, even, not wild"),
+        (["studio", "--seeds", "1,2", "--easing", "wild", "--out", "a.webp"], "smooth, slow, even, not “wild”"),
         (["studio", "--seeds", "1,2", "--enlarge", "99", "--out", "a.webp"], "1 to 16 times, not 99"),
         (["studio", "--people", "nowhere", "--out", "a.webp"], "no inverted picture in"),
         (["nowhere", "--seeds", "1,2", "--out", "a.webp"], "no model “nowhere”"),
         (["studio", "studio", "--seeds", "1,2", "--out", "a.webp"], "one person, and 2 are given"),
-        (["studio", "other", "--seeds", "1", "--out", "a.webp"], "these have studio and other"),
+        (["studio", "studio-dogs", "--seeds", "1", "--out", "a.webp"], "these have studio and studio-dogs"),
+        (["studio", "other", "--seeds", "1", "--out", "a.webp"], "no model “other”"),
     ],
 )
 def test_bad_input_gets_a_sentence(

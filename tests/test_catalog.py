@@ -11,6 +11,7 @@ import torch
 
 from ipl_core import catalog
 from ipl_core.checkpoints import save_generator
+from ipl_core.config import AdaptConfig
 from ipl_core.devices import usable_device
 from ipl_core.errors import InputError
 from ipl_core.stylegan2 import Generator
@@ -107,3 +108,24 @@ def test_devices_that_are_not_there() -> None:
         usable_device("toaster")
     with pytest.raises(InputError, match="isn't supported"):
         usable_device("meta")
+
+
+@pytest.mark.usefixtures("studio")
+def test_a_critic_is_asked_as_suits_it_and_any_other_by_the_papers_ipl(
+    tiny_pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    papers = {"method": "ipl", "prompts": "vectors"}
+    for critic in ("studio", "ViT-B-32", "studio+ViT-B-32@0.5", str(tmp_path)):
+        assert catalog.suited_to(critic) == papers
+    shutil.copytree(tiny_pretrained, tmp_path / "pretrained")
+    known = json.loads((tiny_pretrained / "registry.json").read_text())
+    known["critics"]["studio"]["suits"] = {"method": "described", "prompts": "read"}
+    (tmp_path / "pretrained" / "registry.json").write_text(json.dumps(known))
+    monkeypatch.setenv("IPL_PRETRAINED", str(tmp_path / "pretrained"))
+    assert catalog.suited_to("studio") == {"method": "described", "prompts": "read"}
+    assert catalog.suited_to("ViT-B-32") == papers
+
+
+def test_what_suits_the_embedded_critic_is_a_method_and_prompts_that_there_are() -> None:
+    config = AdaptConfig("zombie", **catalog.suited_to("studio"))
+    assert config.readable

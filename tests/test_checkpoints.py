@@ -169,6 +169,22 @@ def test_any_exception_in_the_block_passes_and_cleans_up(tmp_path):
     assert entries(tmp_path) == ["note.txt"]
 
 
+def test_what_a_killed_writer_left_is_swept_after_a_day_by_the_next(tmp_path):
+    target = tmp_path / "note.txt"
+    child = os.fork()
+    if child == 0:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            os._exit(0)
+    os.waitpid(child, 0)
+    (left,) = tmp_path.iterdir()
+    save_tensors({"x": torch.ones(1)}, tmp_path / "x.safetensors")
+    assert left.exists(), "somebody may still be writing it"
+    os.utime(left, (0, 0))
+    save_tensors({"x": torch.ones(1)}, tmp_path / "x.safetensors")
+    assert entries(tmp_path) == ["x.safetensors"]
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="can't be written"):
@@ -223,10 +239,10 @@ def test_foreign_files_are_recognised_and_never_unpickled(tmp_path, content, rea
 
 def test_safetensors_that_hold_no_generator(tmp_path):
     save_tensors({"x": torch.ones(1)}, tmp_path / "other.safetensors", {"kind": "prompts"})
-    with pytest.raises(InputError, match="'prompts'"):
+    with pytest.raises(InputError, match="“prompts”"):
         load_generator(tmp_path / "other.safetensors")
     save_file({"x": torch.ones(1)}, tmp_path / "foreign.safetensors")
-    with pytest.raises(InputError, match="'nothing'"):
+    with pytest.raises(InputError, match="“nothing”"):
         load_generator(tmp_path / "foreign.safetensors")
 
 

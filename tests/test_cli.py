@@ -65,6 +65,7 @@ def test_a_run_that_exists_is_not_made_again(
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+@pytest.mark.usefixtures("studio_of_sitters")
 def test_evaluate_measures_each_method_and_writes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "scores"
     request = ["evaluate", "werewolf", "--methods", "nada,ipl", "--seeds", "0", "--samples", "4"]
@@ -77,6 +78,14 @@ def test_evaluate_measures_each_method_and_writes_a_table(tmp_path: Path, capsys
     assert header.startswith("target,method,seed,judge,diversity")
     assert [row.split(",")[:3] for row in rows] == [["werewolf", "nada", "0"], ["werewolf", "ipl", "0"]]
     assert (out / "scores.md").read_text().count("| werewolf |") == 2
+
+    assert main([*request, "--seeds", "0,1", "--set", "steps=3", "--set", "mapper_steps=2", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "2/4 are in" in said
+    assert [line.split()[0] for line in said.splitlines()[1:]] == ["3/4", "4/4"]
+    assert "| ipl | 1 | 2 | " in (out / "scores.md").read_text()  # against NADA: one target, two seeds
+    assert main([*request, "--set", "steps=2", "--out", str(out)]) == 2
+    assert "by other settings, weights or samples" in capsys.readouterr().err
 
 
 def test_critic_report_has_a_line_a_domain(capsys: pytest.CaptureFixture[str]) -> None:
@@ -325,7 +334,7 @@ def test_a_run_is_resumed_exactly_or_says_that_it_is_not(tmp_path: Path, capsys:
     assert main(["resume", str(tmp_path / "whole"), "--steps", "1", "--out", str(tmp_path / "three")]) == 0
     assert "after step 3 from its weights, with a fresh optimiser" in capsys.readouterr().out
     wrong = ["resume", str(tmp_path / "one"), "--steps", "0.5", "--out", str(tmp_path / "no")]
-    assert "at least 1, not 0.5" in refusal(wrong, capsys)
+    assert "from 1 to 5000, not 0.5" in refusal(wrong, capsys)
 
 
 def test_a_terminal_shows_a_bar_a_stage_and_a_file_none(monkeypatch: pytest.MonkeyPatch) -> None:

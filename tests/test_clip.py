@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
+from ipl_core.checkpoints import load_tensors
 from ipl_core.clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE, Critic, load_critic
 from ipl_core.errors import InputError
 
+EMBEDDED = Path(__file__).resolve().parents[1] / "pretrained" / "studio-clip"
 WORDS = {
     "words": ["photo", "a", "of", "Sketch", "pencil", "werewolf"],
     "domains": {"pencil sketch": ["pencil sketch", "graphite drawing"], "ukiyo-e": ["woodblock print"]},
@@ -39,8 +42,17 @@ def test_texts_are_encoded_once(critic_folder, monkeypatch: pytest.MonkeyPatch) 
     critic = load_critic(critic_folder)
     first = critic.encode_texts(["a rare wording", "another rare wording", "a rare wording"])
     assert torch.equal(first[0], first[2])
-    monkeypatch.setattr(critic, "_encode", lambda texts: pytest.fail(f"encoded again: {texts}"))
+    monkeypatch.setattr(critic, "_encode", lambda text: pytest.fail(f"encoded again: {text}"))
     assert torch.equal(critic.encode_texts(["another rare wording", "a rare wording"]), first[[1, 0]])
+
+
+def test_a_texts_features_do_not_depend_on_the_texts_beside_it() -> None:
+    read = load_critic(EMBEDDED)
+    texts = ["photo", "a photo of a werewolf", "a photo of a zombie", "pencil sketch of a bald person with a hat"]
+    together = read.encode_texts(texts)
+    for text, feature in zip(texts, together):
+        alone = Critic(read.model, read.tokenizer)  # which remembers nothing yet
+        assert torch.equal(alone.encode_texts([text])[0], feature)
 
 
 def test_texts_first_seen_in_inference_mode_serve_later_graphs(tiny_critic: Critic) -> None:
@@ -237,6 +249,40 @@ def test_openai_weights_get_their_own_activation() -> None:
 
     assert _architecture_and_weights("ViT-B-32") == ("ViT-B-32-quickgelu", "openai")
     assert _architecture_and_weights("ViT-B/16:laion2b_s34b_b88k") == ("ViT-B-16", "laion2b_s34b_b88k")
+
+
+def test_pickled_weights_of_ones_own_are_read_apart(tmp_path: Path) -> None:
+    from ipl_core.clip import _readable
+
+    path = tmp_path / "clip.pt"
+    state = {"visual.proj": torch.randn(2, 3).half(), "bn.num_batches_tracked": torch.tensor(4)}
+    torch.save({"epoch": 3, "state_dict": state}, path)
+    with _readable(str(path)) as readable:
+        tensors, _ = load_tensors(readable)
+    assert not Path(readable).exists()
+    assert torch.equal(tensors["visual.proj"], state["visual.proj"].float())
+    assert torch.equal(tensors["bn.num_batches_tracked"], state["bn.num_batches_tracked"])
+    path.write_bytes(b"\x80\x02cos\nsystem\nX\x04\0\0\0true\x85R.")
+    with pytest.raises(InputError, match=r"os\.system.*nothing was run"), _readable(str(path)):
+        pass
+    with _readable("openai") as tag:
+        assert tag == "openai"
+
+
+def test_a_critic_too_large_for_any_machine_is_refused(tmp_path: Path, make_critic_folder) -> None:
+    folder = make_critic_folder(tmp_path / "clip")
+    file = folder / "open_clip_config.json"
+    description = json.loads(file.read_text())
+    for tower, field, value in (
+        ("text_cfg", "layers", 10**9),
+        ("vision_cfg", "width", 10**12),
+        ("text_cfg", "x", 1e300),
+    ):
+        odd = json.loads(json.dumps(description))
+        odd["model_cfg"][tower][field] = value
+        file.write_text(json.dumps(odd))
+        with pytest.raises(InputError, match=rf"open_clip_config\.json has .* as “{field}”"):
+            load_critic(folder)
 
 
 def test_a_failed_download_says_what_and_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:

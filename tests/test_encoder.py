@@ -118,6 +118,7 @@ def test_the_published_encoders_guess_as_the_reference_does(tmp_path: Path, kind
     torch.testing.assert_close(guess[0, ::2, ::7].flatten(), torch.tensor(GOLDEN[kind]), rtol=0, atol=1e-3)
 
 
+@pytest.mark.usefixtures("read_in_process")
 def test_published_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     whole = foreign.e4e_contents()
     state, path = whole["state_dict"], tmp_path / "e4e.pt"

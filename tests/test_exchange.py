@@ -16,7 +16,7 @@ from ipl_core.checkpoints import read_metadata, save_generator, save_rosinality
 from ipl_core.exchange import export_generator, import_generator
 from ipl_core.stylegan2 import Generator, GeneratorConfig
 
-pytestmark = pytest.mark.usefixtures("studio")
+pytestmark = pytest.mark.usefixtures("studio", "read_in_process")
 
 
 def same(one: Generator, other: Generator) -> bool:

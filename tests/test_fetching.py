@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -96,6 +97,21 @@ def test_what_another_program_fetched_is_taken_and_checked(hub: hub_server.Hub) 
     assert fetching.obtain(OFFER) == path
     assert len(hub.requests) == asked
     assert state()[str(SECOND)]["sha256"] == DIGEST
+
+
+@pytest.mark.parametrize(("content", "why"), [(None, "No such file"), ("no certificate", "it holds no certificates")])
+def test_a_file_of_certificates_that_is_none_is_named(
+    hub: hub_server.Hub, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, why: str
+) -> None:
+    from huggingface_hub import close_session
+
+    file = tmp_path / "certificates.pem"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    close_session()  # the client that was made before knows the certificates of then
+    with pytest.raises(InputError, match=f"SSL_CERT_FILE names '{re.escape(str(file))}': {why}"):
+        fetching.obtain(OFFER)
 
 
 def test_a_transfer_that_broke_off_goes_on_where_it_stopped(hub: hub_server.Hub, cache: Path) -> None:
@@ -315,6 +331,17 @@ def test_critics_are_fetched_and_say_what_they_need(hub: hub_server.Hub, monkeyp
     hub.files = {}
     with pytest.raises(InputError, match="--critic RN50:/path/to/the/file"):
         catalog.load_critic("RN50")
+
+
+def test_weights_that_were_fetched_and_are_damaged_are_called_so(hub: hub_server.Hub, cache: Path) -> None:
+    critic = catalog.critics()["ViT-B-32"]
+    hub.files = {str(critic.sources[0]): CONTENT}
+    with pytest.raises(InputError) as refused:
+        catalog.load_critic("ViT-B-32")
+    words = str(refused.value)
+    assert str(cache) in words
+    assert "which is damaged" in words
+    assert "network" not in words.lower()
 
 
 def test_every_entry_is_complete_and_every_critic_exists_in_open_clip() -> None:

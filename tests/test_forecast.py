@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ipl_core import AdaptConfig, adapt
+from ipl_core import AdaptConfig, adapt, forecast
 from ipl_core.forecast import Pace, measure
 from ipl_core.pool import SIZE
 
@@ -20,8 +20,30 @@ def test_steps_pictures_and_the_way_back_add_up() -> None:
     generator = 20 * 2 * 3 * 0.1
     assert PACE.seconds(replace(CONFIG, method="nada")) == pytest.approx(generator)
     assert PACE.seconds(CONFIG) == pytest.approx(generator + 10 * 8 * 0.01)
+    assert PACE.seconds(replace(CONFIG, method="described")) == pytest.approx(generator + 20 * 2 * 0.01)
     assert PACE.seconds(replace(CONFIG, memory="low", method="nada")) == pytest.approx(generator * 4 / 3)
     assert PACE.seconds(replace(CONFIG, steps=40, method="nada")) == pytest.approx(2 * generator)
+
+
+def test_a_described_picture_takes_its_sentences_twice_with_a_critic_of_any_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forecast._Tower, "seconds", lambda tower, *_: 0.1 if tower is forecast._VISION else 0.001)
+    described, learned = (forecast.with_open_critic(PACE, method) for method in ("described", "ipl"))
+    assert learned.prompts == PACE.prompts, "one prompt there and back takes less than was measured"
+    assert described.prompts == pytest.approx(2 * 6 * 0.001 * 2)
+    config = replace(CONFIG, method="described")
+    assert described.seconds(config) == described.seconds(replace(config, mapper_steps=500)), "there is no stage 1"
+    more = described.seconds(config) - replace(described, prompts=0.0).seconds(config)
+    assert more == pytest.approx(20 * 2 * described.prompts), "each picture is read where it is looked at"
+
+
+def test_a_run_that_goes_on_has_no_stage_1() -> None:
+    assert PACE.first_stage(CONFIG) == pytest.approx(10 * 8 * 0.01)
+    assert PACE.first_stage(replace(CONFIG, method="nada")) == 0
+    assert replace(PACE, missing=1.0).first_stage(CONFIG) > PACE.first_stage(CONFIG)
+    assert PACE.seconds(CONFIG, done=0) == pytest.approx(PACE.seconds(CONFIG) - PACE.first_stage(CONFIG))
+    assert PACE.seconds(CONFIG, done=15) == pytest.approx(5 * 2 * 3 * 0.1)
 
 
 def test_a_first_run_draws_the_source_pictures_too_but_each_once() -> None:
@@ -31,7 +53,7 @@ def test_a_first_run_draws_the_source_pictures_too_but_each_once() -> None:
     assert more[1] == pytest.approx(SIZE * 0.1)
 
 
-@pytest.mark.parametrize("method", ["nada", "shared", "ipl"])
+@pytest.mark.parametrize("method", ["nada", "shared", "ipl", "described"])
 @pytest.mark.usefixtures("studio")
 def test_measuring_says_something_and_changes_nothing(method: str) -> None:
     config = replace(CONFIG, method=method, mapper_steps=2, steps=2)

@@ -40,21 +40,33 @@ def test_seeds_as_people_type_them(text, seeds):
     [
         ("", "No seeds"),
         ("   ", "No seeds"),
-        ("1,,2", "''"),
-        ("1,", "''"),
-        ("a", "'a'"),
-        ("1.5", "'1.5'"),
-        ("-3", "'-3'"),
-        ("1-2-3", "'1-2-3'"),
+        ("1,,2", "“”"),
+        ("1,", "“”"),
+        ("a", "“a”"),
+        ("1.5", "“1.5”"),
+        ("-3", "“-3”"),
+        ("1-2-3", "“1-2-3”"),
         ("5-2", "write 2-5"),
         (str(MAX_SEED + 1), str(MAX_SEED)),
         ("0-99999999999", str(MAX_SEED)),
         ("0-20000", "more than 10000"),
+        ("9" * 5000, f"{MAX_SEED}; got “99"),
+        ("0-" + "9" * 5000, str(MAX_SEED)),
+        ("x" * 10_000_000, "whole numbers"),
+        ("0," * 20_000, "more than 10000"),
+        (7, "text such as 0-15,20, not 7"),
+        (None, "not None"),
+        ([1, 2], "not a list of 2"),
     ],
 )
 def test_unreadable_seeds_say_what_is_wrong(text, part):
-    with pytest.raises(InputError, match=part):
+    with pytest.raises(InputError, match=part) as refused:
         parse_seeds(text)
+    assert len(str(refused.value)) < 250
+
+
+def test_zeros_before_a_seed_are_no_digits_of_it():
+    assert parse_seeds("0" * 6000 + "12-0013") == [12, 13]
 
 
 def test_the_number_of_seeds_is_bounded_over_all_parts():

@@ -191,9 +191,11 @@ def test_a_title_is_a_persons_own_and_no_ones_elses() -> None:
         with pytest.raises(InputError, match="choose another title"):
             library.rename(other, taken)
     assert library.rename(named, "My sketches").title == "My sketches"  # its own is no collision
-    for wrong in ("x" * 81, "a\x00b"):
-        with pytest.raises(InputError, match="at most 80 characters"):
+    for wrong in ("x" * 81, "half \ud83d", 7, None, ["a"]):
+        with pytest.raises(InputError, match=r"at most 80|can't be written|must be text"):
             library.rename(other, wrong)
+    assert library.open_entry(other.path) == other
+    assert library.rename(named, "photo\u202egnp\x00 2").title == "photo gnp 2"
     assert library.rename(named, " ").title == one.plain_title
     assert other == library.open_entry(other.path)
 
@@ -295,9 +297,9 @@ def test_a_run_that_goes_on_from_its_weights_never_passes_for_one_in_one_go() ->
 def test_what_cannot_be_gone_on_with_is_said() -> None:
     entry = run_of(config_of()).save()
     for steps in (0, -1, 1.5):
-        with pytest.raises(InputError, match="at least 1"):
+        with pytest.raises(InputError, match="from 1 to 5000, not"):
             library.continuation(entry, steps)
-    with pytest.raises(InputError, match="Steps must be"):
+    with pytest.raises(InputError, match="from 1 to 5000"):
         library.continuation(entry, 10_000)
     untouched = library.Entry(entry.path, {**entry.settings, "steps": {"prompts": 1, "generator": 0}})
     with pytest.raises(InputError, match="before its generator had changed"):
@@ -403,36 +405,6 @@ def test_a_killed_process_leaves_nothing_that_looks_like_a_run(studio: Path) -> 
     assert not left.exists()
 
 
-def test_what_comes_in_its_place_is_there_or_the_old_one_still_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def write(words: str) -> Any:
-        def to(folder: Path) -> str:
-            (folder / "words").write_text(words)
-            return "entry"
-
-        return to
-
-    path = keeping.keep(tmp_path, write("old"))
-    keeping.keep(tmp_path, write("new"), stays=lambda path: True)
-    assert (path / "words").read_text() == "old"
-    move = os.replace
-
-    def fail_with_the_new_one(source: Path, target: Path) -> None:
-        if Path(source).name == "new":
-            raise OSError(28, "No space left on device")
-        move(source, target)
-
-    with monkeypatch.context() as broken:
-        broken.setattr(keeping.os, "replace", fail_with_the_new_one)
-        with pytest.raises(InputError, match="No space left"):
-            keeping.keep(tmp_path, write("new"))
-    assert (path / "words").read_text() == "old"
-    keeping.keep(tmp_path, write("new"))
-    assert (path / "words").read_text() == "new"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_a_run_without_a_result_is_not_kept() -> None:
     with pytest.raises(ValueError, match="no result yet"):
         library.Run(config_of()).save()
@@ -459,6 +431,24 @@ def test_delete_removes_library_entries_only(studio: Path, tmp_path: Path) -> No
     with pytest.raises(InputError, match="can't be deleted"):
         library.delete(entry)
     assert isinstance(library.load_adapted(copy.path), Generator)
+
+
+def test_a_folder_is_brought_in_as_what_it_is(tmp_path: Path) -> None:
+    finished, stopped = run_of(config_of()).save(), run_of(config_of(), stopped="asked", shift=2.0).save()
+    inexact = resumed_run(finished_run(config_of("werewolf", steps=2)), 1)
+    copies = {entry.path: library.export(entry, tmp_path / entry.path.name) for entry in library.list_entries()}
+    for entry in library.list_entries():
+        library.delete(entry)
+    assert library.bring_in(copies[finished.path]) == library.find(config_of())
+    assert library.find(config_of()).path == finished.path
+    for other in (stopped, inexact):
+        brought = library.bring_in(copies[other.path])
+        assert brought.settings == other.settings
+        assert library.bring_in(copies[other.path]) == brought
+    assert library.find(config_of()) == finished
+    assert library.find(config_of("werewolf", steps=3)) is None
+    with pytest.raises(InputError, match="no adapted domain"):
+        library.bring_in(tmp_path / "nowhere")
 
 
 def test_export_keeps_what_else_is_in_the_folder(tmp_path: Path) -> None:

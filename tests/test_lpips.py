@@ -69,6 +69,7 @@ def test_what_is_missing_is_said(models: Path) -> None:
         InvertConfig(view="lpips-squeeze")
 
 
+@pytest.mark.usefixtures("read_in_process")
 def test_files_of_another_kind_are_refused(models: Path) -> None:
     put(models)
     torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, models / "alexnet-owt-7be5be79.pth")

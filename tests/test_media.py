@@ -11,7 +11,17 @@ import torch
 from PIL import Image
 
 from ipl_core.errors import InputError
-from ipl_core.media import enlargement, grid, labelled, read_settings, save_animation, save_png, to_float, to_uint8
+from ipl_core.media import (
+    enlargement,
+    grid,
+    labelled,
+    left_out_words,
+    read_settings,
+    save_animation,
+    save_png,
+    to_float,
+    to_uint8,
+)
 
 
 def test_values_become_bytes_clipped_and_rounded() -> None:
@@ -110,6 +120,35 @@ def test_an_animation_has_its_frames_pace_and_settings(tmp_path: Path, frames: t
             shown = picture.convert("RGB")
             assert abs(shown.getpixel((10, 16))[0] - 30 * number) <= 6
             assert abs(shown.getpixel((54, 16))[0] - 200) <= 12
+
+
+@pytest.mark.parametrize("rate", [1, 7, 12.5, 24, 30, 40, 49, 50, 51, 59.9, 60])
+def test_a_gif_plays_at_its_rate_in_browsers(tmp_path: Path, rate: float) -> None:
+    count = 48
+    levels = (5 * torch.arange(count).view(count, 1, 1, 1) + 4 * torch.arange(64).view(1, 1, 64, 1)) % 256
+    path = save_animation(levels.expand(count, 8, 64, 3).to(torch.uint8), tmp_path / "a.gif", rate)
+    delays, greys = [], []
+    with Image.open(path) as picture:
+        for number in range(picture.n_frames):
+            picture.seek(number)
+            delays.append(picture.info["duration"])
+            greys.append(picture.convert("L").getpixel((0, 4)))
+    assert min(delays) >= 20  # below that, browsers show each frame for 100 ms
+    assert abs(sum(delays) - 1000 * count / rate) <= 20
+    assert max(delays) - min(delays) <= 10
+    assert len(delays) == count if rate <= 50 else len(delays) == int(50 * count / rate)
+    steps = [later - earlier for earlier, later in zip(greys, greys[1:])]
+    assert max(steps) <= 2 * 5 + 6  # no two frames in a row are left out
+    words = left_out_words(path, count, rate)
+    assert (f"{len(delays)} of 48 are in it" in words) == (rate > 50)
+    assert not left_out_words("a.webp", count, rate)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_shortest_gifs_are_written(tmp_path: Path, count: int, frames: torch.Tensor) -> None:
+    with Image.open(save_animation(frames[:count], tmp_path / "a.gif", 60)) as picture:
+        assert picture.n_frames >= 1
+        assert picture.info.get("duration", 20) >= 20
 
 
 def test_an_mp4_plays_and_carries_its_settings(tmp_path: Path, frames: torch.Tensor) -> None:

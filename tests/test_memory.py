@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
+import platform
+import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +21,9 @@ from ipl_core import AdaptConfig, InputError, adapt, catalog, clip, library, mem
 from ipl_core.__main__ import main
 from ipl_core.adapt import GeneratorTraining, View
 from ipl_core.clip import Critic
-from ipl_core.devices import check_precision, choose_device
+from ipl_core.devices import check_precision, choose_device, cores
 from ipl_core.latents import generator_from_seed
+from ipl_core.locks import new_lock
 from ipl_core.memory import OutOfMemory, enough_memory, pictures_at_once, saves_memory
 from ipl_core.pool import SourcePool
 from ipl_core.prompts import make_prompts
@@ -239,6 +245,43 @@ def test_auto_says_why_it_is_that_device(monkeypatch: pytest.MonkeyPatch) -> Non
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "count"),
+    [("200000 100000", 2), ("150000 100000", 2), ("10000 100000", 1), ("1600000 100000", 6), ("max 100000", 6)],
+)
+def test_a_container_has_the_cores_whose_time_it_is_given(
+    said: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(6)), raising=False)
+    quota = tmp_path / "cpu.max"
+    quota.write_text(f"{said}\n")
+    assert cores(quota) == count
+    quota.write_text("who knows\nwhat")
+    assert cores(quota) == cores(tmp_path / "none") == 6
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_fork_waits_for_a_lock_and_leaves_it_open() -> None:
+    lock, held = new_lock(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            time.sleep(0.3)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    began = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if lock.acquire(timeout=5) else 1)
+    assert time.monotonic() - began > 0.2
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert lock.acquire(timeout=5)
+    thread.join()
+
+
 def test_a_slow_first_step_does_not_spoil_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 50.0, 51.0, 52.0, 53.0])
     monkeypatch.setattr("ipl_core.stepping.time.perf_counter", lambda: next(now))
@@ -299,3 +342,19 @@ def test_a_critic_that_memory_has_no_room_for_is_not_called_damaged(monkeypatch:
     for read, what in ((clip._from_directory, folder), (clip._from_name, "ViT-B-32")):
         with pytest.raises(OutOfMemory, match="a smaller critic"):
             read(what, torch.device("cpu"))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives threads heaps of their own")
+def test_threads_share_two_heaps() -> None:
+    """In a process of its own, as it lasts: many threads that allocate leave no more than two heaps behind."""
+    program = (
+        "import ctypes, threading; from ipl_core.memory import share_heaps; share_heaps();"
+        "all_at_work = threading.Barrier(8);"
+        "work = lambda: (all_at_work.wait(), [bytearray(1000) for _ in range(1000)], all_at_work.wait());"
+        "threads = [threading.Thread(target=work) for _ in range(8)];"
+        "[one.start() for one in threads]; [one.join() for one in threads];"
+        "ctypes.CDLL(None).malloc_stats()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    heaps = [line for line in done.stderr.splitlines() if line.startswith("Arena")]
+    assert 1 <= len(heaps) <= 2, done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ def test_the_ends_are_the_source_and_the_adapted_generator() -> None:
     assert torch.equal(mixer.draw(w_plus, mixer.weights([(entry, 0.0)])), draw(mixer.source, [0, 1]))
     adapted = draw(library.load_adapted(entry.path), [0, 1])
     assert torch.equal(mixer.draw(w_plus, mixer.weights([(entry, 1.0)])), adapted)
-    w = mixer.source.truncate(mixer.source.mapping(torch.zeros(1, 16)), 0.7)
+    w = mixer.source.truncate(mixer.source.mapping(torch.zeros(1, mixer.source.config.z_dim)), 0.7)
     assert torch.equal(mixer.draw(w), mixer.draw(mixer.source.to_w_plus(w)))
 
 
@@ -65,6 +66,27 @@ def test_a_mix_is_kept_as_an_entry_of_its_own() -> None:
         library.continuation(kept, 5)
     with pytest.raises(InputError, match="at least one domain"):
         mixer.keep([(one, 0.0)])
+    for title in ("x" * 81, "half \ud83d", "dead TILES"):
+        with pytest.raises(InputError, match="title"):
+            mixer.keep([(one, 0.25)], title)
+    assert len(library.list_entries()) == 4, "a mix that can't be called so is not kept"
+    assert mixer.keep([(one, 0.5), (other, 1.5)], "Dead tiles").title == "Dead tiles", "its own title is no collision"
+
+
+@pytest.mark.parametrize("title", ["x" * 81, "half \ud83d", 7, "ZOMBIES of mine"])
+def test_a_mix_with_a_title_that_cannot_be_is_not_kept(title: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    mixer, entry = Mixer("studio"), entry_of("zombie", 0.3)
+    library.rename(entry, "Zombies of mine")
+    monkeypatch.setattr(mixer, "generator", lambda parts: pytest.fail("the work was begun"))
+    with pytest.raises(InputError, match="title"):
+        mixer.keep([(entry, 0.5)], title)
+    assert [kept.path for kept in library.list_entries()] == [entry.path]
+
+
+def test_a_mix_may_be_kept_again_under_its_own_title() -> None:
+    mixer, entry = Mixer("studio"), entry_of("zombie", 0.3)
+    kept = mixer.keep([(entry, 0.5)], "Half a zombie")
+    assert mixer.keep([(entry, 0.5)], "Half a zombie") == kept
 
 
 def test_drawing_a_mix_leaves_the_source_alone_for_other_threads() -> None:

@@ -13,6 +13,8 @@ import torch
 from ipl_core.checkpoints import load_generator
 from ipl_core.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("read_in_process")
+
 SMALL = {4: 6, 8: 4, 16: 3}
 
 # What NVlabs/stylegan2-ada-pytorch drew on the CPU (its reference operators, force_fp32, constant noise) with the
@@ -111,7 +113,7 @@ class _StyleGAN3(foreign.Layer):
         (lambda: {"G_ema": foreign.nvidia_generator(SMALL, architecture="resnet")}, "architecture “resnet”"),
         (lambda: {"G_ema": _StyleGAN3()}, "StyleGAN3"),
         (lambda: {"D": foreign.discriminator()}, "a discriminator but no generator"),
-        (lambda: {"G_ema": foreign.discriminator()}, "without an averaged generator"),
+        (lambda: {"G_ema": foreign.discriminator()}, "without a StyleGAN2 generator"),
         (lambda: {"G": foreign.nvidia_generator(SMALL), "D": foreign.discriminator()}, "what it holds: G, D"),
         (lambda: {}, "nothing at all"),
         (lambda: _changed(lambda g: g.synthesis.b8.conv0.resample_filter.mul_(torch.eye(4))), "another filter"),
@@ -120,7 +122,7 @@ class _StyleGAN3(foreign.Layer):
         (lambda: _changed(lambda g: g.synthesis.__dict__.update(img_channels=1)), "of 1 channels"),
         (lambda: _changed(lambda g: g.synthesis.b8.register_buffer("extra", torch.ones(1))), "unknown kind.*extra"),
         (lambda: _changed(lambda g: delattr(g.synthesis.b8.torgb, "bias")), "b8.torgb.bias is missing"),
-        (lambda: _changed(lambda g: g.mapping.fc0.__dict__.update(bias_gain="x")), "multiplier 'x'"),
+        (lambda: _changed(lambda g: g.mapping.fc0.__dict__.update(bias_gain="x")), "multiplier “x”"),
         (lambda: _changed(lambda g: g.synthesis.b16.conv1.bias.fill_(float("inf"))), "not finite"),
     ],
 )

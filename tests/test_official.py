@@ -131,7 +131,7 @@ def test_the_choice_of_layers(critic: Critic, change: float, tmp_path: Path) -> 
 def test_each_picture_of_the_choice_has_a_noise_of_its_own(critic: Critic, tiny_generator: Generator) -> None:
     for layer in tiny_generator.synthesis.layers:
         layer.noise_strength.fill_(1.0)
-    w = tiny_generator.mapping(foreign.recipe((1, 16), "layer choice z"))
+    w = tiny_generator.mapping(foreign.recipe((1, tiny_generator.config.z_dim), "layer choice z"))
     for preset, alike in [("official", False), ("paper", True)]:
         config = AdaptConfig("Tolkien elf", preset=preset, method="nada")
         scheme = make_prompts(config, critic, 16, torch.Generator().manual_seed(0))

@@ -22,7 +22,7 @@ from ipl_core.runs import crop_for, finished_inversion, inversion
 from ipl_core.sampling import draw, draw_latents, seed_latents
 from ipl_core.sitters import SeedPerson, draw_people
 
-pytestmark = pytest.mark.usefixtures("studio")
+pytestmark = pytest.mark.usefixtures("studio", "read_in_process")
 TINY = dict(preset="fast", starts=2, steps=2, tune_steps=2)
 
 

@@ -26,6 +26,8 @@ from ipl_core.checkpoints import files, load_generator
 from ipl_core.checkpoints.pickles import opened
 from ipl_core.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("read_in_process")
+
 SMALL = {4: 6, 8: 4}
 
 
@@ -124,7 +126,7 @@ def test_names_on_the_list_stay_names_whatever_is_done_with_them(tmp_path: Path)
         assert root["a"].made_from == ("file",)
         assert root["a"].state == {"__dict__": 1}
         assert root["b"].name == "torch.nn.x.Module.__init__"
-    refused(path, "without an averaged generator")
+    refused(path, "without a StyleGAN2 generator")
 
 
 def test_a_tensorflow_pickle(tmp_path: Path) -> None:
@@ -286,8 +288,8 @@ def test_depth_is_no_danger(tmp_path: Path) -> None:
 def test_reading_imports_nothing(tmp_path: Path) -> None:
     path = foreign.write_nvidia(tmp_path / "a.pkl", {"G_ema": foreign.nvidia_generator(SMALL)})
     code = (
-        "import sys; from ipl_core.checkpoints import load_generator; before = set(sys.modules); "
-        f"load_generator({str(path)!r}); print(*(set(sys.modules) - before))"
+        "import sys; from pathlib import Path; from ipl_core.checkpoints.generators import read_foreign; "
+        f"before = set(sys.modules); read_foreign(Path({str(path)!r})); print(*(set(sys.modules) - before))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert not [name for name in ended.stdout.split() if name.startswith(("torch_utils", "dnnlib", "numpy"))]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from PIL import Image
 from ipl_core import pictures
 from ipl_core.errors import InputError
 from ipl_core.media import to_pictures
-from ipl_core.pictures import read_picture, to_tensor
+from ipl_core.pictures import WORKING_SIDE, read_picture, read_smaller, to_tensor
 
 ORIENTATION = 0x0112
 
@@ -122,7 +124,7 @@ def test_what_cannot_be_used_is_refused_by_name(
 
 
 def test_other_kinds_and_broken_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is a GIF file"):
+    with pytest.raises(InputError, match="is of the format GIF"):
         read_picture(saved(halves(), tmp_path / "a.gif"))
     for kind in ("png", "jpg"):
         whole = saved(halves(size=(400, 400)), tmp_path / f"a.{kind}").read_bytes()
@@ -143,3 +145,78 @@ def test_tensor_and_picture_are_inverse() -> None:
     assert tensor[0, :, 0, 0].tolist() == [1, -1, -1]
     assert to_pictures(tensor)[0].tobytes() == picture.tobytes()
     assert torch.is_floating_point(tensor)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Made smaller
+
+
+def slope(width: int, height: int) -> Image.Image:
+    """Red grows to the right, green downwards."""
+    across = np.linspace(0, 255, width)[None].repeat(height, 0)
+    down = np.linspace(0, 255, height)[:, None].repeat(width, 1)
+    return Image.fromarray(np.stack([across, down, np.full_like(down, 40)], 2).astype(np.uint8), "RGB")
+
+
+def test_a_picture_that_fits_comes_as_it_is(tmp_path: Path) -> None:
+    path = saved(slope(300, 200), tmp_path / "a.jpg", quality=95)
+    small, times = read_smaller(path)
+    assert times == 1
+    assert small.tobytes() == read_picture(path).tobytes()
+    assert read_smaller(path, 300)[0].tobytes() == small.tobytes()
+    assert WORKING_SIDE == 4096
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [*(("png", mode) for mode in ("RGB", "RGBA", "L", "P", "LA", "1")), ("jpg", "RGB"), ("webp", "RGB")],
+)
+@pytest.mark.parametrize(("side", "times"), [(200, 2), (150, 2), (100, 3), (40, 8), (3, 12)])
+def test_a_larger_picture_is_made_smaller_by_a_whole_number(
+    kind: str, mode: str, side: int, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "_BAND", 3000)  # in many pieces
+    path = saved(slope(300, 200).convert(mode), tmp_path / f"a.{kind}", **({} if kind == "png" else {"quality": 95}))
+    small, found = read_smaller(path, side)
+    assert found == {("jpg", 3): 4, ("jpg", 12): 8}.get((kind, times), times)  # a JPEG is halved while it is decoded
+    assert small.size == (-(-300 // found), -(-200 // found))
+    expected = read_picture(path).reduce(found)
+    assert np.abs(np.asarray(small, float) - np.asarray(expected, float)).mean() < (1 if kind == "png" else 3)
+
+
+def test_a_smaller_picture_is_upright_and_lies_on_white(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    for kind in ("jpg", "png", "webp"):
+        small, times = read_smaller(saved(halves(size=(400, 200)), tmp_path / f"a.{kind}", exif=exif), 100)
+        assert (small.size, times) == ((50, 100), 4)
+        assert near(small.getpixel((25, 5)), (255, 0, 0))
+    clear = halves("RGBA", (400, 200))
+    clear.putalpha(0)
+    assert read_smaller(saved(clear, tmp_path / "a.png"), 100)[0].getpixel((5, 5)) == (255, 255, 255)
+    deep = Image.fromarray(np.full((200, 400), 0x8000, dtype=np.uint16))
+    assert read_smaller(saved(deep, tmp_path / "d.png"), 100)[0].getpixel((3, 3)) == (128,) * 3
+
+
+def test_many_large_pictures_at_once_take_little_memory(tmp_path: Path) -> None:
+    """Six of 7000×7000, which are 93 kB each as files and 200 MB each as pictures."""
+    pytest.importorskip("resource")
+    program = """
+import resource, sys, threading
+from PIL import Image
+from ipl_core.pictures import read_smaller
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+before, done = peak(), []
+threads = [threading.Thread(target=lambda: done.append(read_smaller(sys.argv[1]))) for _ in range(6)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+assert [picture.size for picture, _ in done] == [(3500, 3500)] * 6
+print(peak() - before)
+"""
+    path = tmp_path / "flat.png"
+    subprocess.run(
+        [sys.executable, "-c", f"from PIL import Image; Image.new('RGB', (7000, 7000), 'red').save({str(path)!r})"],
+        check=True,
+    )
+    ended = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    assert int(ended.stdout) < 900e6

@@ -5,11 +5,25 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ipl_core.clip import Critic
-from ipl_core.config import RESIDUALS, AdaptConfig
+from ipl_core.clip import Critic, load_critic
+from ipl_core.config import RESIDUALS, WORD_PROMPTS, AdaptConfig
 from ipl_core.directions import normalise, text_direction
 from ipl_core.errors import InputError
-from ipl_core.prompts import ImagePrompts, ManualPrompts, Mapper, SharedPrompt, fill, make_prompts, templates
+from ipl_core.prompts import (
+    DescribedPrompts,
+    ImagePrompts,
+    ManualPrompts,
+    Mapper,
+    ReadPrompts,
+    SharedPrompt,
+    WordPrompts,
+    _sentences,
+    descriptions,
+    fill,
+    make_prompts,
+    templates,
+)
+from ipl_core.vocabulary import parse
 
 W_DIM = 16
 CONTEXT = "a photo of a"
@@ -220,3 +234,214 @@ def test_what_is_the_source_itself_cannot_be_avoided(tiny_critic: Critic, rng: t
         make_prompts(AdaptConfig("pencil sketch", avoid="dog " * 40), tiny_critic, W_DIM, rng)
     with pytest.raises(InputError, match="What to avoid is blank"):
         AdaptConfig("pencil sketch", avoid=" ")
+
+
+# ---- prompts of words, and described pictures
+
+GROUPS = parse("bald, curly, long haired / {} with long hair; young, old / {} with wrinkles; {} with glasses, {} alone")
+
+
+def word_prompts(critic: Critic, seed: int = 0, **options) -> WordPrompts:
+    generator = torch.Generator().manual_seed(seed)
+    return WordPrompts(critic, *WORDS, CONTEXT, w_dim=W_DIM, generator=generator, groups=GROUPS, **options)
+
+
+def test_a_prompt_of_words_is_the_context_and_then_mixtures_of_words(tiny_critic: Critic, w: torch.Tensor) -> None:
+    state = torch.random.get_rng_state()
+    scheme = word_prompts(tiny_critic)
+    assert torch.equal(torch.random.get_rng_state(), state)  # nobody else's random numbers
+    contexts = scheme.contexts(w)
+    places = len(tiny_critic.context_vectors(CONTEXT))
+    assert torch.equal(contexts[0, :places], tiny_critic.context_vectors(CONTEXT))
+    assert contexts.shape == (len(w), places + 6, tiny_critic.token_width)
+    words = list(dict.fromkeys(tiny_critic.token_ids("bald curly long haired young old")))
+    vectors = tiny_critic.token_vectors(words)
+    # Every mixture is a point of the words' simplex: solve for its shares.
+    shares = torch.linalg.lstsq(vectors.T, contexts[:, places:].flatten(0, 1).T).solution
+    assert shares.min() > 0
+    torch.testing.assert_close(shares.sum(0), torch.ones(shares.shape[1]), atol=1e-4, rtol=0)
+    with torch.no_grad():  # a mapper that is sure of one word gives that word
+        scheme.mapper.layers[-1].weight.zero_()
+        scheme.mapper.layers[-1].bias.view(6, -1)[:, words.index(tiny_critic.token_ids("old")[0])] = 100.0
+    alone = tiny_critic.encode_texts([f"{CONTEXT} old old old old old old {word}" for word in WORDS])
+    direction = word_prompts(tiny_critic, residual="none")
+    direction.load_state_dict(scheme.state_dict())
+    torch.testing.assert_close(direction.text_directions(w)[0], text_direction(*alone), atol=1e-4, rtol=1e-4)
+    assert scheme.readings(w, w) == ["old"] * len(w)
+
+
+def test_prompts_of_words_learn_to_tell_pictures_apart(tiny_critic, w, images) -> None:
+    scheme = word_prompts(tiny_critic, lambda_domain=0.0, residual="none")
+    before = scheme.losses(w, images)["total"].item()
+    assert train(scheme, w, images, rate=0.05)["total"] < before
+    assert (scheme.text_directions(w).std(0) > 0).any()
+    again = word_prompts(tiny_critic, seed=1, lambda_domain=0.0, residual="none")
+    again.load_state_dict(scheme.state_dict())
+    assert torch.equal(again.text_directions(w), scheme.text_directions(w))
+    assert not any("vocabulary" in name for name in scheme.state_dict())
+
+
+def test_words_that_a_phrase_has_together_are_read_together(tiny_critic: Critic) -> None:
+    scheme = word_prompts(tiny_critic)
+    assert scheme._said(["long", "haired", "young", "old", "young"]) == "long haired, young, old"
+    assert scheme._said(["long", "young", "haired"]) == "long, young, haired"
+    assert scheme._said(["long", "haired", "haired", "old"]) == "long haired, old"  # a place more than its words
+
+
+def test_a_piece_of_a_word_reads_as_the_word(tiny_critic: Critic, w: torch.Tensor, rng: torch.Generator) -> None:
+    assert len(tiny_critic.token_ids("unshaven")) > 1
+    groups = parse("unshaven, bald")
+    scheme = WordPrompts(tiny_critic, *WORDS, CONTEXT, w_dim=W_DIM, generator=rng, groups=groups)
+    assert set(scheme._names) == {"unshaven", "bald"}
+    assert all(set(line.split(", ")) <= {"unshaven", "bald"} for line in scheme.readings(w, w))
+
+
+def test_prompts_of_words_want_words_in_front_of_the_noun(tiny_critic: Critic, rng: torch.Generator) -> None:
+    groups = parse("{} with glasses, {} alone")
+    with pytest.raises(InputError, match="fewer than two words"):
+        WordPrompts(tiny_critic, *WORDS, CONTEXT, w_dim=W_DIM, generator=rng, groups=groups)
+
+
+def described(critic: Critic, groups=GROUPS) -> DescribedPrompts:
+    return DescribedPrompts(critic, *WORDS, CONTEXT, groups=groups)
+
+
+def test_a_picture_gets_the_words_that_are_nearest_to_it(tiny_critic: Critic, w: torch.Tensor) -> None:
+    scheme = described(tiny_critic)
+    said = [f"{CONTEXT} curly photo", f"{CONTEXT} old photo", f"{CONTEXT} photo with glasses"]
+    images = tiny_critic.encode_texts(said)
+    chosen, sure = scheme.read(images)
+    assert (chosen[0, 0], chosen[2, 2]) == (1, 0)
+    assert (sure >= 1).all()  # no alternative is less sure than chance
+    lines = scheme.readings(w, images)
+    assert all(line.count(",") == len(GROUPS) - 1 for line in lines)
+    assert "curly" in lines[0]
+    assert "with glasses" in lines[2]
+
+
+def test_what_somebody_lacks_is_said_last(tiny_critic: Critic, w, images) -> None:
+    groups = parse("{} without a hat, {} without any; young, old; curly, bald; a, b; c, d; e, f; g, h")
+    for line in described(tiny_critic, groups).readings(w, images):
+        assert len(line.split(", ")) == 6
+        assert "without" not in line
+
+
+def test_a_described_direction_is_that_of_sentences_which_differ_in_the_domain_alone(tiny_critic, w, images) -> None:
+    scheme = described(tiny_critic, parse("young, old"))
+    directions = scheme.text_directions(w, images)
+    for chosen, direction in zip(scheme.read(images)[0][:, 0].tolist(), directions):
+        pair = [f"{CONTEXT} {('young', 'old')[chosen]} {word}" for word in WORDS]
+        torch.testing.assert_close(direction, text_direction(*tiny_critic.encode_texts(pair)), atol=1e-5, rtol=1e-5)
+    whole = described(tiny_critic)
+    alone = torch.cat([whole.text_directions(w[:1], row[None]) for row in images])
+    torch.testing.assert_close(whole.text_directions(w, images), alone, atol=1e-6, rtol=1e-6)
+    assert not list(whole.parameters())
+    assert not whole.state_dict()
+    with pytest.raises(ValueError, match="embeddings"):
+        whole.text_directions(w)
+
+
+def test_what_is_said_of_a_picture_is_put_together_and_encoded_once(
+    tiny_critic: Critic, w: torch.Tensor, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme = described(tiny_critic)
+    first = scheme.text_directions(w, images)
+    monkeypatch.setattr(tiny_critic, "token_ids", lambda text: pytest.fail(f"“{text}” is made of tokens once more"))
+    assert torch.equal(scheme.text_directions(w, images), first)
+
+
+def test_sentences_speak_of_every_group_and_fit_the_context(make_critic_folder, tmp_path) -> None:
+    for groups in (1, 3, 4, 19, 40):
+        sentences = _sentences(groups)
+        assert all(len(said) == len(set(said)) <= 4 for said in sentences)
+        assert {g for said in sentences for g in said} == set(range(groups)) or groups > 24
+    text = {"context_length": 14, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    short = load_critic(make_critic_folder(tmp_path / "short", text_cfg=text))
+    scheme = described(short, parse("{} with very long curly hair, {} with none; {} wearing glasses, {} without any"))
+    images = short.encode_texts([CONTEXT])
+    assert scheme.text_directions(torch.zeros(1, W_DIM), images).isfinite().all()
+
+
+def test_schemes_say_whether_they_can_be_read(tiny_critic: Critic) -> None:
+    for scheme in (image_prompts(tiny_critic), SharedPrompt(tiny_critic, *WORDS, CONTEXT)):
+        assert not scheme.readable
+    assert word_prompts(tiny_critic).readable
+    assert described(tiny_critic).readable
+
+
+def test_a_vocabulary_is_the_one_that_suits_unless_it_is_named(tiny_critic: Critic, w, images, rng) -> None:
+    def lines(suited: str, **settings) -> list[str]:
+        config = AdaptConfig("pencil sketch", method="described", **settings)
+        return make_prompts(config, tiny_critic, W_DIM, rng, suited).readings(w, images)
+
+    assert lines("faces") == lines("animals", vocabulary="faces")
+    assert lines("animals") != lines("faces")
+    assert set(lines("faces", vocabulary="grumpy, cheerful")) <= {"grumpy", "cheerful"}
+
+
+def read_prompts(critic: Critic, seed: int = 0, **options) -> ReadPrompts:
+    generator = torch.Generator().manual_seed(seed)
+    return ReadPrompts(critic, *WORDS, CONTEXT, w_dim=W_DIM, generator=generator, groups=GROUPS, **options)
+
+
+def test_prompts_that_begin_at_a_description_say_it_before_they_have_learnt(tiny_critic, w, images) -> None:
+    scheme = read_prompts(tiny_critic)
+    chosen, _ = DescribedPrompts(tiny_critic, *WORDS, CONTEXT, groups=GROUPS).read(images)
+    # Two groups can stand in front of the noun: of the first a phrase of two words, so three places in all.
+    cut, age = ["bald", "curly", "long haired"], ["young", "old"]
+    expected = [f"{cut[first]}, {age[second]}" for first, second, _ in chosen.tolist()]
+    assert scheme.readings(w, images) == expected
+    places = len(tiny_critic.context_vectors(CONTEXT))
+    assert scheme.contexts(w, images).shape[1] == places + 3
+    with pytest.raises(ValueError, match="give their embeddings"):
+        scheme.text_directions(w)
+
+
+def test_words_that_leave_no_room_for_the_places_of_a_prompt_are_refused(tiny_critic: Critic, w, images, rng) -> None:
+    # The context holds 32 tokens: start, end, full stop, “a photo of a” and 6 places of words leave 19.
+    target = "dog " * 19
+    worded = make_prompts(AdaptConfig(target, method="ipl", prompts="words"), tiny_critic, W_DIM, rng)
+    assert worded.losses(w, images)["total"].isfinite()
+    with pytest.raises(InputError, match="too long"):
+        make_prompts(AdaptConfig(target, method="ipl", prompts="read"), tiny_critic, W_DIM, rng)
+
+
+def test_prompts_that_begin_at_a_description_differ_by_picture_and_learn(tiny_critic, w, images) -> None:
+    scheme = read_prompts(tiny_critic, lambda_domain=0.0, residual="none")
+    assert len(set(scheme.readings(w, images))) > 1
+    assert scheme.text_directions(w, images).shape == images.shape
+    before = scheme.losses(w, images)["total"].item()
+    assert train(scheme, w, images, rate=WORD_PROMPTS["mapper_lr"])["total"] < before
+    again = read_prompts(tiny_critic, seed=1, lambda_domain=0.0, residual="none")
+    again.load_state_dict(scheme.state_dict())
+    assert torch.equal(again.text_directions(w, images), scheme.text_directions(w, images))
+
+
+def test_what_cannot_stand_in_front_of_the_noun_begins_as_any_word(tiny_critic, w, images, rng) -> None:
+    groups = parse("bald, curly, {} with braids; {} with glasses, {} alone")
+    scheme = ReadPrompts(tiny_critic, *WORDS, CONTEXT, w_dim=W_DIM, generator=rng, groups=groups)
+    scheme._reader.read = lambda images: (torch.tensor([[2, 0], [1, 0]]), None)
+    assert scheme.readings(w[:2], images[:2]) == ["", "curly"]
+
+
+def test_the_templates_of_descriptions_are_the_mean_of_what_is_said(tiny_critic: Critic) -> None:
+    config = AdaptConfig("pencil sketch", method="nada", templates="descriptions", vocabulary="bald, curly; young, old")
+    phrases = descriptions(tiny_critic, parse(config.vocabulary), config.context, WORDS)
+    assert len(phrases) == 96
+    assert set(phrases) == {f"a photo of a {a} {b} {{}}" for a in ("bald", "curly") for b in ("young", "old")} | {
+        f"a photo of a {b} {a} {{}}" for a in ("bald", "curly") for b in ("young", "old")
+    }
+    rng = torch.Generator().manual_seed(0)
+    scheme = make_prompts(config, tiny_critic, W_DIM, rng)
+    means = [
+        tiny_critic.encode_texts([p.replace("{}", word) for p in phrases]).mean(0) for word in ("photo", config.target)
+    ]
+    torch.testing.assert_close(scheme.text_directions(None)[0], text_direction(*means))
+
+
+def test_descriptions_are_as_long_as_the_context_has_room_for(tiny_critic: Critic) -> None:
+    groups = parse(";".join(f"{'bald ' * 12}, {'old ' * 12}" for _ in range(8)))
+    phrases = descriptions(tiny_critic, groups, "a photo of a", WORDS)
+    assert not tiny_critic.fits("a photo of a " + "bald " * 48 + WORDS[0])
+    assert all(tiny_critic.fits(text) for words in WORDS for text in fill(phrases, words))
+    assert all(phrase.endswith(" {}") for phrase in phrases)

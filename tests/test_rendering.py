@@ -9,6 +9,7 @@ import foreign_files as foreign
 import numpy as np
 import pytest
 import torch
+from refusals import refusal
 
 from ipl_core.__main__ import main
 from ipl_core.catalog import load_generator
@@ -57,7 +58,7 @@ def test_many_latents_go_through_in_batches_and_other_types_are_read(
     tmp_path: Path, latents: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = rendered(tmp_path, latents.numpy(), "--space", "z")
-    monkeypatch.setattr("ipl_core.rendering._PIXELS_AT_ONCE", 1)
+    monkeypatch.setattr("ipl_core.memory.PIXELS_AT_ONCE", 1)
     np.testing.assert_allclose(rendered(tmp_path, latents.double().numpy(), "--space", "z"), usual, atol=1e-5)
     fortran = np.asfortranarray(latents.numpy())
     np.testing.assert_allclose(rendered(tmp_path, fortran, "--space", "z"), usual, atol=1e-5)
@@ -75,6 +76,24 @@ def test_files_of_every_format_draw_the_same(tmp_path: Path, latents: torch.Tens
     assert main(["convert", str(path), "--out", str(tmp_path / "b.safetensors")]) == 0
     again = rendered(tmp_path, latents.numpy(), "--space", "z", model=str(tmp_path / "b.safetensors"))
     assert np.array_equal(images, again)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_one_array_in_an_archive_is_the_latents(tmp_path: Path, latents: torch.Tensor, save: Any) -> None:
+    expected = rendered(tmp_path, latents.numpy(), "--space", "z")
+    save(tmp_path / "w.npz", latents=latents.numpy())
+    request = ["render", "--model", "studio", "--latents", str(tmp_path / "w.npz"), "--space", "z"]
+    assert main([*request, "--out", str(tmp_path / "out.npy")]) == 0
+    assert np.array_equal(np.load(tmp_path / "out.npy"), expected)
+
+
+def test_an_archive_that_unpacks_without_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ipl_core.rendering.MAX_LATENT_BYTES", 2**20)
+    np.savez_compressed(tmp_path / "big.npz", np.zeros((20_000, 16), np.float32))
+    request = ["render", "--model", "studio", "--latents", str(tmp_path / "big.npz"), "--space", "z"]
+    assert "more than 1 MB" in refusal([*request, "--out", str(tmp_path / "out.npy")], capsys)
 
 
 def test_the_device_is_chosen_and_the_reason_said(
@@ -110,7 +129,10 @@ GOOD = np.zeros((2, 16), np.float32)
         (lambda path: path.write_text("1 2 3"), [], "can't be read as a NumPy array"),
         (lambda path: None, [], "There is no file"),
         (lambda path: path.mkdir(), [], "There is no file"),
-        (lambda path: np.savez(path.open("wb"), GOOD), [], "several arrays"),
+        (lambda path: np.savez(path.open("wb"), GOOD, w=GOOD), [], "several arrays (“w”, “arr_0”)"),
+        (lambda path: np.savez(path.open("wb")), [], "no array"),
+        (lambda path: np.savez(path.open("wb"), np.array([{}], dtype=object)), [], "can't be read as a NumPy array"),
+        (lambda path: path.write_bytes(b"PK\x03\x04 and no more"), [], "can't be read as a NumPy array"),
         (_npy(GOOD), ["--psi", "2"], "from 0 to 1.5, not 2"),
         (_npy(GOOD), ["--psi", "nan"], "not nan"),
         (_npy(GOOD), ["--psi", "much"], "'much' is not a number"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import collections
+import datetime
 import logging
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from ipl_core.checkpoints import load_generator, save_rosinality
 from ipl_core.checkpoints.pickles import LEGACY_MAGIC
 from ipl_core.errors import InputError
 from ipl_core.stylegan2 import Generator, GeneratorConfig
+
+pytestmark = pytest.mark.usefixtures("read_in_process")
 
 SMALL = {4: 6, 8: 4, 16: 3}
 
@@ -107,6 +111,35 @@ def test_bare_states_other_types_and_files_before_the_constant_noise(
     assert loaded.synthesis.noise.get_buffer("4").shape == (1, 1, 16, 16)
 
 
+def _prefixed(*words: str) -> Any:
+    return lambda state: {f"{'.'.join(words)}.{name}": tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("held", [
+    lambda state: {"g_ema": _prefixed("_orig_mod")(state)},
+    lambda state: {"g_ema": _prefixed("module", "_orig_mod")(state)},
+    lambda state: {"state_dict": state},
+    lambda state: {"state_dict": {"g_ema": state, "d": {}}, "epoch": 3},
+    lambda state: {"state_dict": _prefixed("generator")(state) | {"discriminator.final_conv.0.weight": torch.ones(1)}},
+    lambda state: {"state_dict": _prefixed("g_ema")(state) | _prefixed("g")({n: t + 1 for n, t in state.items()})},
+    lambda state: {"params": {name: tensor + 1 for name, tensor in state.items()}, "params_ema": state},
+    lambda state: {"model": {name: tensor + 1 for name, tensor in state.items()}, "ema": state},
+    lambda state: {"G_ema": state, "when": datetime.datetime(2026, 1, 2), "rates": collections.defaultdict(list)},
+    lambda state: {"generator": state, "range": [slice(3), 2j, bytearray(b"bytes")]},
+])  # fmt: skip
+def test_a_state_is_found_under_the_names_that_other_programs_give_it(
+    tmp_path: Path, state: dict[str, torch.Tensor], held: Any
+) -> None:
+    expected = load_generator(saved(tmp_path / "plain.pt", state))
+    loaded = load_generator(saved(tmp_path / "held.pt", held(state)))
+    assert all(torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), expected.state_dict().values()))
+
+
+def test_names_within_names_without_end_are_no_generator(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    with pytest.raises(InputError, match="without a StyleGAN2 generator"):
+        load_generator(saved(tmp_path / "deep.pt", {"g_ema": _prefixed(*["module"] * 9)(state)}))
+
+
 @pytest.mark.parametrize("resolution", [32, 64])
 def test_what_is_written_comes_back_and_has_what_its_own_network_expects(tmp_path: Path, resolution: int) -> None:
     channels = tuple((4 * 2**i, 4) for i in range(resolution.bit_length() - 2))
@@ -172,7 +205,7 @@ def test_states_that_do_not_fit(tmp_path: Path, state: dict[str, torch.Tensor], 
     [
         ({"d": {"final_conv.0.weight": torch.ones(1)}, "d_optim": {}}, "a discriminator but no generator"),
         ({"final_conv.0.weight": torch.ones(1)}, "is a discriminator"),
-        ({"g": {"conv1.conv.weight": torch.ones(1)}, "args": None}, "without an averaged generator"),
+        ({"g": {"conv1.conv.weight": torch.ones(1)}, "args": None}, "without a StyleGAN2 generator"),
         ({"state_dict": {}, "opts": {}, "latent_avg": torch.ones(1)}, "what it holds: state_dict, opts, latent_avg"),
         ([1, 2], "of the type list"),
         (LEGACY_MAGIC, "of the type int"),

@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import math
 import multiprocessing
 import shutil
 import sqlite3
@@ -134,8 +135,11 @@ def test_a_study_closed_before_its_end_is_not_kept() -> None:
         ({"seeds": []}, "at least one seed"),
         ({"seeds": list(range(2000))}, "choose fewer"),
         ({"psi": 2}, "Truncation"),
-        ({"pairs_each": 0}, "at least 1, not 0"),
+        ({"pairs_each": 0}, "from 1 to 5000, not 0"),
         ({"pairs_each": 1.5}, "whole number"),
+        ({"pairs_each": math.inf}, "whole number"),
+        ({"psi": True}, "Truncation"),
+        ({"title": "half \ud83d"}, "can't be written"),
         ({"entries": []}, "none is chosen"),
         ({"entries": [("zombie", "nada")]}, "has no partner"),
         ({"entries": [("zombie", "nada"), ("neon", "ipl")]}, "has no partner"),

@@ -5,18 +5,26 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from gradio_client import Client
-from visitor import Visitor
+from visitor import SHARED_TOKEN, Visitor
 
+from tabs.policy import MEGABYTE, Policy
+
+SHARED_POLICY = Policy(shared=True, steps=20, entries_each=4, picture_bytes=MEGABYTE, generator_bytes=4 * MEGABYTE)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="package")
-def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of the running app; its library and Gradio's files lie in a temporary folder."""
+def app_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    """The module `app`, whoever asks first; Gradio's files lie in a temporary folder, the same for all its apps.
+
+    The components of `app.demo`, which is built on import, remember where that was.
+    """
     folder = tmp_path_factory.mktemp("app")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IPL_HOME", str(folder / "home"))
@@ -24,9 +32,30 @@ def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         import app
 
-        _, url, _ = app.demo.launch(prevent_thread_lock=True, quiet=True, **app.LAUNCH)
+        yield app
+
+
+@pytest.fixture(scope="package")
+def app_url(app_module: ModuleType) -> Iterator[str]:
+    """Address of the running app; its library and Gradio's files lie in a temporary folder."""
+    _, url, _ = app_module.demo.launch(prevent_thread_lock=True, quiet=True, **app_module.LAUNCH)
+    yield url
+    app_module.demo.close()
+
+
+@pytest.fixture(scope="module")
+def shared_url(
+    app_module: ModuleType, tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path
+) -> Iterator[str]:
+    """Address of an app on tiny models that people share who don't know each other, within narrow limits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPL_HOME", str(tmp_path_factory.mktemp("shared")))
+        patch.setenv("IPL_PRETRAINED", str(tiny_pretrained))
+        patch.setenv("IPL_ADMIN", SHARED_TOKEN)
+        demo = app_module.build(SHARED_POLICY)
+        _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **app_module.LAUNCH)
         yield url
-        app.demo.close()
+        demo.close()
 
 
 @pytest.fixture

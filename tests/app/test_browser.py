@@ -199,7 +199,7 @@ def test_earlier_steps_are_looked_at_and_the_run_goes_on(visit: Visit) -> None:
         expect(page.get_by_role("radio", name=step, exact=True)).to_have_count(1)
     page.get_by_label("More steps").fill("0")
     page.get_by_role("button", name="Go on").click()
-    visitor.sees("at least 1, not 0")
+    visitor.sees("from 1 to 5000, not 0")
     assert not visitor.errors
 
 
@@ -245,7 +245,7 @@ def test_bad_input_is_told_at_its_field_and_loses_nothing(visit: Visit) -> None:
         ("photo", "there is nothing to adapt"),
         ("quixotic sketch", "never taught"),
         ("<img src=x onerror=alert(1)>", "never taught"),
-        ("pencil sketch " * 18, "tokens"),
+        ("a " * 140 + "sketch", "tokens"),
     ):
         visitor.target.fill(target)
         visitor.start.click()
@@ -414,3 +414,19 @@ def test_all_words_stand_out_from_their_background(visit: Visit, scheme: str) ->
         visitor.page.get_by_role("tab", name=name).click()
         visitor.page.get_by_role("tabpanel").locator("button:visible").first.wait_for()
         assert visitor.page.evaluate(UNREADABLE) == []
+
+
+def test_words_that_are_not_known_are_answered_with_buttons(visit: Visit) -> None:
+    visitor = visit()
+    visitor.ask("pencil scetch", stage_1=2, stage_2=2, seed=77)
+    visitor.sees("Nearest that its critic knows")
+    visitor.sees("Any words: use OpenAI ViT-B/32")
+    visitor.photograph("suggestions")
+    visitor.page.locator(".suggestions").get_by_role("button", name="pencil sketch").click()
+    visitor.page.wait_for_function(
+        "document.querySelector('.suggestions') === null || !document.querySelector('.suggestions').checkVisibility()"
+    )
+    assert visitor.target.input_value() == "pencil sketch"
+    visitor.start.click()
+    visitor.sees("Done: pencil sketch")
+    assert not visitor.errors

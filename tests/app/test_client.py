@@ -14,7 +14,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image, ImageChops
 from visitor import PATIENCE
 
-from ipl_core import load_generator
+from ipl_core import library, load_generator
 from ipl_core.media import read_settings
 
 FEW = {"mapper_steps": 3, "steps": 4, "batch": 2}
@@ -23,7 +23,7 @@ MANY = {"mapper_steps": 2, "steps": 5000, "batch": 2}
 API = {
     "/adapt": (
         "target source method preset mapper_steps steps lambda_domain batch learning_rate seed layers model critic "
-        "keep_every keep_state avoid",
+        "keep_every keep_state avoid prompts vocabulary",
         ["dict(str, Any)"],
     ),
     "/resume": ("entry steps", ["dict(str, Any)"]),
@@ -35,13 +35,14 @@ API = {
     "/mix": ("domains parts strength title", ["dict(str, Any)"]),
     "/interpolate": ("model seeds to frames rate loop side_by_side space easing psi suffix", ["filepath"]),
     "/invert": (
-        "picture name model preset space crop steps tune_steps seed face right down zoom turn start view",
+        "picture name model preset space crop steps tune_steps seed face right down zoom turn start view keep",
         ["str | float | bool | list | dict", "filepath", "filepath"],
     ),
     "/restyle": ("person domains strength mix", ["filepath"]),
     "/rename": ("entry title", ["dict(str, Any)"]),
     "/pick": ("entry step", ["dict(str, Any)"]),
     "/delete": ("entry", ["str"]),
+    "/admin": ("token", ["bool"]),
     "/export": ("entry suffix step", ["filepath"]),
     "/import": ("file model target", ["str | float | bool | list | dict"]),
 }
@@ -58,7 +59,7 @@ def test_the_api_is_as_published(client: Client) -> None:
 
 
 def test_adapt_reports_its_steps_and_keeps_the_result(client: Client) -> None:
-    job = client.submit("pencil sketch", **FEW, seed=1, api_name="/adapt")
+    job = client.submit("pencil sketch", method="ipl", **FEW, seed=1, api_name="/adapt")
     *steps, last = list(job)
     assert steps, "no step was reported"
     assert steps[0]["stage"] == "prompts"
@@ -73,6 +74,22 @@ def test_adapt_reports_its_steps_and_keeps_the_result(client: Client) -> None:
 @pytest.mark.parametrize("method", ["nada", "shared"])
 def test_every_method_runs(client: Client, method: str) -> None:
     assert client.predict("pencil sketch", method=method, **FEW, api_name="/adapt")["entry"]
+
+
+def test_what_is_left_out_is_what_suits_the_critic(client: Client) -> None:
+    for asked, expected in (({}, ("described", "read")), ({"method": "ipl"}, ("ipl", "read"))):
+        name = client.predict("pencil sketch", **FEW, **asked, api_name="/adapt")["entry"]
+        config = library.open_entry(library.runs_folder() / name).config
+        assert (config.method, config.prompts) == expected
+
+
+def test_prompts_that_can_be_read_are_asked_for(client: Client) -> None:
+    for asked in ({"method": "described"}, {"prompts": "words"}):
+        name = client.predict("zombie", **FEW, **asked, vocabulary="bald, curly; smiling, frowning", api_name="/adapt")
+        entry = library.open_entry(library.runs_folder() / name["entry"])
+        assert len(entry.readings) == 8
+        said = {word for words in entry.readings.values() for word in words.split(", ")}
+        assert said <= {"bald", "curly", "smiling", "frowning"}
 
 
 def test_a_run_that_exists_is_given_at_once(client: Client) -> None:
@@ -216,18 +233,19 @@ def test_stop_keeps_what_was_reached(client: Client) -> None:
 
 
 def test_stop_before_the_generator_changed_keeps_nothing_and_says_so(client: Client) -> None:
-    job = client.submit("pencil sketch", mapper_steps=5000, steps=2, batch=2, seed=9, api_name="/adapt")
+    more = {"mapper_steps": 5000, "steps": 2, "batch": 2}
+    job = client.submit("pencil sketch", method="ipl", **more, seed=9, api_name="/adapt")
     next(iter(job))
     assert client.predict(api_name="/stop") is True
     assert job.result(timeout=PATIENCE) == {"stage": "done", "entry": None, "stopped": "asked"}
 
 
 def test_two_visitors_do_not_meet(connect: Callable[[], Client]) -> None:
-    one, other = connect(), connect()
+    one, other, third = connect(), connect(), connect()
     long = one.submit("pencil sketch", **MANY, seed=5, api_name="/adapt")
     next(iter(long))
     short = other.submit("pencil sketch", **FEW, seed=6, api_name="/adapt")
-    assert other.predict(api_name="/stop") is False, "a visitor who waits stopped another's run"
+    assert third.predict(api_name="/stop") is False, "a visitor without a job stopped another's"
     assert not long.done()
     assert one.predict(api_name="/stop") is True
     assert long.result(timeout=PATIENCE)["stopped"] == "asked"
@@ -250,7 +268,7 @@ def test_a_visitor_who_leaves_frees_the_queue(connect: Callable[[], Client]) -> 
         ({"target": "   "}, "blank"),
         ({"target": "photo"}, "nothing to adapt"),
         ({"target": "pencil " * 60}, "characters"),
-        ({"target": "pencil sketch " * 18}, "tokens"),
+        ({"target": "a " * 140 + "sketch"}, "tokens"),
         ({"target": "pencil sketch", "steps": 0}, "Steps"),
         ({"target": "pencil sketch", "steps": 1e9}, "Steps"),
         ({"target": "pencil sketch", "steps": "many"}, "Steps"),
@@ -263,6 +281,9 @@ def test_a_visitor_who_leaves_frees_the_queue(connect: Callable[[], Client]) -> 
         ({"target": "pencil sketch", "critic": "/etc"}, "critic"),
         ({"target": "pencil sketch", "critic": "own@2"}, "nothing to be weighed against"),
         ({"target": "pencil sketch", "avoid": "quixotic"}, "never taught"),
+        ({"target": "pencil sketch", "prompts": "poems"}, "Prompts"),
+        ({"target": "pencil sketch", "vocabulary": "bald"}, "no group of two"),
+        ({"target": "pencil sketch", "method": "described", "vocabulary": "quixotic, bald"}, "never taught"),
     ],
 )
 def test_bad_input_gets_a_sentence(client: Client, request_: dict, words: str) -> None:

@@ -31,6 +31,9 @@ ASKED = {
     "steps": 3,
     "learning_rate": 0.002,
     "seed": 0,
+    "prompts": "vectors",
+    "vocabulary": "auto",
+    "own_words": "",
     "model": "studio",
     "critic": "",
 }
@@ -50,6 +53,50 @@ def updates(tab: CompareTab, stop: threading.Event | None = None, **changes: Any
 def last(seen: list[dict[Any, Any]], component: Any) -> Any:
     """What a component shows after all updates."""
     return [update[component] for update in seen if component in update][-1]
+
+
+def test_described_people_stand_beside_the_other_methods_when_they_are_asked_for(tab: CompareTab) -> None:
+    titles = dict(tab._methods.choices)
+    assert titles["IPL, described"] == "described"
+    assert "described" not in tab._methods.value  # what a click compares stays what it was
+    seen = list(updates(tab, methods=["described", "nada"]))
+    assert "Done: zombie, 2 of 2 methods are complete" in last(seen, tab._controls.status)
+    assert "zombie, IPL, described" in last(seen, tab.pictures)
+    (entry,) = [entry for entry in library.list_entries() if entry.config.method == "described"]
+    assert {row["stage"] for row in entry.history()} == {"generator"}
+
+
+def test_what_prompts_say_stands_under_each_person_of_a_method_whose_prompts_say_something(tab: CompareTab) -> None:
+    words = {"prompts": "words", "vocabulary": "own", "own_words": "bald, curly\nsmiling, frowning"}
+    seen = list(updates(tab, methods=["nada", "ipl", "described"], **words))
+    runs = {entry.config.method: entry for entry in library.list_entries()}
+    assert {run.config.vocabulary for run in runs.values()} == {"bald, curly;smiling, frowning"}
+    source, nada, ipl, described = re.findall('<div class="row">.*?</div>.*?</div>', last(seen, tab.pictures))
+    assert "reads as" not in source + nada
+    for row, run in ((ipl, runs["ipl"]), (described, runs["described"])):
+        captions = re.findall('alt="seed (.)[^>]*><figcaption><span class="reads" title="(.*?)"', row)
+        assert {int(seed): said for seed, said in captions} == run.readings
+    early = next(update[tab.pictures] for update in seen if "adapting the generator" in update.get(tab.pictures, ""))
+    assert "reads as" not in early, "NADA's prompts say nothing"
+    live = [update[tab.pictures] for update in seen if "learning the prompts" in update.get(tab.pictures, "")]
+    assert live, "prompts that are being learned are not watched"
+    assert not any("reads as" in html for html in live), "prompts are read before they are learned"
+
+
+def test_kept_runs_are_read_for_people_whom_they_did_not_watch(
+    tab: CompareTab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(updates(tab, methods=["described"]))
+    (entry,) = library.list_entries()
+    read = library.readings(entry, [2, 9])
+    again = list(updates(tab, methods=["described"], preview_seeds="2, 9"))
+    assert len(library.list_entries()) == 1
+    captions = re.findall('class="reads" title="(.*?)"', last(again, tab.pictures))
+    assert captions == [read[2], read[9]]
+    monkeypatch.setattr(library, "readings", None)
+    noted = list(updates(tab, methods=["described"], preview_seeds="1, 0"))
+    captions = re.findall('class="reads" title="(.*?)"', last(noted, tab.pictures))
+    assert captions == [entry.readings[1], entry.readings[0]]
 
 
 def test_before_any_comparison_its_people_and_ideas_are_shown_once(tab: CompareTab) -> None:
@@ -88,7 +135,7 @@ def test_every_method_is_run_kept_measured_and_shown(tab: CompareTab) -> None:
 
 def test_kept_runs_are_not_made_again(tab: CompareTab, monkeypatch: pytest.MonkeyPatch) -> None:
     first = list(updates(tab, methods=["nada"]))
-    monkeypatch.setattr("tabs.compare.job", None)
+    monkeypatch.setattr(tab._service, "run", None)
     again = list(updates(tab, methods=["nada"]))
     assert last(again, tab.entries["nada"]) == last(first, tab.entries["nada"])
     assert last(again, tab._table) == last(first, tab._table)
@@ -121,17 +168,16 @@ def test_a_comparison_stopped_at_once_keeps_nothing(tab: CompareTab) -> None:
 
 def test_a_method_out_of_bounds_does_not_end_the_others(tab: CompareTab, monkeypatch: pytest.MonkeyPatch) -> None:
     from ipl_core import Snapshot
-    from tabs import compare
 
-    usual = compare.job
+    usual = tab._service.run
 
-    def job(config: Any, stop: threading.Event) -> Iterator[Any]:
+    def run(config: Any, stop: threading.Event) -> Iterator[Any]:
         if config.method == "nada":
             yield Snapshot(1, 3, "done", stopped="not finite")
         else:
             yield from usual(config, stop)
 
-    monkeypatch.setattr(compare, "job", job)
+    monkeypatch.setattr(tab._service, "run", run)
     seen = list(updates(tab))
     assert "out of bounds" in last(seen, tab.pictures)
     assert "1 of 2 methods is complete" in last(seen, tab._controls.status)
@@ -157,6 +203,8 @@ def test_what_is_wrong_is_told_at_its_field(tab: CompareTab) -> None:
     assert "blank" in wrong(target="")[0]
     assert wrong(steps=0)[0].startswith("Settings of all runs: Steps must be")
     assert "Seeds are whole numbers" in wrong(preview_seeds="one")[0]
+    assert wrong(vocabulary="own")[0].startswith("Settings of all runs: The vocabulary is blank")
+    assert wrong(vocabulary="own", own_words="smiling, frowning") == []
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -63,10 +63,10 @@ def test_favourites_are_marked_kept_and_taken_by_other_tabs(visit: Visit, width:
     page.get_by_role("button", name="Take my favourites").click()
     expect(page.get_by_label("The same people")).to_have_value("3")
     visitor.open_tab("Interpolate")
-    page.get_by_label("People, by seed").fill("4")
     page.get_by_role("combobox", name="And these favourites").click()
     page.get_by_role("option", name="seed 5 with fine layers of 8").click()
     page.keyboard.press("Escape")
+    page.get_by_label("People, by seed").fill("4")  # only now is the tab sure to listen
     page.get_by_label("number input for Frames", exact=True).fill("6")
     page.get_by_role("button", name="Animate").click()
     visitor.sees("seed 4 and seed 5 with fine layers of 8 as")

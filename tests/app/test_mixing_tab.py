@@ -64,8 +64,8 @@ def test_one_domain_alone_has_a_strength(tab: LibraryTab, entries: list[library.
     [
         ((), 1.0, "3", "at least one domain"),
         ((0, 0), 1.0, "3", "All parts of the mix are 0"),
-        ((50, -1), 1.0, "3", "numbers from 0"),
-        ((50, None), 1.0, "3", "numbers from 0"),
+        ((50, -1), 1.0, "3", "a number from 0"),
+        ((50, None), 1.0, "3", "a number from 0"),
         ((50, 50), 3.0, "3", "The strength"),
         ((50, 50), 1.0, "one", "Seeds are whole numbers"),
     ],

@@ -17,6 +17,10 @@ from tabs import running
 DOGS = AdaptConfig("wolf", model="afhq-dog-512")
 
 
+def allowed(config: AdaptConfig) -> None:
+    """Who asks may run anything."""
+
+
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Nothing is here, and fetching is what the test says."""
@@ -46,17 +50,17 @@ def test_the_list_says_what_fetching_costs_and_what_is_allowed(hub: dict[str, An
 
 
 def test_model_and_critic_are_fetched_with_progress_and_licence(hub: dict[str, Any]) -> None:
-    said = list(tab.fetched(DOGS, threading.Event()))
+    said = list(tab.fetched(DOGS, threading.Event(), allowed))
     assert hub["names"] == ["afhq-dog-512", "ViT-B-32"]
     assert "Fetching AFHQ dogs 512, once: 10 MB of 124 MB. Licence: non-commercial" in " ".join(said)
     assert any("OpenAI ViT-B/32" in words for words in said)
-    assert not list(tab.fetched(AdaptConfig("wolf"), threading.Event()))  # embedded
+    assert not list(tab.fetched(AdaptConfig("wolf"), threading.Event(), allowed))  # embedded
 
 
 def test_stop_ends_a_transfer(hub: dict[str, Any]) -> None:
     stop = threading.Event()
     hub["steps"] = [(step, 124_000_000) for step in range(1000)]
-    for words in tab.fetched(DOGS, stop):
+    for words in tab.fetched(DOGS, stop, allowed):
         if "0 kB" in words:
             stop.set()
     assert hub["names"] == ["afhq-dog-512"]
@@ -64,7 +68,7 @@ def test_stop_ends_a_transfer(hub: dict[str, Any]) -> None:
 
 def test_a_visitor_who_leaves_ends_it_too(hub: dict[str, Any]) -> None:
     hub["steps"] = [(step, 124_000_000) for step in range(1000)]
-    said = tab.fetched(DOGS, threading.Event())
+    said = tab.fetched(DOGS, threading.Event(), allowed)
     next(said)
     said.close()  # would wait for all thousand steps
     assert hub["names"] == ["afhq-dog-512"]
@@ -76,7 +80,16 @@ def test_what_cannot_be_had_is_said(hub: dict[str, Any], monkeypatch: pytest.Mon
 
     monkeypatch.setattr(catalog, "find_generator", fails)
     with pytest.raises(InputError, match="no place has it"):
-        list(tab.fetched(DOGS, threading.Event()))
+        list(tab.fetched(DOGS, threading.Event(), allowed))
+
+
+def test_nothing_is_fetched_for_a_run_that_is_not_allowed(hub: dict[str, Any]) -> None:
+    def too_much(config: AdaptConfig) -> None:
+        raise InputError(f"{config.model} is too large")
+
+    with pytest.raises(InputError, match="afhq-dog-512 is too large"):
+        list(tab.fetched(DOGS, threading.Event(), too_much))
+    assert hub["names"] == []
 
 
 def test_stopped_passes_through_the_hub() -> None:

@@ -43,6 +43,11 @@ class Guest:
         """Uploads a picture."""
         self.page.locator("input[type=file][accept*='image']").first.set_input_files(file)
 
+    def load_latent(self, file: Any) -> None:
+        with self.page.expect_file_chooser() as chooser:
+            self.page.get_by_role("button", name="Load a latent").click()
+        chooser.value.set_files(file)
+
     def take_example(self, number: int) -> None:
         self.page.locator("button.gallery-item").filter(visible=True).nth(number).click()
 
@@ -109,12 +114,12 @@ def test_from_an_example_to_every_domain(visit: Visit, tmp_path: Path, width: in
     guest.visitor.sees("for good, the picture too")
     page.get_by_role("button", name="Delete for good").click()
     guest.visitor.sees("Deleted: portrait-1")
-    page.locator("input[type=file][accept*='safetensors']").set_input_files(latent)
+    guest.load_latent(latent)
     guest.visitor.sees("Loaded: portrait-1")
-    page.locator("input[type=file][accept*='safetensors']").set_input_files(
+    guest.load_latent(
         {"name": "other.safetensors", "mimeType": "application/octet-stream", "buffer": b"nothing of the kind"}
     )
-    guest.visitor.sees("other.safetensors can't be read")
+    guest.visitor.sees("“other.safetensors” can't be read")
 
 
 def test_stop_in_the_middle_keeps_the_person(visit: Visit) -> None:

@@ -14,7 +14,8 @@ import torch
 from ipl_core import Snapshot
 from tabs import show
 from tabs.library import LibraryTab
-from tabs.session import Service, Stops
+from tabs.session import Service
+from tabs.turns import Stop, Stops
 
 
 def test_a_curve_stays_within_its_points_and_never_moves_one() -> None:
@@ -77,6 +78,21 @@ def test_people_have_words_and_pairs_have_their_order() -> None:
     assert show.pairs(before, after)[:, 0, 0, 0].tolist() == [0, 255, 0, 255]
 
 
+def test_what_prompts_say_is_a_caption_that_is_read_whole() -> None:
+    pictures = torch.zeros(2, 8, 8, 3, dtype=torch.uint8)
+    said = "pink haired, frowning, <b>narrow</b>"
+    html = show.people([3, 17], pictures, "photo", pictures, "zombie, IPL", readings=[said, ""])
+    safe = "pink haired, frowning, &lt;b&gt;narrow&lt;/b&gt;"
+    caption = f'seed 3<span class="reads" title="{safe}"><b>reads as:</b> {safe}</span></figcaption>'
+    assert caption in html
+    assert "<figcaption>seed 17</figcaption>" in html, "nothing is said, so there is no caption of it"
+    rows = [("Source", "", pictures, {}), ("IPL", "waits", None, {3: said}), ("IPL", "3 steps", pictures, {3: said})]
+    first, waiting, read = show.matrix(rows, [3, 17], ["photo", "", "zombie"]).split('<div class="row">')[1:]
+    assert "figcaption" not in first + waiting
+    assert re.search(f'alt="seed 3, zombie"><figcaption><span class="reads" title="{safe}">', read)
+    assert read.count("figcaption>") == 2
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [(3.6, "differ more"), (1.2, "about as much"), (0.5, "differ less"), (0.1, "growing alike"), (None, "")],
@@ -106,42 +122,66 @@ def test_a_damaged_entry_is_named_in_the_library(tmp_path: Path, monkeypatch: py
     assert "damaged" in tab.contents()
 
 
+def running(stops: Stops, session: str, kind: str = "") -> Stop:
+    """A job of the session whose turn has come, as the queue notes it; gives its flag."""
+    job = f"{session} {kind}"
+    assert stops.join(job, session, kind, lambda: None)
+    return stops.start(job)
+
+
 def test_a_stop_reaches_its_own_session_alone() -> None:
     stops = Stops()
-    mine, other = stops.begin("mine"), stops.begin("other")
-    assert stops.begin("mine") is mine, "a run must find the flag that was set while it waited"
+    mine, other = running(stops, "mine"), running(stops, "other")
+    assert stops.running("mine") is mine
     assert stops.stop("mine")
     assert mine.is_set()
     assert not other.is_set()
-    stops.end("mine")
-    stops.end("mine")
+    stops.leave_queue("mine ")
+    stops.leave_queue("mine ")
     assert not stops.stop("mine")
-    assert not stops.begin("mine").is_set(), "a stop of the last run stops the next one"
+    assert not running(stops, "mine").is_set(), "a stop of the last run stops the next one"
+
+
+def test_a_stop_takes_what_waits_out_of_the_queue_and_is_kept_should_its_turn_come_meanwhile() -> None:
+    stops, withdrawn = Stops(), []
+    stops.join("a job", "mine", "", lambda: withdrawn.append("a job"))
+    assert not stops.running("mine").is_set()
+    assert stops.stop("mine")
+    assert withdrawn == ["a job"]
+    assert stops.start("a job").is_set()
 
 
 def test_jobs_of_other_kinds_have_flags_of_their_own() -> None:
     stops = Stops()
-    run, animation = stops.begin("mine"), stops.begin("mine", "animation")
+    run, animation = running(stops, "mine"), running(stops, "mine", "animation")
     assert stops.stop("mine", "animation")
     assert animation.is_set()
     assert not run.is_set()
-    stops.begin("other")
+    running(stops, "other")
     assert len(stops) == 3
+
+
+def test_a_stop_pressed_before_the_job_came_is_forgotten_with_its_session() -> None:
+    stops = Stops()
+    for session in ("mine", "other"):
+        stops.ask(session, "")
     stops.leave("mine")
-    assert len(stops) == 1
-    assert not stops.stop("mine")
+    assert stops.join("a job", "mine", "", lambda: None)
+    assert not stops.join("another job", "other", "", lambda: None), "Stop was pressed for it"
 
 
 def test_stops_may_come_from_many_threads() -> None:
     stops = Stops()
 
     def visit(name: str) -> None:
-        for _ in range(200):
-            stops.begin(name)
-            stops.stop(name)
-            stops.end(name)
+        for turn in range(200):
+            job = f"{name} {turn}"
+            stops.join(job, name.partition("-")[0], "", lambda: None)
+            stops.start(job)
+            stops.stop(name.partition("-")[0])
+            stops.leave_queue(job)
 
-    threads = [threading.Thread(target=visit, args=(f"{i % 3}",)) for i in range(9)]
+    threads = [threading.Thread(target=visit, args=(f"{i % 3}-{i}",)) for i in range(9)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -15,8 +15,9 @@ from kept_domains import entry_of
 
 import tabs.study
 from ipl_core import InputError, library, study
+from tabs.roles import admin_token
 from tabs.session import Service
-from tabs.study import StudyTab, admin_token
+from tabs.study import StudyTab
 
 pytestmark = pytest.mark.usefixtures("studio")
 METHODS = (("nada", 0.3), ("ipl", 0.9))
@@ -130,6 +131,17 @@ def test_an_answer_without_a_question_counts_nothing(tab: StudyTab) -> None:
     assert study.votes(study.current().id) == []
 
 
+def test_a_crowd_that_somebody_invents_is_slowed(tab: StudyTab) -> None:
+    list(updates(tab))
+    scenes = [tab._enter(invented) for invented in ["", *(f"voter {number}" for number in range(9))]]
+    assert all(shown(scene, tab._sides) for scene in scenes)
+    refused = tab._enter("one more")
+    assert not shown(refused, tab._sides)
+    assert "press Begin again in 2 seconds" in refused[tab._words]
+    assert shown(refused, tab._begin)
+    assert shown(tab._enter(scenes[0][tab.remembered]), tab._sides), "who has begun goes on"
+
+
 @pytest.mark.parametrize("remembered", [None, 7, ["x"], "\ud800", "x" * 10_000])
 def test_what_no_browser_was_given_is_nobody(tab: StudyTab, remembered: Any) -> None:
     list(updates(tab))
@@ -161,7 +173,7 @@ def test_the_token_of_the_environment_is_taken_if_it_is_one(monkeypatch: pytest.
     monkeypatch.setenv("IPL_STUDY_ADMIN", "correct horse")
     assert admin_token() == "correct horse"
     monkeypatch.setenv("IPL_STUDY_ADMIN", "short")
-    with pytest.raises(InputError, match="at least 8"):
+    with pytest.raises(InputError, match="at least 12"):
         admin_token()
 
 

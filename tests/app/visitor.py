@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 SCREENSHOTS = Path(__file__).resolve().parents[2] / ".ci" / "screenshots"
+SHARED_TOKEN = "the token of these tests"  # of whoever runs the shared app
 PATIENCE = 120  # seconds to wait for what a free machine shows in a few
 LOOK = 500  # milliseconds that a person takes to find a field among those that have just come up
 
@@ -55,8 +56,16 @@ class Visitor:
             tab = self.page.locator(".overflow-dropdown").get_by_role("button", name=name, exact=True)
         tab.click()
 
-    def ask(self, target: str, stage_1: int = 4, stage_2: int = 6, seed: int = 0) -> None:
-        """Fills in a request and presses Adapt."""
+    def ask(self, target: str, stage_1: int = 4, stage_2: int = 6, seed: int = 0, papers: bool = True) -> None:
+        """Fills in a request and presses Adapt.
+
+        papers: by the paper's IPL, which has two stages to be watched; else by what is chosen on the page.
+        """
+        if papers:
+            self.field("Steps of stage 1")
+            self.page.get_by_role("radio", name="IPL", exact=True).check()
+            self.page.get_by_role("radio", name="Free vectors").check()
+            self.page.wait_for_timeout(LOOK)  # stage 1 is filled in as suits the prompts
         self.field("Steps of stage 1").fill(str(stage_1))
         self.field("Steps of stage 2").fill(str(stage_2))
         self.field("Seed").fill(str(seed))

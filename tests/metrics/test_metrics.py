@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import pytest
 import torch
 
 from ipl_core import AdaptConfig, InputError, catalog, library
+from ipl_core.config import METHODS, VARIANTS, method_of, settings_of
+from ipl_core.metrics import table
 from ipl_core.metrics.judge_score import judge_score
 from ipl_core.metrics.kept_attributes import kept_attributes, kept_identity
-from ipl_core.metrics.scores import write_csv
+from ipl_core.metrics.scores import read_csv, write_csv
 from ipl_core.metrics.side_by_side import SideBySide
 from ipl_core.metrics.spread import identity_spread
-from ipl_core.metrics.table import Score, compare, markdown
+from ipl_core.metrics.table import Score, compare, markdown, paired
 from ipl_core.studio.domains import PHOTO
 from ipl_core.studio.judge import Verdict
 from ipl_core.studio.subject import PEOPLE, SUBJECTS, Subject
@@ -60,15 +64,48 @@ def test_identity_and_spread_at_their_ends():
     assert identity_spread(before, _verdict([0] * 3, 0, alike)) == pytest.approx(0, abs=1e-6)
 
 
+def row(method: str, seed: int, judge: float = 1.0, target: str = "neon", **figures: float | str) -> Score:
+    known = dict(diversity=0.9, attributes=0.8, identity=0.7, way_areas=0.6, way_strokes=0.5, loss=0.1, seconds=20.0)
+    measured = dict(threads=1, samples=200, psi=0.7, run=f"{target}{method}{seed}")
+    return Score(target, method, seed, judge, **{**known, **measured, **figures})
+
+
 def test_the_table_has_means_over_seeds_and_the_lowest_judge_score(tmp_path):
-    rows = [Score("neon", "ipl", s, j, 0.9, 0.8, 0.7, 0.1, 20.0) for s, j in ((0, 0.8), (1, 1.0))]
+    rows = [row("ipl", 0, 0.8), row("ipl", 1, 1.0)]
     text = markdown(rows)
-    assert "| neon | ipl | 2 | 90.0% | 80.0% | 0.90 | 80.0% | 0.70 |" in text
+    assert "| neon | ipl | 2 | 90.0% | 80.0% | 0.90 | 80.0% | 0.70 | 0.60 | 0.50 |" in text
+    assert "NADA" not in text  # nothing to compare with
     write_csv(rows, tmp_path / "scores.csv")
     assert (tmp_path / "scores.csv").read_text().splitlines()[1].startswith("neon,ipl,0,0.8000")
+    assert read_csv(Score, tmp_path / "scores.csv") == rows
+    assert read_csv(Score, tmp_path / "none.csv") == []
 
 
-@pytest.mark.usefixtures("studio")
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", "target,method\nneon,ipl\n", "\0"])
+def test_what_holds_no_scores_is_not_gone_on_with(tmp_path, text):
+    path = tmp_path / "scores.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match="holds no scores to go on with"):
+        read_csv(Score, path)
+    path.write_text(",".join(field.name for field in fields(Score)) + "\nneon,ipl,first\n")
+    with pytest.raises(InputError, match="holds no scores to go on with"):
+        read_csv(Score, path)
+
+
+def test_methods_are_compared_with_nada_by_seed():
+    gains = (0.01, 0.02, 0.06)  # mean 0.03, SD 0.026458; t(0.975, 2) = 4.3027, so ± 0.0657
+    rows = [row("nada", seed, diversity=0.8) for seed in range(3)]
+    rows += [row("nada", seed, target="elf", diversity=0.5) for seed in range(3)]
+    rows += [row("described", s, diversity=0.8 + 2 * g, attributes=0.84) for s, g in enumerate(gains)]
+    rows += [row("described", s, target="elf", diversity=0.5, attributes=0.84) for s in range(3)]
+    rows += [row("described", 0, target="zombie")]  # NADA has none
+    (line,) = paired(rows).splitlines()[2:]
+    assert line.startswith("| described | 2 | 3 | +0.0 ± 0.0 points | +0.030 ± 0.066 | +4.0 ± 0.0 points |")
+    assert line.endswith("| 1 of 2 |")  # the elf is no better in diversity
+    assert "± " not in paired([r for r in rows if r.seed == 0])  # one seed says nothing about others
+
+
+@pytest.mark.usefixtures("studio_of_sitters")
 def test_the_table_measures_dogs_and_refuses_what_no_dog_becomes_before_any_run():
     def config(target: str) -> AdaptConfig:
         return AdaptConfig(target, model="studio-dogs", method="nada", steps=1)
@@ -81,6 +118,39 @@ def test_the_table_measures_dogs_and_refuses_what_no_dog_becomes_before_any_run(
     assert 0 <= score.judge <= 1
     assert score.identity > 0.9  # one step changes little
     assert score.attributes > 0.5
+    assert score.way_areas < 0.2
+    assert (score.samples, score.threads) == (4, torch.get_num_threads())
+
+    assert not list(compare([config("cartoon")], samples=4, scores=[score]))  # it is there
+    with pytest.raises(InputError, match="cartoon, nada, seed 0 by other settings"):
+        next(compare([config("cartoon")], samples=5, scores=[score]))
+    with pytest.raises(InputError, match="cartoon, nada, seed 0 by other settings"):
+        next(compare([replace(config("cartoon"), steps=2)], samples=4, scores=[score]))
+
+
+@pytest.mark.usefixtures("studio_of_sitters")
+def test_a_run_that_fails_is_told_and_the_others_are_made(monkeypatch):
+    configs = [AdaptConfig(target, method="nada", steps=1) for target in ("elf", "zombie")]
+    made = table.finished_run
+
+    def fails(config: AdaptConfig) -> library.Entry:
+        if config.target == "elf":
+            raise InputError("The disk is full.")
+        return made(config)
+
+    monkeypatch.setattr(table, "finished_run", fails)
+    told = []
+    (score,) = compare(configs, samples=4, failed=lambda config, error: told.append((config.target, str(error))))
+    assert score.target == "zombie"
+    assert told == [("elf", "The disk is full.")]
+    with pytest.raises(InputError, match="disk is full"):
+        list(compare(configs, samples=4))
+
+
+def test_a_method_of_the_table_is_the_settings_it_stands_for():
+    for name in (*METHODS, *VARIANTS):
+        assert method_of(AdaptConfig("elf", **settings_of(name))) == name
+    assert method_of(AdaptConfig("elf", method="nada", prompts="words")) == "nada"
 
 
 @pytest.mark.usefixtures("studio")

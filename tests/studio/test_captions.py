@@ -1,14 +1,28 @@
 """Captions say what is true, of people and of dogs, and `truth` knows of which pictures."""
 
 import random
+from collections.abc import Callable, Iterable
 
 import pytest
 import torch
 
 from ipl_core.clip import _words
-from ipl_core.studio.captions import BROKEN_INDEX, Caption, adjectives, caption, facts, known_words, truth
+from ipl_core.studio.captions import (
+    _FIGURE,
+    BROKEN_INDEX,
+    PLAIN,
+    PLAINLY,
+    Caption,
+    caption,
+    claims,
+    describe,
+    facts,
+    known_words,
+    truth,
+)
 from ipl_core.studio.domains import DOMAINS, PHOTO, TARGETS, domain_number
 from ipl_core.studio.subject import DOGS, PEOPLE, SUBJECTS, Subject
+from ipl_core.studio.towers import MODEL
 
 SILENT = -1
 FIRST_TRAIT = {"people": 2, "dogs": 2 + len(PEOPLE.traits)}
@@ -50,7 +64,11 @@ def test_a_caption_is_true_of_its_own_picture_and_only_of_pictures_that_fit():
             fits = (
                 about in (SILENT, SUBJECTS.index(subject))
                 and domain == number
-                and sum(claim != SILENT and claim == int(label) for claim, label in zip(own, traits)) == spoken
+                and sum(
+                    claim != SILENT and (claim == int(label) or (trait.colour and not DOMAINS[number].colours))
+                    for trait, claim, label in zip(subject.traits, own, traits)
+                )
+                == spoken
             )
             assert bool(true[i, j]) == fits, (captions[j].text, i, j)
 
@@ -86,27 +104,73 @@ def test_a_sketch_of_somebody_fits_both_subjects_until_it_says_whose():
     assert truth(known, torch.stack([silent, of_a_dog])).tolist() == [[True, False], [True, True]]
 
 
-def test_domains_without_colours_never_speak_of_them(subject):
-    rng = random.Random(2)
-    for number in subject.numbers:
-        if not DOMAINS[number].colours:
-            for traits in _labels(subject):
-                claims = _trait_claims(subject, caption(subject, number, traits, rng))
-                assert all(c == SILENT for trait, c in zip(subject.traits, claims) if trait.colour)
-                spoken = adjectives(subject, traits, DOMAINS[number], rng)
-                colours = [t.before[int(k)] for t, k in zip(subject.traits, traits) if t.colour and t.before[int(k)]]
-                assert not any(words in spoken for words in colours), spoken
+def test_colours_are_said_in_domains_that_lose_them_and_count_for_nothing_there(subject):
+    rng, labels = random.Random(2), _labels(subject)
+    trait = next(i for i, trait in enumerate(subject.traits) if trait.colour)
+    sketch, photo = next(n for n in subject.numbers if not DOMAINS[n].colours), 0
+    assert any(
+        claimed != SILENT
+        for traits in labels
+        for trait_, claimed in zip(subject.traits, _trait_claims(subject, caption(subject, sketch, traits, rng)))
+        if trait_.colour
+    )
+    right, wrong = int(labels[0, trait]), (int(labels[0, trait]) + 1) % len(subject.traits[trait].after)
+    for number, told in ((photo, False), (sketch, True)):
+        known = facts(subject, torch.tensor([number]), labels[:1])
+        said = torch.stack([claims(subject, number, {trait: label}, True) for label in (right, wrong)])
+        assert truth(known, said).tolist() == [[True, told]]
+    seen = next(i for i, trait in enumerate(subject.traits) if not trait.colour)
+    false = {trait: right, seen: (int(labels[0, seen]) + 1) % len(subject.traits[seen].after)}
+    known = facts(subject, torch.tensor([sketch]), labels[:1])
+    assert not truth(known, claims(subject, sketch, false, True)[None]).any()
 
 
-def test_adjectives_are_true_of_the_sitter(subject):
+@pytest.mark.parametrize("in_front", [True, False])
+def test_a_description_is_true_of_the_sitter_and_says_as_much_as_is_asked(subject, in_front):
     rng = random.Random(5)
     for traits in _labels(subject):
-        true = {trait.before[int(label)] for trait, label in zip(subject.traits, traits)} - {""}
-        rest = adjectives(subject, traits, PHOTO, rng)
-        assert bool(rest) == bool(true)
-        for words in sorted(true, key=len, reverse=True):
-            rest = rest.replace(words, "", 1)
-        assert not rest.strip()
+        speakable = [
+            bool(trait.before[int(label)] or (trait.after[int(label)] and not in_front))
+            for trait, label in zip(subject.traits, traits)
+        ]
+        for count in (0, 3, len(subject.traits)):
+            said = describe(subject, traits, count, rng, in_front=in_front)
+            assert len(said.labels) == min(count, sum(speakable))
+            assert not (in_front and said.behind)
+            before, behind = said.before, said.behind
+            for i, label in said.labels.items():
+                trait = subject.traits[i]
+                assert label == int(traits[i])
+                assert (trait.before[label] and trait.before[label] in before) or trait.after[label] in behind
+    assert describe(subject, traits, 0, rng) == PLAINLY
+    assert PLAINLY.of("photo") == "photo"
+
+
+def longest_caption(length: Callable[[str], int]) -> int:
+    """The most tokens that a caption can have, start and end included."""
+
+    def longest(phrases: Iterable[str]) -> int:
+        return max(map(length, phrases))
+
+    frame = longest((*PLAIN, *(figure.format("", "") for figure in _FIGURE)))
+    wording = longest(words for domain in DOMAINS for words in domain.wordings)
+    whole = 0
+    for subject in SUBJECTS:
+        said = sum(longest((*trait.before, *(f"and {words}" for words in trait.after))) for trait in subject.traits)
+        whole = max(whole, said + longest((subject.noun, *subject.nouns)))
+    return 2 + frame + wording + whole
+
+
+def test_the_longest_caption_fits_the_context_of_the_critic():
+    from open_clip import SimpleTokenizer
+
+    tokenizer, rng = SimpleTokenizer(), random.Random(7)
+    longest = longest_caption(lambda text: len(tokenizer.encode(text)))
+    assert longest <= MODEL["text_cfg"]["context_length"]
+    for subject in SUBJECTS:
+        for number in subject.numbers:
+            for traits in _labels(subject, 20):
+                assert len(tokenizer.encode(caption(subject, number, traits, rng).text)) + 2 <= longest
 
 
 def test_every_word_of_every_caption_is_a_known_word(subject):
@@ -115,7 +179,7 @@ def test_every_word_of_every_caption_is_a_known_word(subject):
         for traits in _labels(subject, 20):
             said = [caption(subject, number, traits, rng).text]
             if number != BROKEN_INDEX:
-                said.append(adjectives(subject, traits, DOMAINS[number], rng))
+                said.append(describe(subject, traits, len(subject.traits), rng).of(DOMAINS[number].name))
             words = [word for text in said for word in _words(text)]
             assert all(w in known or all(part in known for part in w.split("-")) for w in words), words
 

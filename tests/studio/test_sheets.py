@@ -42,7 +42,7 @@ def test_methods_are_shown_on_the_same_seeds_below_the_source(tmp_path: Path, mo
     sheets.method_sheet(tmp_path / "new" / "methods.jpg", "studio-dogs", ["cartoon"], seeds=2)
     assert {(entry.config.target, entry.config.method) for entry in library.list_entries()} == {
         ("cartoon", "nada"),
-        ("cartoon", "ipl"),
+        ("cartoon", "described"),
     }
     assert Image.open(tmp_path / "new" / "methods.jpg").format == "JPEG"
 
