@@ -12,12 +12,15 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from .. import shipped
 from ..catalog import pretrained_folder
+from ..console import lasting_output
 from ..devices import usable_device
 from ..errors import InputError
+from ..tables import write_csv
 
 _SMOKE = {
     "photos": 4, "sitters": 5, "held_out": 2, "mapping_steps": 3, "mapping_batch": 16, "steps_at_32": 2,
@@ -26,7 +29,7 @@ _SMOKE = {
     "warm_steps": 1, "robust_steps": 1, "fooling_steps": 2, "sitters_a_step": (2, 2), "adaptation_batch": 2,
     "steps": 2, "batch": 4, "save_every": 2,
     "supervised_sitters": 2, "supervised_steps": 1, "keep_after": 0, "drawn": 4, "fooled": 2, "adaptation_steps": 6,
-    "rendered": 4, "compared": 2, "photo_steps": 1, "photos_kept": 2,
+    "taught": (4, 4), "tested": 2, "rendered": 4, "compared": 2, "photo_steps": 1, "photos_kept": 2,
 }  # fmt: skip
 
 
@@ -52,6 +55,9 @@ def _generator(options: argparse.Namespace) -> None:
 
 
 def _clip(options: argparse.Namespace) -> None:
+    if options.text_only:
+        _text(options)
+        return
     from .ends import library_ends
     from .subject import SUBJECTS
     from .train_clip import ClipRecipe, train_clip
@@ -64,6 +70,36 @@ def _clip(options: argparse.Namespace) -> None:
             raise InputError("--steps is a number from 1, of a critic that is gone on with: give --start, too.")
         recipe = dataclasses.replace(recipe, further_steps=options.steps)
     train_clip(recipe, options.work, generators, out, options.device, options.start, ends)
+
+
+def _clip_pictures(options: argparse.Namespace) -> None:
+    from ..checkpoints import load_generator
+    from .attempts import Cast
+    from .subject import subject_named
+    from .train_clip import ClipRecipe
+
+    recipe = _recipe(ClipRecipe, options)
+    source = load_generator(_file(options, options.subject, "generator"), options.device).requires_grad_(False)
+    Cast(subject_named(options.subject), recipe, options.work).meet(source, recipe, options.work)
+
+
+def _text(options: argparse.Namespace) -> None:
+    """The step of train-clip that teaches a trained critic's text tower alone."""
+    from .train_text import TextRecipe, train_text
+
+    if options.start is None:
+        raise InputError(
+            "--text-only teaches the text tower of a critic that is trained already: give its folder by --start, such "
+            f"as --start {pretrained_folder() / 'studio-clip'}."
+        )
+    if options.runs:
+        raise InputError("--text-only looks at no library runs: leave --runs out.")
+    recipe = _recipe(TextRecipe, options)
+    if options.steps is not None:
+        if options.steps < 1:
+            raise InputError(f"--steps is a number from 1, not {options.steps}.")
+        recipe = dataclasses.replace(recipe, steps=options.steps)
+    train_text(recipe, options.work, options.start, options.out / "studio-clip", options.device)
 
 
 def _average(options: argparse.Namespace) -> None:
@@ -115,7 +151,7 @@ def write_report(figures: dict[str, object], path: Path) -> None:
     """A report as JSON, rounded to four places."""
     rounded = json.loads(json.dumps(figures), parse_float=lambda text: round(float(text), 4))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(rounded, indent=1) + "\n")
+    path.write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
 
 
 def _critic_report(options: argparse.Namespace) -> None:
@@ -124,6 +160,78 @@ def _critic_report(options: argparse.Namespace) -> None:
     for line in critic_report(_model(options.subject), smoke=options.smoke):
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
+
+
+#: What is shown of the direction report: headings over columns of the file, which has more beside them.
+_DIRECTION_COLUMNS = {
+    "cosine with the true ΔI": {
+        "nada": "nada", "best": "best", "shared": "shared", "described": "descr.", "ipl": "ipl",
+        "vectors": "vect.", "words": "words", "begun": "begun", "read": "read", "descriptions": "mean",
+    },
+    "against the person": {
+        "true_against": "true", "described_against": "descr.",
+        "ipl_against": "ipl", "words_against": "words", "begun_against": "begun", "read_against": "read",
+    },
+    "last loss of stage 1": {
+        "ipl_loss_last": "ipl", "ipl_loss_chance": "chance", "words_loss_last": "words", "words_loss_chance": "chance",
+    },
+}  # fmt: skip
+_COLUMN_WIDTH = 7
+
+
+#: The same of the report without a renderer.
+_COLUMNS_WITHOUT_RENDERER = {
+    "spread of ΔT": {
+        "vectors_spread": "vect.", "words_spread": "words", "begun_spread": "begun", "read_spread": "read",
+    },
+    "against the person": {
+        "vectors_against": "vect.", "words_against": "words", "begun_against": "begun", "read_against": "read",
+    },
+    "reads": {"read_sure": "sure"},
+}  # fmt: skip
+
+
+def _direction_report(options: argparse.Namespace) -> None:
+    from ..metrics.direction_report import direction_report, mean_row, report_without_renderer
+    from .subject import subject_named
+
+    if options.model and not options.domains:
+        raise InputError(f"What should “{options.model}” become? Name the domains with --domains.")
+    rows: list[dict[str, str | float | None]] = []
+    columns = _COLUMNS_WITHOUT_RENDERER if options.model else _DIRECTION_COLUMNS
+    heads = [(head, len(below) * _COLUMN_WIDTH) for head, below in columns.items()]
+    sys.stdout.write(f"{'':16}" + "".join(f"{head:>{width}}" for head, width in heads) + "\n")
+    shown = {column: short for below in columns.values() for column, short in below.items()}
+    _write_direction_row({"domain": "domain", **shown}, shown)
+    met = 4 if options.smoke else options.sitters
+    settings = dict(seed=options.seed, learned=options.learned, device=options.device)
+    settings["mapper_steps"] = 2 if options.smoke else None
+    if options.model:
+        report = report_without_renderer(options.model, options.critic, options.domains, met, **settings)
+    else:
+        subject = subject_named(options.subject)
+        report = direction_report(subject, _model(options.subject), options.critic, options.domains, met, **settings)
+    for row in report:
+        rows.append(row)
+        _write_direction_row(row, shown)
+        if options.csv is not None:
+            write_rows(rows, options.csv)
+    if len(rows) > 1:
+        _write_direction_row(mean_row(rows), shown)
+
+
+def _write_direction_row(row: Mapping[str, str | float | None], shown: Iterable[str]) -> None:
+    figures = (f"{row[name]:.3f}" if isinstance(row[name], float) else row[name] or "" for name in shown)
+    sys.stdout.write(f"{row['domain']:16}" + "".join(f"{figure:>{_COLUMN_WIDTH}}" for figure in figures) + "\n")
+    sys.stdout.flush()
+
+
+def write_rows(rows: Sequence[dict[str, str | float | None]], path: Path) -> None:
+    """Rows as CSV, figures to five places, nothing where there is none."""
+    figures = [
+        {name: f"{value:.5f}" if isinstance(value, float) else value for name, value in row.items()} for row in rows
+    ]
+    write_csv(figures, list(rows[0]), path)
 
 
 def _sheet(options: argparse.Namespace) -> None:
@@ -140,6 +248,16 @@ SHOWN = {
     "people": ("pencil sketch", "werewolf", "pop art", "cartoon", "zombie", "neon", "Tolkien elf", "anime painting"),
     "dogs": ("cartoon", "pointillism", "cubism", "watercolor"),
 }
+
+
+def _ship(options: argparse.Namespace) -> None:
+    from ..library_commands import named_entry
+    from .ship import described, ship
+
+    samples = 4 if options.smoke else options.samples
+    for shipment in ship([named_entry(run) for run in options.runs], options.out, options.bits, samples):
+        sys.stdout.write(described(shipment) + "\n")
+        sys.stdout.flush()
 
 
 def _method_sheet(options: argparse.Namespace) -> None:
@@ -159,26 +277,34 @@ def _example_portraits(options: argparse.Namespace) -> None:
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "train-generator": ("train a subject's StyleGAN2: studio-SUBJECT-generator/", _generator),
+    "clip-pictures": ("make a subject's pictures for train-clip ahead: a process a subject", _clip_pictures),
     "train-clip": ("train the critic, after the generators: studio-clip/", _clip),
     "average-clip": ("take the mean of critics that were gone on with from one start: studio-clip/", _average),
     "train-judge": ("train a subject's judge, after its generator: studio-SUBJECT-judge/", _judge),
     "train-encoder": ("train a subject's encoder, after its generator: studio-SUBJECT-encoder/", _encoder),
     "generator-report": ("Fréchet distance of a subject's generator, and a sheet of its samples", _generator_report),
     "critic-report": ("true renders and adapted generators in the critic's and the judge's eyes", _critic_report),
+    "direction-report": ("how far text directions follow each person, without any adaptation", _direction_report),
     "example-portraits": ("draw people that no training saw, to be inverted: portrait-1.png …", _example_portraits),
-    "method-sheet": ("draw the same seeds as NADA and IPL adapt them: SUBJECT-methods.jpg", _method_sheet),
+    "method-sheet": ("draw the same seeds by NADA and by described prompts: SUBJECT-methods.jpg", _method_sheet),
+    "ship": ("make finished models that come with the app, from runs of the library: DOMAIN-METHOD", _ship),
     "domain-sheet": ("draw a subject in every domain: SUBJECT-domains.jpg", _sheet),
 }
 
 #: Commands that can begin at weights that are at hand, and with what.
 STARTED = {
     "train-generator": "a trained generator's file, to go on with at its full size",
-    "train-clip": "a trained critic's folder, to go on from with generators' attempts only",
+    "train-clip": "a trained critic's folder, to go on from with generators' attempts only, or with --text-only",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; exit status 0 done, 2 bad input."""
+    with lasting_output():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ipl_core.studio", description="Make the embedded models anew.")
     words = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (help_, _) in COMMANDS.items():
@@ -186,7 +312,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         word.add_argument(
             "--work", type=Path, default=Path("studio-work"), help="renders, checkpoints and logs (%(default)s)"
         )
-        word.add_argument("--out", type=Path, default=pretrained_folder(), help="where the models go (%(default)s)")
+        out = shipped.folder() if name == "ship" else pretrained_folder()
+        word.add_argument("--out", type=Path, default=out, help="where the models go (%(default)s)")
         word.add_argument("--subject", default="people", help="people or dogs, where it matters (%(default)s)")
         word.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (%(default)s)")
         word.add_argument("--device", default="cpu", help="where training computes, such as cuda (%(default)s)")
@@ -197,8 +324,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "--runs", action="store_true", help="begin attempts on the way to where the library's runs ended, too"
             )
             word.add_argument("--steps", type=int, help="of a critic that is gone on with; else the recipe's")
+            word.add_argument(
+                "--text-only",
+                action="store_true",
+                help="teach the text tower of the critic in --start what becomes of people in each domain",
+            )
         if name == "average-clip":
             word.add_argument("--of", type=Path, nargs="+", required=True, metavar="DIR", help="the critics' folders")
+        if name == "ship":
+            word.add_argument("runs", nargs="+", metavar="RUN", help="a name in the library, or the path of a folder")
+            word.add_argument("--bits", type=int, default=shipped.BITS, help="of each number, 2 to 8 (%(default)s)")
+            word.add_argument("--samples", type=int, default=200, help="to measure, as evaluate does (%(default)s)")
+        if name == "direction-report":
+            word.add_argument("--critic", help="a critic's name or folder (the generator's own)")
+            word.add_argument("--model", help="any other generator: what can be said without a renderer")
+            word.add_argument("--domains", nargs="+", metavar="WORDS", help="such as “pencil sketch” (all)")
+            word.add_argument("--sitters", type=int, default=100, help="people or dogs to look at (%(default)s)")
+            word.add_argument("--seed", type=int, default=0, help="of the sitters and of stage 1 (%(default)s)")
+            word.add_argument("--csv", type=Path, metavar="FILE", help="write every figure, a row a domain")
+            word.add_argument(
+                "--learned", action=argparse.BooleanOptionalAction, default=True, help="learn prompts by stage 1, too"
+            )
         word.add_argument("--smoke", action="store_true", help="a few steps only, to see that it runs")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import copy
-import math
 import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 
 from ..directions import image_direction, text_direction
 from ..stylegan2 import Generator
-from .captions import adjectives
+from .captions import PLAINLY, describe
 from .data import at_half, halved, photos, portrayed, scattered, to_bytes, to_float
 from .domains import DOMAINS
 from .ends import Ends
 from .subject import Subject
 from .supervised import supervised
 from .towers import MODEL, Towers
+from .way import way_done
 
 if TYPE_CHECKING:
     from .train_clip import ClipRecipe
@@ -31,39 +30,6 @@ FRAMES = ("{}", "a {}", "a photo of a {}", "a picture of a {}")
 FIRST_AGREEMENT = 0.4
 # Weight in a lot of a domain where all is well, beside the excess of one where it isn't.
 _SELDOM = 0.05
-
-
-def way_done(before: torch.Tensor, after: torch.Tensor, true: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """How far pictures have come from photo to truth, all (B, 3, R, R) in [-1, 1].
-
-    Gives 1 − d(after, true) / d(before, true), (B,), 1 at the truth, 0 no nearer than the photo, negative for
-    farther; and d(after, before) / d(before, true), (B,). The distance d is that of areas, L1 over blocks of 4 and 8
-    pixels, and twice that of `strokes`: tiles and hatching are right wherever their lines lie.
-    """
-
-    def distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        areas = [F.avg_pool2d(a - b, k) for k in (4, 8)]
-        lines = [x - y for x, y in zip(strokes(a), strokes(b))]
-        return sum(weight * part.abs().mean((1, 2, 3)) for weight, part in zip((0.5, 0.5, 1, 1), areas + lines))
-
-    way = distance(before, true).clamp_min(1e-6)
-    return 1 - distance(after, true) / way, distance(after, before) / way
-
-
-def strokes(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """How strong lines of each direction are in each part of pictures (B, 3, R, R).
-
-    Absolute differences along four directions, of single pixels and of 2×2, averaged over overlapping blocks of 8
-    pixels: (B, 12, n, n) each. R is at least 16.
-    """
-
-    def along(x: torch.Tensor) -> torch.Tensor:
-        here, right, below, across = x[..., :-1, :-1], x[..., :-1, 1:], x[..., 1:, :-1], x[..., 1:, 1:]
-        diagonals = (across - here, below - right)
-        lines = [right - here, below - here, *(diagonal / math.sqrt(2) for diagonal in diagonals)]
-        return torch.cat(lines, 1).abs()
-
-    return F.avg_pool2d(along(pictures), 8, 4), F.avg_pool2d(along(F.avg_pool2d(pictures, 2)), 4, 2)
 
 
 def wanted_agreement(done: torch.Tensor) -> torch.Tensor:
@@ -241,14 +207,25 @@ class FoolingPictures:
         return ", ".join(f"{name} {value:.2f}" for value, name in sorted(found, reverse=True)[:count])
 
     def _directions(self, cast: Cast, d: int, index: torch.Tensor, towers: Towers, rng: random.Random) -> torch.Tensor:
-        """Text directions as the methods make them, (1, D) for all or (B, D) with words of each image's own."""
+        """Text directions as the methods make them, (1, D) for all or (B, D) with words of each image's own.
+
+        The latter are between single sentences or, as described prompts have them, between the means of several.
+        """
         wording = rng.choice(DOMAINS[d].wordings)
         frame = rng.choice(FRAMES)
-        own = [""]
+        said, several = [PLAINLY], 1
         if rng.random() < self.recipe.own_words:
-            own = [adjectives(cast.subject, traits, DOMAINS[d], rng) for traits in cast.drawn_traits[index]]
-        texts = [frame.format(f"{words} {noun}".strip()) for noun in ("photo", wording) for words in own]
-        return text_direction(*towers.texts(texts).chunk(2))
+            count = rng.randint(*self.recipe.own_traits)
+            if rng.random() < self.recipe.several:
+                count, several = self.recipe.said_at_once, self.recipe.sentences
+            said = [
+                describe(cast.subject, traits, count, rng)
+                for traits in cast.drawn_traits[index]
+                for _ in range(several)
+            ]
+        texts = [frame.format(description.of(noun)) for noun in ("photo", wording) for description in said]
+        source, target = towers.texts(texts).unflatten(0, (2, -1, several)).mean(2)
+        return text_direction(source, target)
 
     def _on_the_way(self, number: int, end: dict[str, torch.Tensor], rng: random.Random) -> Generator:
         """A generator somewhere between the source and these weights."""

@@ -7,9 +7,11 @@ What every step holds once the warm-up is over:
    as photo and in one domain: what can be told of a person must be told in any domain;
 2. robustness: half of the images are first moved by one L2 gradient step that makes (1) worse (fast adversarial
    training, Wong et al. 2020), and all are changed by nuisances that mean nothing;
-3. pairs: for one person as photo and in a domain, the image direction must be the text direction, that of the
-   domain alone or that of the person described as photo and in the domain. What the generator draws when it is
-   shown the domain (supervised, so surely right) counts too, or else softness alone would give its pictures away;
+3. pairs: for one person as photo and in a domain, the image direction must be the text direction of the person
+   described as photo and in the domain, colours included, also where the domain loses them. The direction of the
+   domain's plain words is asked of the mean over people only, and weighs less: asked of each, it would teach that
+   everybody changes alike. What the generator draws when it is shown the domain (supervised, so surely right) counts
+   too, or else softness alone would give its pictures away;
 4. blends: some pictures are on their way from the photo to the domain, and are called the domain in the
    measure in which they are (mixup, Zhang et al. 2018). Between the two the critic then rises steadily, and its
    slope is what adaptation follows;
@@ -33,26 +35,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
+from torch import nn
 
 from ..checkpoints import load_generator, load_tensors
 from ..clip import WEIGHTS_FILE
-from ..directions import image_direction, text_direction
+from ..directions import image_direction, normalise, text_direction
 from .attempts import FRAMES, Cast, FoolingPictures, Memory, wanted_agreement
 from .augment import nuisance
-from .captions import BROKEN_INDEX, adjectives, caption, facts, labels_in_words, truth
+from .captions import BROKEN_INDEX, PLAINLY, caption, describe, facts, labels_in_words, truth
+from .contrast import contrast, label_losses
 from .data import to_float
 from .domains import DOMAINS
 from .ends import Ends
 from .muon import Together
 from .subject import SUBJECTS, Subject
-from .towers import Towers, build_model, take_weights, write_clip
+from .towers import MODEL, Towers, build_model, take_weights, write_clip
 from .training import Checkpoint, FigureLog
 
 log = logging.getLogger(__name__)
 
 #: Change against the photo, in units of the true one, from which a picture is broken rather than still a photo.
 BROKEN_FROM = 0.4
+#: Weight of one pair in the running mean of its domain's directions.
+_NEW_DIRECTION = 0.05
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,13 @@ class ClipRecipe:
     adam_rate: float = 1e-3
     weight_decay: float = 0.05
     radius: float = 3.0
-    pair_weight: float = 0.7
-    own_words: float = 0.5  # share of text directions in which the sitter is described, too
+    pair_weight: float = 0.7  # of pairs in which the sitter is described
+    plain_weight: float = 0.3  # of the mean direction of a domain against its plain words
+    own_words: float = 0.7  # share of text directions in which the sitter is described, too
+    own_traits: tuple[int, int] = (2, 8)  # the fewest and the most that are said there
+    several: float = 0.5  # share of an attempt's own words that are several sentences, as in described prompts
+    sentences: int = 4
+    said_at_once: int = 4  # traits in each of those
     traits_a_step: int = 8  # of each subject
     traits_weight: float = 1.5
     fooled_weight: float = 1.0  # of pairs with an attempt
@@ -162,18 +172,6 @@ class Batch:
         self.truth = (share * whole + (1 - share) * rest).to(pictures.device)
 
 
-def contrast(image: torch.Tensor, text: torch.Tensor, true: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Symmetric cross-entropy with every true caption as a target, in the measure in which it is true.
-
-    image (B, D), text (N, D) unit; true (B, N) in [0, 1]; rows and columns in which nothing is true don't count
-    → scalar.
-    """
-    logits = scale * image @ text.T
-    rows = -(true / true.sum(1, keepdim=True).clamp_min(1e-6) * logits.log_softmax(1)).sum(1).mean()
-    columns = -(true / true.sum(0, keepdim=True).clamp_min(1e-6) * logits.log_softmax(0)).sum(0).mean()
-    return (rows + columns) / 2
-
-
 def attack(towers: Towers, batch: Batch, text: torch.Tensor, radius: float, random_: torch.Generator) -> torch.Tensor:
     """The pictures, a random half of them after one L2 gradient step that worsens the contrast.
 
@@ -189,10 +187,27 @@ def attack(towers: Towers, batch: Batch, text: torch.Tensor, radius: float, rand
     return batch.pictures.index_copy(0, chosen, (pictures + length * step).detach().clamp(-1, 1))
 
 
-def agreement(image: torch.Tensor, rows: torch.Tensor, texts: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """cos(E_I(domain) − E_I(photo), E_T(domain words) − E_T(photo words)) of pairs (P, 2) of rows → (P,)."""
-    moved = image_direction(image[rows[:, 0]], image[rows[:, 1]])
-    return (moved * text_direction(*texts)).sum(-1)
+class MeanDirections(nn.Module):
+    """Running mean of the true image directions of each subject in each domain, (subjects, domains, D).
+
+    Part of the checkpoint. Nothing that is learnt from it reaches the image tower.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("means", torch.zeros(len(SUBJECTS), len(DOMAINS), width))
+
+    @torch.no_grad()
+    def update(self, subjects: list[int], domains: list[int], moved: torch.Tensor) -> None:
+        """Take in unit image directions (P, D) of pairs of these subjects and domains."""
+        for subject, domain, direction in zip(subjects, domains, moved):
+            self.means[subject, domain].lerp_(direction, _NEW_DIRECTION if self.means[subject, domain].any() else 1.0)
+
+    def loss(self, said: torch.Tensor) -> torch.Tensor:
+        """1 − cos with the plain words' directions (domains, D), mean over what has been seen; 0 before anything is."""
+        seen = self.means.any(-1)
+        cosines = (normalise(self.means) * said).sum(-1)
+        return (1 - cosines)[seen].sum() / seen.sum().clamp_min(1)
 
 
 class Trainer:
@@ -209,6 +224,7 @@ class Trainer:
         model = self.towers.model.to(device)
         tables = [p for name, p in model.named_parameters() if name.endswith("embedding") or "token_embedding" in name]
         self.optimiser = Together(model, recipe.learning_rate, recipe.adam_rate, tables, recipe.weight_decay)
+        self.means = MeanDirections(MODEL["embed_dim"]).to(device)
         self.memory = Memory(recipe.remembered)
         self.fooling: FoolingPictures | None = None
 
@@ -280,12 +296,21 @@ class Trainer:
         pictures = attack(self.towers, batch, own, self.recipe.radius, self.random) if robust else batch.pictures
         image = self.towers.images(pictures)
         loss_contrast = contrast(image, own, batch.truth, self.towers.scale())
-        agreed = agreement(image, batch.pairs, (words[places[:, 0]], words[places[:, 1]]))
+        moved = image_direction(image[batch.pairs[:, 0]], image[batch.pairs[:, 1]])
+        agreed = (moved * text_direction(words[places[:, 0]], words[places[:, 1]])).sum(-1)
         off = (batch.wanted - agreed).abs()
-        loss_pairs = off[: batch.true_pairs].mean()
+        described = places[: batch.true_pairs, 0] >= len(DOMAINS)
+        loss_pairs = off[: batch.true_pairs][described].sum() / max(1, int(described.sum()))
+        self._take_note(batch, moved)
+        loss_plain = self.means.loss(text_direction(words[:1], words[: len(DOMAINS)]))
         loss_traits = self._traits(image, batch)
-        loss = loss_contrast + self.recipe.pair_weight * loss_pairs + self.recipe.traits_weight * loss_traits
-        figures = {"contrast": loss_contrast, "pairs": loss_pairs, "traits": loss_traits}
+        loss = (
+            loss_contrast
+            + self.recipe.pair_weight * loss_pairs
+            + self.recipe.plain_weight * loss_plain
+            + self.recipe.traits_weight * loss_traits
+        )
+        figures = {"contrast": loss_contrast, "pairs": loss_pairs, "plain": loss_plain, "traits": loss_traits}
         if len(off) > batch.true_pairs:
             fooled = slice(batch.true_pairs, None)
             loss = loss + self.recipe.fooled_weight * off[fooled].mean()
@@ -298,22 +323,31 @@ class Trainer:
     def _pair_words(self, batch: Batch) -> tuple[list[str], torch.Tensor]:
         """Sentences, and which two of them (P, 2) name photo and domain of each pair, alike but for the domain.
 
-        Some pairs have words that are true of the sitter in both: with the domain's words alone, every person's image
+        Most pairs have words that are true of the sitter, in both: with the domain's words alone, every person's image
         direction would be trained to be the same, and what a prompt of one's own is good for would be trained away.
+        The plain words of all domains come first.
         """
         frame = self.rng.choice((*FRAMES, "a portrait, {}"))
         names = [d.name if self.rng.random() < 0.4 else self.rng.choice(d.wordings) for d in DOMAINS]
         said, places = [frame.format(name) for name in names], []
         for row in batch.pairs[:, 1].tolist():
-            d, own = int(batch.domains[row]), ""
+            d, own = int(batch.domains[row]), PLAINLY
             if self.rng.random() < self.recipe.own_words:
-                own = adjectives(batch.subjects[row], batch.traits[row], DOMAINS[d], self.rng)
-            if own:
+                count = self.rng.randint(*self.recipe.own_traits)
+                own = describe(batch.subjects[row], batch.traits[row], count, self.rng)
+            if own.labels:
                 places.append((len(said), len(said) + 1))
-                said += [frame.format(f"{own} {names[number]}") for number in (0, d)]
+                said += [frame.format(own.of(names[number])) for number in (0, d)]
             else:
                 places.append((0, d))
         return said, torch.tensor(places)
+
+    def _take_note(self, batch: Batch, moved: torch.Tensor) -> None:
+        """Let the means know the image directions of the pairs that are right and no blends."""
+        whole = [k for k in range(batch.true_pairs) if batch.wanted[k] > 0.999]
+        rows = batch.pairs[whole, 1].tolist()
+        subjects = [SUBJECTS.index(batch.subjects[row]) for row in rows]
+        self.means.update(subjects, batch.domains[rows].tolist(), moved.detach()[whole])
 
     def _traits(self, image: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Cross-entropy of the words for the labels of a few traits of each subject, over its pictures."""
@@ -323,19 +357,16 @@ class Trainer:
             for number in self.rng.sample(range(len(subject.traits)), self.recipe.traits_a_step)
         ]
         texts = self.towers.texts([text for _, _, said in asked for text in said.values()])
-        pictures = list(zip(batch.subjects, batch.domains.tolist(), batch.traits))
-        losses = []
-        for (subject, number, said), words in zip(asked, texts.split([len(said) for _, _, said in asked])):
-            trait, places = subject.traits[number], {label: place for place, label in enumerate(said)}
-            told = {
-                row: places[int(traits[number])]
-                for row, (whose, d, traits) in enumerate(pictures)
-                if whose is subject and int(traits[number]) in places and (DOMAINS[d].colours or not trait.colour)
-            }
-            if len(said) > 1 and told:
-                right = torch.tensor(list(told.values()), device=image.device)
-                losses.append(F.cross_entropy(self.towers.scale() * image[list(told)] @ words.T, right))
-        return torch.stack(losses).mean() if losses else image.new_zeros(())
+        pictures = list(zip(batch.subjects, batch.domains.tolist()))
+        told = []
+        for subject, number, said in asked:
+            rows = [
+                row
+                for row, (whose, d) in enumerate(pictures)
+                if whose is subject and (DOMAINS[d].colours or not subject.traits[number].colour)
+            ]
+            told.append((image[rows], torch.tensor([int(batch.traits[row][number]) for row in rows]), said))
+        return label_losses(told, texts, self.towers.scale())
 
     @torch.no_grad()
     def zero_shot(self) -> float:
@@ -380,6 +411,7 @@ def train_clip(
             "model": trainer.towers.model,
             "optimiser": trainer.optimiser,
             "random": trainer.random,
+            "means": trainer.means,
             "memory": trainer.memory,
         },
     )
