@@ -509,8 +509,8 @@ def pop_art(p: Portrait, generator: torch.Generator) -> torch.Tensor:
 
 
 def pixel_art(p: Portrait, generator: torch.Generator) -> torch.Tensor:
-    """A console game: 32 large pixels a side, few colours, dark outlines."""
-    squares = _squares(_size(p), 32)
+    """A console game: 20 large pixels a side, few colours, dark outlines."""
+    squares = _squares(_size(p), 20)
     base = _vivid(0.75 * p.rgb + 0.3 * p.albedo, 0.7)
     base = over(base, colour(0.08, 0.06, 0.14), 0.75 * _ink(p, 0.9))
     blocks = squares.flat(_blur(base, 0.45)).clamp(0, 1) ** 0.85
@@ -522,7 +522,7 @@ def pixel_art(p: Portrait, generator: torch.Generator) -> torch.Tensor:
 
 def mosaic(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """Roman tesserae: stone squares of uneven colour, dark grout between them."""
-    tiles = _squares(_size(p), 26)
+    tiles = _squares(_size(p), 18)
     stone = _vivid(tiles.flat(_blur(over(p.rgb, colour(0.1, 0.08, 0.06), 0.5 * _ink(p, 0.9)), 0.5)), 0.8)
     stone = (stone + 0.10) * (0.86 + 0.36 * tiles.chance[:, :1]) * colour(1.06, 1.0, 0.90)
     bevel = 1.1 - 0.5 * tiles.near
@@ -544,7 +544,7 @@ def stained_glass(p: Portrait, generator: torch.Generator) -> torch.Tensor:
 
 def low_poly(p: Portrait, generator: torch.Generator) -> torch.Tensor:
     """Flat triangles, each in one colour and lit as a facet."""
-    facets = _triangles(_size(p), 18)
+    facets = _triangles(_size(p), 12)
     flat = facets.flat(_blur(p.rgb, 0.5))
     return _vivid(flat, 0.6) * (0.84 + 0.38 * facets.chance[:, :1]) + 0.05 + _grain(p.rgb, generator, 0.004)
 

@@ -15,14 +15,13 @@ import torch
 import torch.nn.functional as F
 
 from ..checkpoints import load_generator
-from ..stylegan2 import Generator
 from .augment import roughen
-from .data import halved, photos, portrayed, to_bytes, to_float
+from .data import photos, portrayed, to_float
 from .judge import Judge, save_judge
 from .muon import Together
 from .subject import Subject
 from .supervised import supervised
-from .training import Checkpoint, FigureLog
+from .training import Checkpoint, FigureLog, half_precision
 
 log = logging.getLogger(__name__)
 
@@ -61,27 +60,6 @@ def identity_loss(identity: torch.Tensor, person: torch.Tensor) -> torch.Tensor:
     return -((log_share * same).sum(1)[counted] / same.sum(1)[counted]).mean()
 
 
-class Drawn:
-    """What the subject's generator draws of the last sitters: its own photos, and every domain after being shown it.
-
-    The domains are drawn at half the judge's size, see `supervised`; they are enlarged, and the judge's
-    augmentations take resolution from everything else, so that softness alone is no sign of a domain.
-    """
-
-    def __init__(self, source: Generator, z: torch.Tensor, domains: torch.Tensor) -> None:
-        with torch.no_grad():
-            self.photos = to_bytes(torch.cat([source(part) for part in z.split(32)])).cpu()
-        self.domains = domains
-
-    def __len__(self) -> int:
-        return len(self.photos)
-
-    def pictures(self, domain: torch.Tensor, sitter: torch.Tensor) -> torch.Tensor:
-        """uint8 (B, 3, R, R) of sitters (B,) in domains (B,), numbered as the subject does."""
-        large = F.interpolate(to_float(self.domains[domain, sitter]), scale_factor=2, mode="bilinear")
-        return torch.where((domain == 0)[:, None, None, None], self.photos[sitter], to_bytes(large))
-
-
 def train_judge(
     subject: Subject, recipe: JudgeRecipe, work: Path, generator_file: Path, out: Path, device: str = "cpu"
 ) -> dict[str, object]:
@@ -91,9 +69,9 @@ def train_judge(
     photo_z, photo_pictures = photos(subject, recipe.photos, Judge.resolution, 0, work)
     photo_traits = subject.labels(subject.sitters_from_latents(photo_z))
     source, kept = load_generator(generator_file, device), recipe.supervised_sitters
+    # The critic's right examples, too: the generator's own photos, and every domain after it was shown it.
     last = z[-kept:].to(device)
-    small = torch.stack([halved(rows[-kept:]) for rows in pictures])
-    drawn = Drawn(source, last, supervised(subject, source, last, small, work, recipe.supervised_steps).drawn)
+    drawn = supervised(subject, source, last, pictures[:, -kept:], work, recipe.supervised_steps).drawn
     torch_state = torch.random.get_rng_state()
     torch.manual_seed(recipe.seed)  # torch.nn draws its first weights from the global seed
     judge = Judge(subject).to(device)
@@ -115,14 +93,14 @@ def train_judge(
         if everything:
             sitter = torch.randint(recipe.held_out, recipe.sitters, (recipe.batch // 4,), generator=random).repeat(2)
             domain = torch.randint(len(subject.domains), (len(sitter),), generator=random)
-            own = torch.randint(len(drawn), (recipe.drawn,), generator=random)
+            own = torch.randint(kept, (recipe.drawn,), generator=random)
             own_domain = torch.randint(len(subject.domains), (recipe.drawn,), generator=random)
             own_domain[: recipe.drawn // 4] = 0  # the source's own pictures, as they are
-            stack += [pictures[domain, sitter], drawn.pictures(own_domain, own)]
-            person = torch.cat([sitter, recipe.sitters - len(drawn) + own])
+            stack += [pictures[domain, sitter], drawn[own_domain, own]]
+            person = torch.cat([sitter, recipe.sitters - kept + own])
             truth.append(traits[person])
         rough = roughen(to_float(torch.cat(stack)).to(device), random)
-        with torch.autocast(rough.device.type, torch.bfloat16):
+        with half_precision(rough.device):
             domain_logits, trait_logits, identity, _ = judge(rough)
         labels = torch.cat(truth).to(device)
         loss_traits = torch.stack([F.cross_entropy(t.float(), labels[:, i]) for i, t in enumerate(trait_logits)]).mean()
