@@ -160,6 +160,7 @@ def test_the_weights_are_those_of_a_run_in_one_process(
     settings = {**os.environ, **ONE_THREAD, "IPL_PRETRAINED": str(tiny_pretrained), "IPL_HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", run], cwd=ROOT, env=settings, check=True, timeout=PATIENCE)
     expected = torch.load(alone, weights_only=True)
+    monkeypatch.setenv("IPL_PRETRAINED", str(tiny_pretrained))
     monkeypatch.setenv("IPL_HOME", str(space.home))
     weights = library.changed_weights(library.runs_folder() / name)
     assert weights.keys() == expected.keys()
@@ -337,8 +338,6 @@ def test_how_long_a_gpu_is_lent_is_set_by_the_environment() -> None:
 
 def test_what_crosses_is_as_it_was() -> None:
     import pickle
-
-    import torch
 
     state = {"step": torch.tensor(3), "learns": torch.tensor(True), "random": torch.arange(5, dtype=torch.uint8)}
     start = Start(3, {"w": torch.randn(2, 3)}, {}, state)
