@@ -173,10 +173,13 @@ def test_a_finished_training_is_not_begun_again(made: tuple[Path, Path], command
     assert (work / file).stat().st_mtime_ns == before
 
 
-def test_what_the_generator_draws_of_the_domains_is_kept_once_a_size(made: tuple[Path, Path]) -> None:
+def test_critic_and_judge_see_the_same_of_what_the_generator_draws(made: tuple[Path, Path]) -> None:
     for subject in SUBJECTS:
-        # The critic's at the generator's size, the judge's at half of it.
-        assert len(list(made[0].glob(f"{subject.name}-supervised-*.safetensors"))) == 2
+        (file,) = made[0].glob(f"{subject.name}-supervised-*.safetensors")
+        made_at = file.stat().st_mtime_ns
+        assert smoke("clip-pictures", subject.name, *made) == 0
+        assert file.stat().st_mtime_ns == made_at, "made ahead, they would be others"
+        assert len(list(made[0].glob(f"{subject.name}-supervised-*"))) == 1
     assert not list(made[0].glob("*.part"))
 
 
@@ -555,6 +558,33 @@ def test_where_runs_of_the_library_ended_is_looked_at(tiny_generator: Generator)
         assert [(subject, domain) for _, subject, domain, _ in memory.kept] == [(0, number)] * kept
         changed = {d for d, value in fooling.excess[0].items() if value != before[d]}
         assert changed == ({number} if kept else set())
+
+
+@pytest.mark.parametrize(("own", "several", "sentences"), [(0, 1, 0), (1, 0, 1), (1, 1, 3)])
+def test_attempts_follow_directions_as_the_methods_make_them(own: float, several: float, sentences: int) -> None:
+    import random
+
+    numbers = torch.Generator().manual_seed(0)
+    cast = SimpleNamespace(subject=DOGS, drawn_traits=DOGS.labels(DOGS.random(5, numbers)))
+    said, embedded = [], {}
+
+    def texts(asked: list[str]) -> torch.Tensor:
+        said.extend(asked)
+        for text in asked:
+            embedded.setdefault(text, F.normalize(torch.randn(8, generator=numbers), dim=0))
+        return torch.stack([embedded[text] for text in asked])
+
+    recipe = ClipRecipe(own_words=own, several=several, sentences=3)
+    fooling, index = FoolingPictures([cast], recipe, Memory(size=4), {}), torch.tensor([4, 0])
+    found = fooling._directions(cast, DOGS.numbers[3], index, SimpleNamespace(texts=texts), random.Random(0))
+    count = max(1, sentences * len(index))
+    assert len(said) == 2 * count
+    photo, domain = said[:count], said[count:]
+    assert all(words.replace("photo", "") != words for words in photo)
+    means = [torch.stack([embedded[text] for text in side]).unflatten(0, (-1, max(1, sentences))).mean(1)
+             for side in (photo, domain)]  # fmt: skip
+    assert torch.allclose(found, F.normalize(means[1] - means[0], dim=1))
+    assert found.shape == (len(index) if sentences else 1, 8)
 
 
 def test_agreement_is_wanted_as_far_as_a_picture_has_come() -> None:
