@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import MutableMapping
 from urllib.parse import urlsplit
 
 import httpx
@@ -32,24 +31,24 @@ _NUMBERS = {
 }
 
 
-def settle(environment: MutableMapping[str, str] = os.environ) -> str:
+def settle() -> str:
     """Makes what the environment says usable: changes its variables, for this process and its children.
 
     What can't be used is taken out, which is logged in a sentence that names no password. Returns the address to
     listen on, as Gradio takes it.
     """
-    _settle_certificates(environment)
-    _settle_proxies(environment)
-    _settle_gradio(environment)
-    return _host(environment)
+    _settle_certificates()
+    _settle_proxies()
+    _settle_gradio()
+    return _host()
 
 
-def _host(environment: MutableMapping[str, str]) -> str:
+def _host() -> str:
     """The address that GRADIO_SERVER_NAME names, else this machine's own.
 
     The variable is taken out: where it holds an IPv6 address, Gradio finds no port free on any address.
     """
-    named = environment.pop("GRADIO_SERVER_NAME", "").strip()
+    named = os.environ.pop("GRADIO_SERVER_NAME", "").strip()
     if named:
         try:
             return addresses.address(named)
@@ -58,21 +57,21 @@ def _host(environment: MutableMapping[str, str]) -> str:
     return addresses.OURSELF
 
 
-def _settle_gradio(environment: MutableMapping[str, str]) -> None:
+def _settle_gradio() -> None:
     """Takes out numbers and addresses that would end Gradio with a traceback."""
     for name, least in _NUMBERS.items():
-        value = environment.get(name)
+        value = os.environ.get(name)
         if value is not None and not (value.strip().isdecimal() and len(value) < 10 and int(value) >= least):
-            _leave_out(environment, name, f"is no whole number from {least} on")
-    if "GRADIO_SERVER_PORT" in environment:
+            _leave_out(name, f"is no whole number from {least} on")
+    if "GRADIO_SERVER_PORT" in os.environ:
         try:
-            if not addresses.port(environment["GRADIO_SERVER_PORT"]):
-                _leave_out(environment, "GRADIO_SERVER_PORT", "is no port to begin at")
+            if not addresses.port(os.environ["GRADIO_SERVER_PORT"]):
+                _leave_out("GRADIO_SERVER_PORT", "is no port to begin at")
         except addresses.Unusable:
-            _leave_out(environment, "GRADIO_SERVER_PORT", f"is no port from 1 to {addresses.MAX_PORT}")
-    root = environment.get("GRADIO_ROOT_PATH")
+            _leave_out("GRADIO_SERVER_PORT", f"is no port from 1 to {addresses.MAX_PORT}")
+    root = os.environ.get("GRADIO_ROOT_PATH")
     if root and not _is_root(root):
-        _leave_out(environment, "GRADIO_ROOT_PATH", "is neither a path that begins with / nor an address")
+        _leave_out("GRADIO_ROOT_PATH", "is neither a path that begins with / nor an address")
 
 
 def _is_root(root: str) -> bool:
@@ -86,34 +85,34 @@ def _is_root(root: str) -> bool:
     return url.scheme in ("http", "https") and bool(host)
 
 
-def _leave_out(environment: MutableMapping[str, str], name: str, why: str) -> None:
-    log.warning("%s is left out: %s %s.", name, ascii(environment.pop(name)[:40]), why)
+def _leave_out(name: str, why: str) -> None:
+    log.warning("%s is left out: %s %s.", name, ascii(os.environ.pop(name)[:40]), why)
 
 
-def _settle_certificates(environment: MutableMapping[str, str]) -> None:
+def _settle_certificates() -> None:
     """Takes out files of certificates that aren't there or hold none: no request could be made."""
     for name in _CERTIFICATES:
-        if environment.get(name) and not _usable({name: environment[name]}, f"The certificates in {name}", True):
-            environment.pop(name)
+        if os.environ.get(name) and not _usable({name: os.environ[name]}, f"The certificates in {name}", True):
+            os.environ.pop(name)
 
 
-def _settle_proxies(environment: MutableMapping[str, str]) -> None:
+def _settle_proxies() -> None:
     """Takes out proxies of a kind that can't be used, and adds exceptions for this machine."""
-    named = {name: environment[name] for name in _variables() if environment.get(name)}
-    told = dict.fromkeys(part.strip() for name in _EXCEPTIONS for part in environment.get(name, "").split(","))
+    named = {name: os.environ[name] for name in _variables() if os.environ.get(name)}
+    told = dict.fromkeys(part.strip() for name in _EXCEPTIONS for part in os.environ.get(name, "").split(","))
     for name in (*named, *_EXCEPTIONS):
-        environment.pop(name, None)
+        os.environ.pop(name, None)
     if "*" in told:  # no proxy for anybody, this machine included
         kept = ["*"]
     else:
         kept = [part for part in (*told, *OURSELVES) if part and _usable({"no_proxy": part}, f"The exception {part}")]
     for name in _EXCEPTIONS:
-        environment[name] = ",".join(dict.fromkeys(kept))
+        os.environ[name] = ",".join(dict.fromkeys(kept))
     for name, value in named.items():
         # A scheme says what kind it is; the rest may hold a password.
         scheme = value.partition("://")[0] if "://" in value else "http"
         if _usable({name: value}, f"The proxy in {name}, of the kind “{ascii(scheme[:20])[1:-1]}”,"):
-            environment[name] = value
+            os.environ[name] = value
 
 
 def _variables() -> list[str]:
