@@ -22,15 +22,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .checkpoints import apart, load_tensors, save_tensors
-from .checkpoints.files import first_bytes, is_pickle, readable_file
-from .checkpoints.weights import read_weights
 from .errors import InputError
-from .locks import new_lock
 from .memory import OutOfMemory, enough_memory
 from .nearest import nearest_domains
-from .paths import as_path, exists, in_utf8, is_file, is_folder
-from .words import MAX_QUOTED_PATH, quoted, read_json, reason
+from .storage import apart
+from .storage.files import first_bytes, is_pickle, readable_file
+from .storage.locks import new_lock
+from .storage.paths import as_path, exists, in_utf8, is_file, is_folder
+from .storage.tensors import load_tensors, save_tensors
+from .storage.weights import read_weights
+from .storage.words import MAX_QUOTED_PATH, quoted, read_json, reason
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from typing import Any
 from . import hub
 from .errors import InputError
 from .hub import HubFile, NotFetched, Progress
-from .words import read_json, reason
+from .storage.words import read_json, reason
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def sources_from(facts: Sequence[Any]) -> tuple[HubFile, ...]:
 
 
 def _state_file() -> Path:
-    from .library import home
+    from .storage.folders import home
 
     return home() / STATE
 
@@ -152,7 +152,7 @@ def _remember(source: HubFile, path: Path, sha256: str) -> None:
 
 
 def _write(seen: dict[str, Any]) -> None:
-    from .checkpoints import atomic_path
+    from .storage.files import atomic_path
 
     try:
         with atomic_path(_state_file()) as temporary:

@@ -14,7 +14,7 @@ from typing import Any
 from .config import STARTS, InvertConfig
 from .faces import Crop
 from .sitters import SeedPerson
-from .words import clean_line
+from .storage.words import clean_line
 
 MAX_NAME = 60  # characters of a name that came with a file
 _MAX_LINE = 300  # of a critic's or an encoder's name, which may be a path or an ensemble, and of a crop's note

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from . import catalog, library
+from . import catalog, domain_folder, library
 from .config import MAX_TEXT, AdaptConfig
 from .errors import InputError
 from .sampling import draw
+from .storage.values import number
 from .stylegan2 import Generator
-from .values import number
 
 #: A domain of the library, and how much of it.
 Share = tuple[library.Entry, float]
@@ -95,7 +95,7 @@ class Mixer:
     def generator(self, domains: Sequence[Share]) -> Generator:
         """The mix as a generator of its own. Raises InputError as `weights` does."""
         mixed = copy.deepcopy(self.source)
-        library.apply_weights(mixed, self.weights(domains))
+        domain_folder.apply_weights(mixed, self.weights(domains))
         return mixed
 
     def save(self, domains: Sequence[Share], path: str | os.PathLike[str]) -> Path:
@@ -157,7 +157,7 @@ class Mixer:
         key = f"{entry.path} {entry.settings['weights']['sha256']}"
         with self._lock:
             if key not in self._domains:
-                self._domains[key] = self.fitted(library.changed_weights(entry.path), entry.config.target)
+                self._domains[key] = self.fitted(catalog.changed_weights(entry.path), entry.config.target)
                 while len(self._domains) > _MAX_DOMAINS:
                     self._domains.popitem(last=False)
             self._domains.move_to_end(key)

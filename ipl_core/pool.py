@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .checkpoints import load_tensors, save_tensors
 from .clip import Critic
 from .errors import InputError
 from .latents import latents_from_seeds, noise_from_seeds
-from .locks import new_lock
 from .memory import pictures_at_once
+from .storage.locks import new_lock
+from .storage.tensors import load_tensors, save_tensors
 from .stylegan2 import Generator
 
 log = logging.getLogger(__name__)

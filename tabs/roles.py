@@ -24,8 +24,8 @@ from torch import Tensor
 
 from ipl_core import AdaptConfig, InputError, InvertConfig, Snapshot, invert, library, people, runs
 from ipl_core.faces import Crop
-from ipl_core.values import flag
-from ipl_core.words import quoted
+from ipl_core.storage.values import flag
+from ipl_core.storage.words import quoted
 
 from . import private, visitors
 from .limiter import Limiter

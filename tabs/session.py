@@ -20,8 +20,8 @@ from ipl_core.forecast import Pace, pace_key
 from ipl_core.restyle import Restyler
 from ipl_core.sitters import Likenesses
 from ipl_core.snapshot import Start
+from ipl_core.storage.words import quoted
 from ipl_core.stylegan2 import Generator
-from ipl_core.words import quoted
 
 from .policy import Policy
 from .roles import Roles

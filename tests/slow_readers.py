@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from ipl_core.checkpoints.apart import Contents
 from ipl_core.errors import InputError
+from ipl_core.storage.apart import Contents
 
 
 def sleeps(path: Path) -> Contents:

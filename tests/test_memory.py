@@ -23,11 +23,11 @@ from ipl_core.adapt import GeneratorTraining, View
 from ipl_core.clip import Critic
 from ipl_core.devices import check_precision, choose_device, cores
 from ipl_core.latents import generator_from_seed
-from ipl_core.locks import new_lock
 from ipl_core.memory import OutOfMemory, enough_memory, pictures_at_once, saves_memory
 from ipl_core.pool import SourcePool
 from ipl_core.prompts import make_prompts
 from ipl_core.stepping import Pace, seconds_between
+from ipl_core.storage.locks import new_lock
 from ipl_core.stylegan2 import Generator
 
 rooms = importlib.import_module("ipl_core.adapt")  # the module; `ipl_core.adapt` is the function

@@ -6,10 +6,10 @@ a crash, a full disk or a second writer never leaves half a file behind; and eve
 `pickles`. The room knows tensors and the generator's configuration, not what the weights were trained for.
 """
 
-from .files import atomic_path
+from ..storage.files import atomic_path
+from ..storage.tensors import METADATA_KEY, load_tensors, read_metadata, read_shapes, save_tensors
 from .generators import GENERATOR_KIND, generator_from, load_generator, load_weights, save_generator, write_generator
 from .rosinality import save_rosinality
-from .safetensors import METADATA_KEY, load_tensors, read_metadata, read_shapes, save_tensors
 
 __all__ = [
     "GENERATOR_KIND",

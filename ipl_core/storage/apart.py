@@ -27,11 +27,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ipl_core.errors import InputError
-from ipl_core.locks import new_lock
-from ipl_core.words import read_json, reason
+from ipl_core.storage.locks import new_lock
+from ipl_core.storage.words import read_json, reason
 
 from .files import unwritable
-from .safetensors import MAX_HEADER, load_tensors
+from .tensors import MAX_HEADER, load_tensors
 
 #: A file's tensors by name and what it says about them, ready for JSON.
 Contents = tuple[dict[str, Tensor], dict[str, Any]]

@@ -27,13 +27,13 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from . import catalog, durable, stored, tables
-from .errors import InputError
+from ..errors import InputError
+from . import digests, durable, stored, tables
 from .paths import as_path, exists_at
 from .words import json_text, quoted, reason
 
 if TYPE_CHECKING:
-    from .snapshot import Snapshot
+    from ..snapshot import Snapshot
 
 Kept = TypeVar("Kept")
 
@@ -338,15 +338,15 @@ class Kind:
 
         Gives what tells later whether the file is as it was written: its "bytes" and "sha256".
         """
-        from .checkpoints import save_tensors
+        from .tensors import save_tensors
 
         description = {"format": self.format, "settings": json_text(stored.finite(settings), ascii_only=True)}
         save_tensors(tensors, path, description, dtype)
-        return {"bytes": path.stat().st_size, "sha256": catalog.file_digest(path)}
+        return {"bytes": path.stat().st_size, "sha256": digests.file_digest(path)}
 
     def check_whole(self, path: Path, facts: Mapping[str, Any]) -> None:
         """Raises InputError unless the file `path` has the bytes that `write_tensors` told of."""
-        if not path.is_file() or catalog.file_digest(path) != facts.get("sha256"):
+        if not path.is_file() or digests.file_digest(path) != facts.get("sha256"):
             raise self.damaged(path.parent, f"{path.name} isn't as it was written")
 
     def circumstances(self) -> dict[str, Any]:
@@ -368,7 +368,7 @@ def write_settings(settings: Mapping[str, Any], folder: Path) -> None:
 
 def versions() -> dict[str, str]:
     """Versions of everything that a run's numbers may depend on."""
-    from . import __version__
+    from ..version import __version__
 
     found = {"ipl_core": __version__, "python": platform.python_version()}
     for package in ("torch", "open_clip_torch", "safetensors", "numpy", "pillow"):
