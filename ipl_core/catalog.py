@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import domain_folder, fetching, shipped
+from .checkpoints import load_generator as read_generator
+from .clip import load_critic as read_critic
 from .config import AdaptConfig
 from .devices import usable_device
+from .encoder import load_encoder as read_encoder
 from .ensemble import members
 from .errors import InputError
 from .fetching import Offer
@@ -28,6 +31,7 @@ from .memory import enough_memory
 from .storage.digests import file_digest
 from .storage.paths import as_path, exists, is_file, is_folder
 from .storage.words import MAX_QUOTED_PATH, quoted, size_words
+from .studio.judge import load_judge as read_judge
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -249,8 +253,6 @@ def find_generator(model: str, progress: Progress | None = None) -> Path:
     if is_folder(model) and not (path / domain_folder.ADAPTED).is_file():
         raise InputError(f"The folder {path} holds no adapted domain: {domain_folder.ADAPTED} is missing there.")
     if not exists(model):
-        from . import shipped
-
         if (finished := shipped.find(model)) is not None:
             return finished
         raise InputError(
@@ -271,8 +273,6 @@ def load_generator(model: str | os.PathLike[str], device: str = "cpu", progress:
     path = find_generator(os.fspath(model), progress)
     if domain_folder.is_adapted(path):
         return load_adapted(path, device)
-    from .checkpoints import load_generator as read_generator
-
     return read_generator(path, where).eval().requires_grad_(False)
 
 
@@ -363,8 +363,6 @@ def load_critic(critic: str, device: str = "cpu", progress: Progress | None = No
     """
     usable_device(str(device))
     fetch_critic(critic, progress)
-    from .clip import load_critic as read_critic
-
     return read_critic(find_critic(critic), device)
 
 
@@ -464,8 +462,6 @@ def load_encoder(encoder: str, model: str, shape: GeneratorConfig, device: str =
     One of the hub is fetched if it isn't here. Raises InputError if it can't be found or read, or was trained for
     another generator.
     """
-    from .encoder import load_encoder as read_encoder
-
     guesser = read_encoder(find_encoder(encoder), usable_device(str(device)))
     guesser.check(shape.num_layers, shape.w_dim, generator_digest(model), encoder, model)
     return guesser
@@ -503,8 +499,6 @@ def own_judge(model: str) -> Judge | None:
 
 def load_judge(judge: str) -> Judge:
     """The judge of that name, in evaluation mode. Raises InputError if it is unknown, missing or damaged."""
-    from .studio.judge import load_judge as read_judge
-
     known = registry().get("judges", {})
     if judge not in known:
         raise InputError(f"There is no judge “{judge}”: use one of {_listed(known)}.")

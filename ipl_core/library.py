@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from . import catalog, shipped
+from . import catalog, shipped, step_history
 from .config import METHODS, REVISION, AdaptConfig
 from .domain_folder import (
     ADAPTED,
@@ -51,7 +51,7 @@ from .storage.folders import HISTORY, home
 from .storage.folders import check_writable as check_writable
 from .storage.folders import check_writable_file as check_writable_file
 from .storage.paths import as_path, is_folder
-from .storage.tensors import read_shapes
+from .storage.tensors import load_tensors, read_shapes
 from .storage.values import whole
 from .storage.words import clean_line
 
@@ -246,7 +246,7 @@ class Entry:
         Raises InputError if the file is missing or damaged.
         """
         try:
-            return folders.read_history(self.path / HISTORY)
+            return step_history.read_history(self.path / HISTORY)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise KIND.damaged(self.path, f"{HISTORY}: {error}") from error
 
@@ -281,7 +281,7 @@ class Shipped(Entry):
 
     def history(self) -> list[dict[str, Any]]:
         """The run's rows, as of any entry."""
-        return read_shipped(self.path, lambda path: folders.parsed_history(shipped.read_history(path)))
+        return read_shipped(self.path, lambda path: step_history.parsed_history(shipped.read_history(path)))
 
 
 def open_entry(path: str | os.PathLike[str]) -> Entry:
@@ -596,7 +596,7 @@ def _write_entry(
     tensors = {GENERATOR + name: tensor for name, tensor in weights.items()}
     tensors.update({PROMPTS + name: tensor for name, tensor in prompts.items()})
     settings["weights"] = KIND.write_tensors(tensors, folder / ADAPTED, settings)
-    (folder / HISTORY).write_text(folders.history_text(rows), encoding="utf-8")
+    (folder / HISTORY).write_text(step_history.history_text(rows), encoding="utf-8")
     folders.write_settings(settings, folder)
 
 
@@ -636,7 +636,7 @@ class Run:
             if snapshot.diversity is not None and self.rows and self.rows[-1]["stage"] == "generator":
                 self.rows[-1]["diversity"] = snapshot.diversity  # of the result, whenever pictures were renewed last
             return
-        row = folders.history_row(snapshot)
+        row = step_history.history_row(snapshot)
         self.rows.append({**row, "seconds": self._seconds + row["seconds"]})
         if snapshot.weights is not None:
             self._keep_step(snapshot)
@@ -818,8 +818,6 @@ def continuation(entry: Entry, steps: int) -> tuple[AdaptConfig, Start]:
     config = replace(entry.config, steps=done + steps)
     training = None
     if _origin(entry)["exactly"]:
-        from .storage.tensors import load_tensors
-
         KIND.check_whole(entry.path / TRAINING, entry.settings["training"])
         training, _ = load_tensors(entry.path / TRAINING)
     weights, prompts = catalog.changed_weights(entry.path), learned_prompts(entry)

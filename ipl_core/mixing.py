@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from . import catalog, domain_folder, library
+from .checkpoints import save_generator
 from .config import MAX_TEXT, AdaptConfig
 from .errors import InputError
 from .sampling import draw
@@ -103,8 +104,6 @@ class Mixer:
 
         What it is a mix of stands inside. Raises InputError as `weights` does, or if the file can't be written.
         """
-        from .checkpoints import save_generator
-
         save_generator(self.generator(domains), path, self.described(domains))
         return Path(path)
 

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import catalog, lpips
+from . import catalog, lpips, step_history
 from .config import InvertConfig
 from .domain_folder import apply_weights
 from .errors import InputError
@@ -187,7 +187,7 @@ class Inversion:
         if snapshot.phase == "done":
             self._last = snapshot
         else:
-            self._rows.append(folders.history_row(snapshot))
+            self._rows.append(step_history.history_row(snapshot))
 
     def result(self, identity: float | None = None) -> Inverted:
         """The inverted picture, not kept yet. identity: likeness as a judge measured it, where there is one.
@@ -213,7 +213,7 @@ class Inversion:
         latent = dict(last.latent)
         w_plus = latent.pop("w_plus")
         noise = tuple(latent[f"noise.{k}"] for k in range(len(latent)))
-        history = folders.history_text(self._rows)
+        history = step_history.history_text(self._rows)
         return Inverted(w_plus, noise, dict(last.weights or {}), self.aligned, last.after, settings, history)
 
 
@@ -245,7 +245,7 @@ def drawn_person(person: SeedPerson, generator: Generator) -> Inverted:
         "distances": {"pixel": 0.0, "perceptual": 0.0},
         "identity": None,
     }
-    return Inverted(w_plus, (), {}, picture, picture, settings, folders.history_text([]))
+    return Inverted(w_plus, (), {}, picture, picture, settings, step_history.history_text([]))
 
 
 def inversion_key(config: InvertConfig, aligned: Tensor, whose: str = "") -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ipl_core import AdaptConfig, Snapshot, adapt, catalog, library
+from ipl_core import AdaptConfig, Snapshot, adapt, catalog, library, step_history
 from ipl_core.config import LEARNED
 from ipl_core.ensemble import members
 from ipl_core.hub import Stopped
@@ -109,7 +109,7 @@ class Record:
     def recall(self, entry: library.Entry) -> None:
         """Takes over the curves of a run that is kept."""
         for row in entry.history():
-            terms = folders.terms(row)
+            terms = step_history.terms(row)
             measured = {name: terms.pop(name) for name in ("diversity",) if name in terms}
             self.curves[row["stage"]].add(row["step"], terms)
             self.curves["diversity"].add(row["step"], measured)

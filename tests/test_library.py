@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from ipl_core import AdaptConfig, InputError, Snapshot, adapt, catalog, domain_folder, library
+from ipl_core import AdaptConfig, InputError, Snapshot, adapt, catalog, domain_folder, library, step_history
 from ipl_core.checkpoints import save_generator
 from ipl_core.media import read_settings as picture_settings
 from ipl_core.media import to_uint8
@@ -106,7 +106,7 @@ def test_history_carries_the_diversity_that_was_measured() -> None:
     run.add(Snapshot(3, 3, "done", before=pictures, after=pictures, diversity=0.7, weights={}, prompts={}))
     rows = run.save().history()
     assert [row.get("diversity") for row in rows] == [0.9, None, 0.7]
-    assert [folders.terms(row) for row in rows][1:] == [{"adaptation": 1.0}, {"adaptation": 1.0, "diversity": 0.7}]
+    assert [step_history.terms(row) for row in rows][1:] == [{"adaptation": 1.0}, {"adaptation": 1.0, "diversity": 0.7}]
 
 
 @pytest.mark.parametrize(
@@ -385,7 +385,7 @@ def test_interrupted_save_leaves_nothing(studio: Path, monkeypatch: pytest.Monke
         elif step == "save_png":
             broken.setattr(library, "save_png", fail)
         elif step == "history_text":
-            broken.setattr(folders, "history_text", fail)
+            broken.setattr(step_history, "history_text", fail)
         else:
             broken.setattr(folders.os, "replace", fail)
         with pytest.raises(InputError, match=r"No space left|can't be"):

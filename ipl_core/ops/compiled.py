@@ -34,6 +34,7 @@ from torch import Tensor
 
 from ipl_core.errors import InputError
 from ipl_core.ops import build
+from ipl_core.storage import folders
 
 log = logging.getLogger(__name__)
 
@@ -126,8 +127,6 @@ def load(capability: str | None) -> ModuleType:
 
     Raises Unavailable with the reason.
     """
-    from ipl_core.storage import folders  # it knows generators, and they know this room
-
     shelf = folders.home() / "operators"
     name = _name(capability)
     path = shelf / (name + (".pyd" if sys.platform == "win32" else ".so"))

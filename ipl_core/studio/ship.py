@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .. import catalog, domain_folder, library, shipped
+from .. import catalog, domain_folder, library, shipped, step_history
 from ..errors import InputError
 from ..media import grid, to_uint8
 from ..metrics.side_by_side import Figures, SideBySide
@@ -104,7 +104,7 @@ def _shipped(entry: library.Entry, path: Path, bits: int, samples: int, psi: flo
         name: _picture(generator, config.preview_seeds, config.preview_psi)
         for name, generator in ((shipped.SOURCE_PICTURE, source), (shipped.SAMPLES_PICTURE, near))
     }
-    shipped.write(path, settings, changes, bits, pictures, folders.history_text(entry.history()))
+    shipped.write(path, settings, changes, bits, pictures, step_history.history_text(entry.history()))
     return Shipment(path, path.stat().st_size, of_run, figures, apart, psnr)
 
 
