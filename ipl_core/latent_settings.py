@@ -25,7 +25,7 @@ _MAX_NUMBER = 1e9
 def taken_over(settings: Mapping[str, Any], circumstances: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a loaded latent gets: those of its file that are known and sound.
 
-    circumstances: format, version, time and versions of now, see `keeping.Kind.circumstances`.
+    circumstances: format, version, time and versions of now, see `folders.Kind.circumstances`.
     Raises InputError for a configuration or a name that can't be, and KeyError, TypeError or ValueError for anything
     else that no inversion writes.
     """

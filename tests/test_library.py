@@ -381,7 +381,7 @@ def test_interrupted_save_leaves_nothing(studio: Path, monkeypatch: pytest.Monke
     run = run_of(config_of())
     with monkeypatch.context() as broken:
         if step == "save_tensors":
-            broken.setattr("ipl_core.storage.tensors.save_tensors", fail)
+            broken.setattr("ipl_core.storage.folders.save_tensors", fail)
         elif step == "save_png":
             broken.setattr(library, "save_png", fail)
         elif step == "history_text":

@@ -94,7 +94,7 @@ def test_kept_runs_are_read_for_people_whom_they_did_not_watch(
     assert len(library.list_entries()) == 1
     captions = re.findall('class="reads" title="(.*?)"', last(again, tab.pictures))
     assert captions == [read[2], read[9]]
-    monkeypatch.setattr(library, "readings", None)
+    monkeypatch.setattr(runs, "readings", None)
     noted = list(updates(tab, methods=["described"], preview_seeds="1, 0"))
     captions = re.findall('class="reads" title="(.*?)"', last(noted, tab.pictures))
     assert captions == [entry.readings[1], entry.readings[0]]
