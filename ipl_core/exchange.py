@@ -65,7 +65,7 @@ def import_generator(
         and IPL save) or NVIDIA's `.pkl`. model: name or path of the generator that it was adapted from.
     target, source: the domain in words, and what the model draws; left blank, what the file says, else what the list of
         models says. critic: as in `AdaptConfig`. called: what errors call the file, its own name by default. stop: ends
-        the reading, which takes place in a process of its own (`checkpoints.apart`).
+        the reading, which takes place in a process of its own (`storage.apart`).
     Raises InputError for a file that can't be read, is no generator or no adapted one, or doesn't fit the model.
     """
     for field, value in (("model", model), ("target", target), ("source", source)):

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import catalog, lpips, step_history
+from . import catalog, library, lpips, step_history
 from .config import InvertConfig
 from .domain_folder import apply_weights
 from .errors import InputError
@@ -452,7 +452,7 @@ def check_room(config: InvertConfig, out: str | os.PathLike[str] | None = None, 
 
     Raises InputError if the model can't be found.
     """
-    needed = space.SPARE + (space.synthesis_bytes(config.model) if config.tune else 0)
+    needed = space.SPARE + (library.synthesis_bytes(config.model) if config.tune else 0)
     places = [folder or people_folder(), *([] if out is None else [Path(out)])]
     space.check([(place, needed) for place in places], "The inversion")
 

@@ -1,4 +1,4 @@
-"""Readers that misbehave, for tests of `checkpoints.apart`, which starts a process that imports them."""
+"""Readers that misbehave, for tests of `storage.apart`, which starts a process that imports them."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ipl_core import checkpoints
 from ipl_core.checkpoints import load_generator, save_generator
 from ipl_core.errors import InputError
 from ipl_core.storage import tensors
@@ -126,7 +125,7 @@ def test_a_failure_while_writing_keeps_the_old_file(generator, saved, monkeypatc
             file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.safetensors, "save_file", fails_half_way)
+    monkeypatch.setattr("ipl_core.storage.tensors.save_file", fails_half_way)
     with pytest.raises(InputError, match="No space left on device"):
         save_generator(generator, saved)
     assert saved.read_bytes() == before

@@ -48,7 +48,7 @@ _TENSORS, _ANSWER, _READY = "tensors.safetensors", "answer.json", "ready"
 # -I keeps environment and working folder out of the search path; modules are found where this program found them.
 _PROGRAM = (
     "import json, sys; job = json.loads(sys.stdin.read()); sys.path[:] = job['search']; "
-    "from ipl_core.checkpoints import apart; apart.work(job)"
+    "from ipl_core.storage import apart; apart.work(job)"
 )
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "TMP")
 
