@@ -280,6 +280,7 @@ def test_a_fork_waits_for_a_lock_and_leaves_it_open() -> None:
     assert time.monotonic() - began > 0.2
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert lock.acquire(timeout=5)
+    lock.release()  # or no test after this one could fork
     thread.join()
 
 
