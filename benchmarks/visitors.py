@@ -37,7 +37,7 @@ from gradio_client.exceptions import AppError, ValidationError
 from gradio_client.utils import QueueError, Status
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from ipl_core.tables import write_csv
+from ipl_core.storage.tables import write_csv
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORT = {"mapper_steps": 2, "steps": 3, "batch": 2}

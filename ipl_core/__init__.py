@@ -5,8 +5,6 @@
 ...     print(snapshot.phase, snapshot.step, snapshot.losses)
 """
 
-__version__ = "0.1.0"
-
 # Imported here and not on first use: `adapt` is a module too, and only this order binds the name to the function.
 # open_clip, which is slow to import, waits until a critic is loaded.
 from .adapt import adapt
@@ -15,5 +13,6 @@ from .config import AdaptConfig, InvertConfig
 from .errors import InputError
 from .invert import invert
 from .snapshot import Snapshot
+from .version import __version__
 
 __all__ = ["AdaptConfig", "InputError", "InvertConfig", "Snapshot", "__version__", "adapt", "invert", "load_generator"]

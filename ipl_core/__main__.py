@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import animation_commands, examples_commands, library_commands, model_commands, stored, study_commands
+from . import animation_commands, domain_folder, examples_commands, library_commands, model_commands, study_commands
 from .config import (
     CONTRASTIVE_FORMS,
     INVERT_PRESETS,
@@ -41,10 +41,11 @@ from .console import lasting_output
 from .errors import InputError
 from .memory import enough_memory
 from .model_commands import AUTO_DEVICE, chosen_device, number
-from .paths import as_path, is_file, is_folder
 from .snapshot import Snapshot
+from .storage import folders, stored
+from .storage.paths import as_path, is_file, is_folder
+from .storage.words import file_words, quoted, readable, reason
 from .vocabulary import LISTS, MAX_TEXT
-from .words import file_words, quoted, readable, reason
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,7 +125,7 @@ def _adapt(options: argparse.Namespace) -> int:
     names = [field.name for field in fields(AdaptConfig) if hasattr(options, field.name)]
     config = AdaptConfig(**{name: getattr(options, name) for name in names})
     # Everything that can be refused is refused before the first step.
-    library.check_writable(options.out)
+    folders.check_writable(options.out)
     with model_commands.Transfers() as transfers:
         catalog.find_generator(config.model, transfers.show)
         catalog.fetch_critic(config.critic or catalog.critic_of(config.model), transfers.show)
@@ -161,7 +162,7 @@ def _written(entry: library.Entry, out: str) -> int:
         folder = library.export(entry, out)
     except InputError as error:
         raise InputError(f"{error} The run is kept in the library, as {entry.name}.") from error
-    print(f"{entry.title}: {folder / library.ADAPTED}, {folder / library.SAMPLES_PICTURE}")
+    print(f"{entry.title}: {folder / domain_folder.ADAPTED}, {folder / domain_folder.SAMPLES_PICTURE}")
     return {None: 0, "asked": INTERRUPTED}.get(entry.settings["stopped"], 1)
 
 
@@ -177,11 +178,10 @@ def _resume_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _resume(options: argparse.Namespace) -> int:
-    from . import library
     from .runs import resumed_run
 
     entry = library_commands.named_entry(options.entry)
-    library.check_writable(options.out)
+    folders.check_writable(options.out)
     with _stop_on_interrupt() as stop, _ProgressBar() as bar:
         resumed = resumed_run(entry, options.steps, stop, bar.show, options.out)
     origin = resumed.settings["resumed"]
@@ -261,7 +261,6 @@ def _sample_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _sample(options: argparse.Namespace) -> int:
-    from . import library
     from .catalog import load_generator
     from .latents import parse_seeds
     from .media import grid, save_png
@@ -272,7 +271,7 @@ def _sample(options: argparse.Namespace) -> int:
         raise InputError(f"Truncation (--psi) must be a number from 0 to 1.5, not {options.psi:g}.")
     columns = _columns(options)
     path = _png_path(options)
-    library.check_writable_file(path)
+    folders.check_writable_file(path)
     with model_commands.Transfers() as transfers:
         generator = load_generator(options.model, chosen_device(options.device), transfers.show)
     images = draw(generator, seeds, options.psi)
@@ -347,7 +346,7 @@ _INVERT_NUMBERS = {
 
 
 def _invert(options: argparse.Namespace) -> int:
-    from . import catalog, library, people
+    from . import catalog, people
     from .catalog import load_generator
     from .faces import cut
     from .media import to_uint8
@@ -367,7 +366,7 @@ def _invert(options: argparse.Namespace) -> int:
         raise InputError(f"Move the crop by two numbers, such as 0.1,-0.05, not {options.move!r}.") from None
     picture = read_picture(options.picture)
     crop = crop_for(config.model, picture, options.crop, options.face).moved(right, down, options.zoom, options.turn)
-    library.check_writable(options.out)
+    folders.check_writable(options.out)
     print(crop.note)
     with model_commands.Transfers() as transfers:
         catalog.find_generator(config.model, transfers.show)
@@ -412,13 +411,13 @@ def _restyle_options(parser: argparse.ArgumentParser) -> None:
 def _restyle(options: argparse.Namespace) -> int:
     import torch
 
-    from . import library, people
+    from . import people
     from .media import labelled, save_png, to_uint8
     from .restyle import Restyler
 
     columns = _columns(options)
     path = _png_path(options)
-    library.check_writable_file(path)
+    folders.check_writable_file(path)
     entries = [library_commands.named_entry(target) for target in options.targets]
     restyler = Restyler(people.load(options.inverted), chosen_device(options.device))
     inverted = restyler.inverted
@@ -465,7 +464,6 @@ def _evaluate_inversion_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate_inversion(options: argparse.Namespace) -> int:
-    from . import library
     from .catalog import judge_of, load_judge
     from .metrics import restyling
     from .metrics.inversion import evaluate_inversion, held_out_portraits, markdown
@@ -479,7 +477,7 @@ def _evaluate_inversion(options: argparse.Namespace) -> int:
         raise InputError("Count and samples are both 0, so nothing is measured: raise one.")
     if options.targets and not options.count:
         raise InputError("Portraits are what is restyled, and their count is 0: raise it, or leave the targets out.")
-    library.check_writable(options.out)
+    folders.check_writable(options.out)
     path = as_path(options.out) / "inversion"
     presets = options.preset.split(",")
     watch, restyled = None, []
@@ -541,7 +539,6 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from . import library
     from .catalog import judge_of, load_judge
     from .latents import parse_seeds
     from .metrics.scores import read_csv, written
@@ -561,7 +558,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         for seed in parse_seeds(options.seeds)
         for method in options.methods.split(",")
     ]
-    library.check_writable(options.out)
+    folders.check_writable(options.out)
     path = as_path(options.out) / "scores"
     before = read_csv(Score, path.with_suffix(".csv"))
     failures = []

@@ -39,7 +39,6 @@ from .devices import check_precision, usable_device
 from .directions import image_direction
 from .errors import InputError
 from .latents import generator_from_seed, latents_from_seeds
-from .library import home
 from .losses import directional_loss, diversity
 from .media import to_uint8
 from .memory import pictures_at_once, saves_memory
@@ -47,6 +46,7 @@ from .pool import BLOCK, SourcePool, blocks_of, draw_indices, open_pool, pool_pa
 from .prompts import PromptScheme, make_prompts
 from .snapshot import Snapshot, Start
 from .stepping import Stage, kept, mixed, own_modes, require_finite, run_stages, seconds_between
+from .storage.folders import home
 from .stylegan2 import Generator
 
 LAYER_CHOICE_LATENTS = 8  # latents that the adaptive choice looks at (NADA §4.2)

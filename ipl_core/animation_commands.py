@@ -11,7 +11,8 @@ from .errors import InputError
 from .interpolate import EASINGS, MAX_POINTS, SPACES, Frame, Walk, described, through_domains, through_people
 from .media import ANIMATIONS, check_animation, enlargement, left_out_words, save_animation
 from .model_commands import AUTO_DEVICE, Transfers, chosen_device, number
-from .paths import as_path, is_folder
+from .storage import folders
+from .storage.paths import as_path, is_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +48,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def interpolate(options: argparse.Namespace) -> int:
     """The command `interpolate`; gives the exit status."""
-    from . import library, people
+    from . import people
     from .catalog import load_generator
     from .latents import parse_seeds
     from .mixing import Mixer
@@ -57,7 +58,7 @@ def interpolate(options: argparse.Namespace) -> int:
     check_animation(path, options.rate)
     if options.enlarge is not None and not (isinstance(options.enlarge, int) and 1 <= options.enlarge <= 16):
         raise InputError(f"Frames are enlarged 1 to 16 times, not {options.enlarge}.")
-    library.check_writable_file(path)
+    folders.check_writable_file(path)
     seeds = parse_seeds(options.seeds, MAX_POINTS) if options.seeds.strip() else []
     persons = [*seeds, *(people.load(folder) for folder in options.people)]
     source, stations = _stations(options.models)

@@ -17,18 +17,25 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import fetching
+from . import domain_folder, fetching, shipped
+from .checkpoints import load_generator as read_generator
+from .clip import load_critic as read_critic
 from .config import AdaptConfig
 from .devices import usable_device
+from .encoder import load_encoder as read_encoder
 from .ensemble import members
 from .errors import InputError
 from .fetching import Offer
 from .hub import HubFile, Progress
 from .memory import enough_memory
-from .paths import as_path, exists, is_file, is_folder
-from .words import MAX_QUOTED_PATH, quoted
+from .storage.digests import file_digest
+from .storage.paths import as_path, exists, is_file, is_folder
+from .storage.words import MAX_QUOTED_PATH, quoted, size_words
+from .studio.judge import load_judge as read_judge
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .clip import Critic
     from .encoder import Guesser
     from .studio.judge import Judge
@@ -36,7 +43,6 @@ if TYPE_CHECKING:
 
 REGISTRY = "registry.json"
 HUB_MODELS = Path(__file__).resolve().parent / "hub_models.json"
-ADAPTED = "adapted.safetensors"  # what an adapted domain's weights are called, see library.py
 
 
 @dataclass(frozen=True)
@@ -223,15 +229,6 @@ def where(entry: Entry) -> str:
     return f"{size_words(entry.size)} to fetch" if entry.sources else f"to be had by hand, from {entry.page}"
 
 
-def size_words(size: int | None) -> str:
-    """Bytes as a person reads them: "133 MB"."""
-    if size is None:
-        return "size unknown"
-    if size < 1_000_000:
-        return f"{size / 1000:.0f} kB"
-    return f"{size / 1_000_000:.0f} MB" if size < 1_000_000_000 else f"{size / 1_000_000_000:.1f} GB"
-
-
 def find_generator(model: str, progress: Progress | None = None) -> Path:
     """The file, or the folder of an adapted domain, that `model` stands for: a name, a path, or the name of a finished
     model that comes with the app.
@@ -253,11 +250,9 @@ def find_generator(model: str, progress: Progress | None = None) -> Path:
         _verify(entry.file, entry.sha256)
         return entry.file
     path = as_path(model)
-    if is_folder(model) and not (path / ADAPTED).is_file():
-        raise InputError(f"The folder {path} holds no adapted domain: {ADAPTED} is missing there.")
+    if is_folder(model) and not (path / domain_folder.ADAPTED).is_file():
+        raise InputError(f"The folder {path} holds no adapted domain: {domain_folder.ADAPTED} is missing there.")
     if not exists(model):
-        from . import shipped
-
         if (finished := shipped.find(model)) is not None:
             return finished
         raise InputError(
@@ -276,13 +271,50 @@ def load_generator(model: str | os.PathLike[str], device: str = "cpu", progress:
     """
     where = usable_device(str(device))
     path = find_generator(os.fspath(model), progress)
-    from .library import is_adapted, load_adapted
-
-    if is_adapted(path):
+    if domain_folder.is_adapted(path):
         return load_adapted(path, device)
-    from .checkpoints import load_generator as read_generator
-
     return read_generator(path, where).eval().requires_grad_(False)
+
+
+def load_adapted(path: str | os.PathLike[str], device: str = "cpu", step: int | None = None) -> Generator:
+    """The adapted generator of a folder that an adaptation wrote, in evaluation mode with frozen weights.
+
+    path: the folder, or the weights in it, of an earlier step too; or the file of a finished model. step: which earlier
+        step; None takes what `path` is.
+    Raises InputError if the folder is damaged, if that step wasn't kept, or if the source model isn't the one it was
+    adapted from.
+    """
+    path = as_path(path)
+    folder = domain_folder.place(path)
+    changed = changed_weights(folder, domain_folder.step_of(path) if step is None else step)
+    generator = load_generator(domain_folder.read_settings(folder)["config"]["model"], device)
+    try:
+        domain_folder.apply_weights(generator, changed)
+    except ValueError as error:
+        raise domain_folder.KIND.damaged(folder, str(error)) from error
+    return generator
+
+
+def changed_weights(folder: Path, step: int | None = None) -> dict[str, Tensor]:
+    """The tensors of the generator that an adaptation changed, float32 by state-dict name, on the CPU.
+
+    folder: that of an adaptation, or the file of a finished model, whose tensors are as near as its bits allow.
+    step: which earlier step; None is the last. Raises InputError as `load_adapted` does.
+    """
+    settings = domain_folder.read_settings(folder)
+    model = settings["config"]["model"]
+    if generator_digest(model) != settings["model_sha256"]:
+        raise InputError(
+            f"The adapted domain in {folder} was made from other weights of the model “{model}” than those here: "
+            "adapt again, or restore the model's file."
+        )
+    if not shipped.is_one(folder):
+        return domain_folder.tensors_of(folder, settings, domain_folder.GENERATOR, step)
+    if step is not None:
+        raise InputError(f"The finished model “{folder.stem}” has no earlier steps, so there is no step {step}.")
+    source = load_generator(model).state_dict()
+    changes = domain_folder.read_shipped(folder, shipped.read_changes, source)
+    return {name: source[name] + change for name, change in changes.items()}
 
 
 def find_critic(critic: str) -> str:
@@ -331,8 +363,6 @@ def load_critic(critic: str, device: str = "cpu", progress: Progress | None = No
     """
     usable_device(str(device))
     fetch_critic(critic, progress)
-    from .clip import load_critic as read_critic
-
     return read_critic(find_critic(critic), device)
 
 
@@ -345,10 +375,8 @@ def critic_of(model: str) -> str:
     if model in known and known[model].critic:
         return known[model].critic
     path = find_generator(model)
-    from .library import is_adapted, read_settings
-
-    if is_adapted(path):
-        return read_settings(path)["critic"]
+    if domain_folder.is_adapted(path):
+        return domain_folder.read_settings(path)["critic"]
     raise InputError(
         f"Say which critic goes with the model {model}: nothing names one for it. "
         f"Use one of {_listed(critics())}, or an open_clip name such as ViT-B-32."
@@ -373,10 +401,12 @@ def vocabulary_of(model: str) -> str:
     known = generators()
     if model in known:
         return "faces" if known[model].faces else "animals"
-    from .library import is_adapted, read_settings
-
     path = find_generator(model)
-    return vocabulary_of(read_settings(path)["config"]["model"]) if is_adapted(path) else "faces"
+    return (
+        vocabulary_of(domain_folder.read_settings(path)["config"]["model"])
+        if domain_folder.is_adapted(path)
+        else "faces"
+    )
 
 
 def find_encoder(encoder: str, progress: Progress | None = None) -> Path:
@@ -432,8 +462,6 @@ def load_encoder(encoder: str, model: str, shape: GeneratorConfig, device: str =
     One of the hub is fetched if it isn't here. Raises InputError if it can't be found or read, or was trained for
     another generator.
     """
-    from .encoder import load_encoder as read_encoder
-
     guesser = read_encoder(find_encoder(encoder), usable_device(str(device)))
     guesser.check(shape.num_layers, shape.w_dim, generator_digest(model), encoder, model)
     return guesser
@@ -471,8 +499,6 @@ def own_judge(model: str) -> Judge | None:
 
 def load_judge(judge: str) -> Judge:
     """The judge of that name, in evaluation mode. Raises InputError if it is unknown, missing or damaged."""
-    from .studio.judge import load_judge as read_judge
-
     known = registry().get("judges", {})
     if judge not in known:
         raise InputError(f"There is no judge “{judge}”: use one of {_listed(known)}.")
@@ -487,7 +513,7 @@ def generator_digest(model: str) -> str:
     entry = generators().get(model)
     if entry is not None and entry.offer is not None:
         return fetching.digest(entry.offer)
-    return file_digest(path / ADAPTED if path.is_dir() else path)
+    return file_digest(path / domain_folder.ADAPTED if path.is_dir() else path)
 
 
 def critic_digest(critic: str) -> str:
@@ -524,24 +550,6 @@ def _critic_digest(critic: str) -> str:
     for path in sorted(folder.iterdir()):
         if path.suffix in (".json", ".safetensors", ".bin", ".pt"):
             digest.update(f"{path.name}:{file_digest(path)}\n".encode())
-    return digest.hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """Sha256 of one file's bytes, in hex. Raises InputError if the file can't be read."""
-    try:
-        facts = path.stat()
-        return _digest(str(path), facts.st_mtime_ns, facts.st_size)
-    except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
-
-
-@lru_cache(maxsize=64)
-def _digest(path: str, modified: int, size: int) -> str:  # time and size: a file written anew is read anew
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
     return digest.hexdigest()
 
 

@@ -12,7 +12,6 @@ import math
 import os
 import tempfile
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,15 +21,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .checkpoints import apart, load_tensors, save_tensors
-from .checkpoints.files import first_bytes, is_pickle, readable_file
-from .checkpoints.weights import read_weights
 from .errors import InputError
-from .locks import new_lock
 from .memory import OutOfMemory, enough_memory
 from .nearest import nearest_domains
-from .paths import as_path, exists, in_utf8, is_file, is_folder
-from .words import MAX_QUOTED_PATH, quoted, read_json, reason
+from .storage import apart
+from .storage.files import first_bytes, is_pickle, readable_file
+from .storage.locks import new_lock
+from .storage.lru import LRU
+from .storage.paths import as_path, exists, in_utf8, is_file, is_folder
+from .storage.tensors import load_tensors, save_tensors
+from .storage.weights import read_weights
+from .storage.words import MAX_QUOTED_PATH, quoted, read_json, reason
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class Critic:
         self._scale = (0.5 / std).view(1, 3, 1, 1).to(self.device)
         self._shift = ((0.5 - mean) / std).view(1, 3, 1, 1).to(self.device)
 
-        self._features: OrderedDict[str, torch.Tensor] = OrderedDict()
+        self._features: LRU[str, torch.Tensor] = LRU(_MAX_CACHED_TEXTS)
         self._lock = threading.Lock()
         self.embed_dim = int(self.encode_texts(["a"]).shape[1])
 
@@ -160,8 +161,6 @@ class Critic:
                 found.update((text, self._encode(text)) for text in missing)
             with self._lock:
                 self._features.update((text, found[text]) for text in missing)
-                while len(self._features) > _MAX_CACHED_TEXTS:
-                    self._features.popitem(last=False)
         features = torch.stack([found[text] for text in texts])
         return F.normalize(features, dim=-1) if normalise else features
 
@@ -323,9 +322,9 @@ class Critic:
 
 # ---- loading ---------------------------------------------------------------------------------------------
 
-_loaded: OrderedDict[tuple[Any, ...], Critic] = OrderedDict()
-_loading = new_lock()
 _MAX_LOADED = 3
+_loaded: LRU[tuple[Any, ...], Critic] = LRU(_MAX_LOADED)
+_loading = new_lock()
 
 
 def load_critic(name_or_path: str | Path, device: torch.device | str = "cpu") -> Critic:
@@ -345,13 +344,8 @@ def load_critic(name_or_path: str | Path, device: torch.device | str = "cpu") ->
         raise InputError(_no_folder(path, there))
     with _loading:
         key = (*(_directory_key(path) if local else (name,)), str(device))
-        if key not in _loaded:
-            with torch.inference_mode(False):
-                _loaded[key] = _from_directory(path, device) if local else _from_name(name, device)
-            while len(_loaded) > _MAX_LOADED:
-                _loaded.popitem(last=False)
-        _loaded.move_to_end(key)
-        return _loaded[key]
+        with torch.inference_mode(False):
+            return _loaded.made(key, lambda: _from_directory(path, device) if local else _from_name(name, device))
 
 
 def _no_folder(path: Path, there: bool) -> str:

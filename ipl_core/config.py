@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from typing import Any
 
-from . import values
 from .ensemble import stored
 from .errors import InputError
-from .paths import exists, path_text
+from .storage import values
+from .storage.paths import exists, path_text
+from .storage.words import clean_line, quoted, readable
 from .vocabulary import LISTS, parse
 from .vocabulary import MAX_TEXT as MAX_VOCABULARY
-from .words import clean_line, quoted, readable
 
 #: Part of a run's identity: raised with every change of the method that gives other weights for the same settings.
 REVISION = 2

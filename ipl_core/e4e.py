@@ -17,11 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checkpoints import apart
-from .checkpoints.files import listed
-from .checkpoints.parts import FLOATS, MAX_TENSORS
-from .checkpoints.pickles import Record, StoredTensor, Unreadable, opened
-from .words import quoted, reason
+from .checkpoints.parts import FLOATS
+from .storage import apart
+from .storage.files import listed
+from .storage.pickles import Record, StoredTensor, Unreadable, opened
+from .storage.weights import MAX_TENSORS
+from .storage.words import quoted, reason
 
 SEEN_SIDE = 256
 _UNITS = (3, 4, 14, 3)  # residual units at each width

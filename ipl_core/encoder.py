@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checkpoints import load_tensors, save_tensors
-from .checkpoints.files import first_bytes, is_pickle, listed, readable_file
 from .errors import InputError
 from .ops import LEAKY_SLOPE
-from .words import quoted, reason
+from .storage.files import first_bytes, is_pickle, listed, readable_file
+from .storage.tensors import load_tensors, save_tensors
+from .storage.words import quoted, reason
 
 KIND = "encoder"
 MAX_DEPTH = 12  # blocks, each of which halves the picture; the embedded encoders have 4

@@ -6,8 +6,8 @@ import math
 import os
 
 from .errors import InputError
-from .paths import is_file, is_folder, path_text
-from .words import quoted, readable
+from .storage.paths import is_file, is_folder, path_text
+from .storage.words import quoted, readable
 
 MAX_WEIGHT = 1000.0
 MAX_PIECES = 64  # between plus signs, those within paths included

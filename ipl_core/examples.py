@@ -17,10 +17,10 @@ from PIL import Image
 from torch import Tensor
 
 from . import catalog, library
-from .checkpoints import atomic_path
 from .errors import InputError
 from .media import grid, read_settings, save_webp, to_pictures, to_uint8
 from .sampling import draw
+from .storage.files import atomic_path
 
 ROW = Path(__file__).resolve().parent.parent / "examples" / "start.webp"
 WALK = ROW.with_name("walk.webp")
@@ -51,7 +51,7 @@ def drawn(entries: Sequence[library.Entry], seeds: Sequence[int], psi: float = 0
     if len(models) != 1 or not seeds:
         raise InputError(f"The examples are people of one model; these are {len(seeds)} seeds of {len(models)} models.")
     ((digest, model),) = models.items()
-    generators = [catalog.load_generator(model), *(library.load_adapted(entry.path) for entry in entries)]
+    generators = [catalog.load_generator(model), *(catalog.load_adapted(entry.path) for entry in entries)]
     people = torch.stack([_small(to_uint8(draw(generator, seeds, psi))) for generator in generators])
     settings = {
         "model": model,

@@ -7,7 +7,7 @@ import argparse
 from .errors import InputError
 from .examples import MAX_BYTES, ROW, drawn, save
 from .model_commands import AUTO_DEVICE, chosen_device, number
-from .paths import as_path
+from .storage.paths import as_path
 
 
 def options(parser: argparse.ArgumentParser) -> None:

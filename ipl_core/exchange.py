@@ -16,16 +16,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import catalog, library
-from .checkpoints import apart, generator_from, load_generator, load_tensors, write_generator
-from .checkpoints.files import first_bytes, is_pickle, readable_file
-from .checkpoints.safetensors import MAX_HEADER
+from . import catalog, domain_folder, library
+from .checkpoints import generator_from, load_generator, write_generator
 from .config import AdaptConfig
 from .errors import InputError
-from .paths import as_path
 from .sampling import draw
+from .storage import apart, digests
+from .storage.files import first_bytes, is_pickle, readable_file
+from .storage.paths import as_path
+from .storage.tensors import MAX_HEADER, load_tensors
+from .storage.words import clean_line, quoted, read_json, readable
 from .stylegan2 import Generator, GeneratorConfig
-from .words import clean_line, quoted, read_json, readable
 
 FORMATS = (".safetensors", ".pt")
 
@@ -42,7 +43,7 @@ def export_generator(entry: library.Entry, path: str | os.PathLike[str], step: i
     that was kept. Raises InputError if the entry is damaged, its model isn't there, or the file can't be written.
     """
     path = as_path(path)
-    generator = library.load_adapted(entry.path, step=step)
+    generator = catalog.load_adapted(entry.path, step=step)
     known = catalog.generators().get(entry.config.model)
     settings = {name: entry.settings[name] for name in ("config", "critic", "model_sha256", "steps", "stopped")}
     write_generator(generator, path, {"adapted": settings, "licence": known.licence if known else ""})
@@ -64,7 +65,7 @@ def import_generator(
         and IPL save) or NVIDIA's `.pkl`. model: name or path of the generator that it was adapted from.
     target, source: the domain in words, and what the model draws; left blank, what the file says, else what the list of
         models says. critic: as in `AdaptConfig`. called: what errors call the file, its own name by default. stop: ends
-        the reading, which takes place in a process of its own (`checkpoints.apart`).
+        the reading, which takes place in a process of its own (`storage.apart`).
     Raises InputError for a file that can't be read, is no generator or no adapted one, or doesn't fit the model.
     """
     for field, value in (("model", model), ("target", target), ("source", source)):
@@ -86,8 +87,8 @@ def import_generator(
     changed = _changed(contents, base, called, model)
     config = _config(origin, model, target, source, critic, called)
     changes_mapping = any(name.startswith("mapping.") for name in changed)
-    facts = {"file": called, "sha256": catalog.file_digest(path), "changes mapping": changes_mapping}
-    library.apply_weights(adapted := catalog.load_generator(model), changed)
+    facts = {"file": called, "sha256": digests.file_digest(path), "changes mapping": changes_mapping}
+    domain_folder.apply_weights(adapted := catalog.load_generator(model), changed)
     before, after = (draw(generator, config.preview_seeds, config.preview_psi) for generator in (base, adapted))
     return library.keep_imported(config, facts, changed, before, after)
 
@@ -97,7 +98,7 @@ def _read(path: Path, stop: threading.Event | None) -> tuple[Generator | dict[st
     if is_pickle(first_bytes(path)):
         return load_generator(path, stop=stop), None
     tensors, description = apart.read(load_tensors, path, stop)
-    weights = library.generator_tensors(tensors, description)
+    weights = domain_folder.generator_tensors(tensors, description)
     return generator_from(tensors, description, path) if weights is None else weights, _origin(description)
 
 

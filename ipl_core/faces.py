@@ -21,10 +21,10 @@ from PIL import Image
 from torch import Tensor
 
 from .errors import InputError
-from .library import home
-from .paths import as_path
 from .pictures import to_tensor
-from .values import choice, number
+from .storage.folders import home
+from .storage.paths import as_path
+from .storage.values import choice, number
 
 log = logging.getLogger(__name__)
 

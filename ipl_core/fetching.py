@@ -17,7 +17,9 @@ from typing import Any
 from . import hub
 from .errors import InputError
 from .hub import HubFile, NotFetched, Progress
-from .words import read_json, reason
+from .storage.files import atomic_path
+from .storage.folders import home
+from .storage.words import read_json, reason
 
 log = logging.getLogger(__name__)
 
@@ -121,8 +123,6 @@ def sources_from(facts: Sequence[Any]) -> tuple[HubFile, ...]:
 
 
 def _state_file() -> Path:
-    from .library import home
-
     return home() / STATE
 
 
@@ -152,8 +152,6 @@ def _remember(source: HubFile, path: Path, sha256: str) -> None:
 
 
 def _write(seen: dict[str, Any]) -> None:
-    from .checkpoints import atomic_path
-
     try:
         with atomic_path(_state_file()) as temporary:
             temporary.write_text(json.dumps(seen, indent=1, sort_keys=True), encoding="utf-8")

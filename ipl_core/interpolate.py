@@ -22,8 +22,8 @@ from .media import to_uint8
 from .mixing import Mixer, Share
 from .people import Inverted
 from .sitters import SeedPerson
-from .values import MAX_PSI as MAX_PSI
-from .values import choice, truncation, whole
+from .storage.values import MAX_PSI as MAX_PSI
+from .storage.values import choice, truncation, whole
 
 SPACES = ("z", "w")
 MAX_FRAMES = 600

@@ -14,7 +14,7 @@ from typing import Any
 from .config import STARTS, InvertConfig
 from .faces import Crop
 from .sitters import SeedPerson
-from .words import clean_line
+from .storage.words import clean_line
 
 MAX_NAME = 60  # characters of a name that came with a file
 _MAX_LINE = 300  # of a critic's or an encoder's name, which may be a path or an ensemble, and of a crop's note
@@ -25,7 +25,7 @@ _MAX_NUMBER = 1e9
 def taken_over(settings: Mapping[str, Any], circumstances: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a loaded latent gets: those of its file that are known and sound.
 
-    circumstances: format, version, time and versions of now, see `keeping.Kind.circumstances`.
+    circumstances: format, version, time and versions of now, see `folders.Kind.circumstances`.
     Raises InputError for a configuration or a name that can't be, and KeyError, TypeError or ValueError for anything
     else that no inversion writes.
     """

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ipl_core.config import MAX_SEED
 from ipl_core.errors import InputError
-from ipl_core.words import quoted
+from ipl_core.storage.words import quoted
 
 if TYPE_CHECKING:
     from ipl_core.stylegan2 import Generator

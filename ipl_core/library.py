@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
-import re
 import shutil
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,53 +21,54 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from . import catalog, durable, keeping, shipped, space, stored, words
-from .config import LEARNED, METHODS, REVISION, SHORTEST_MOVE, AdaptConfig
+from . import catalog, shipped, step_history
+from .config import METHODS, REVISION, AdaptConfig
+from .domain_folder import (
+    ADAPTED,
+    FILES,
+    GENERATOR,
+    KIND,
+    LATER,
+    MAX_READING,
+    MAX_TITLE,
+    PROMPTS,
+    SAMPLES_PICTURE,
+    SOURCE_PICTURE,
+    TRAINING,
+    is_adapted,
+    read_settings,
+    read_shipped,
+    shipped_settings,
+    step_file,
+    step_picture,
+    tensors_of,
+)
 from .errors import InputError
-from .keeping import HISTORY, SETTINGS, home
-from .keeping import check_writable as check_writable
-from .keeping import check_writable_file as check_writable_file
 from .media import grid, save_png
-from .paths import as_path, is_folder
 from .snapshot import Start
-from .values import whole
-from .words import clean_line
+from .storage import digests, durable, folders, space, words
+from .storage.folders import HISTORY, home
+from .storage.folders import check_writable as check_writable
+from .storage.folders import check_writable_file as check_writable_file
+from .storage.paths import as_path, is_folder
+from .storage.tensors import load_tensors, read_shapes
+from .storage.values import whole
+from .storage.words import clean_line
 
 if TYPE_CHECKING:
     from .snapshot import Snapshot
-    from .stylegan2 import Generator
 
 log = logging.getLogger(__name__)
 
-ADAPTED = catalog.ADAPTED
-SOURCE_PICTURE = "source.png"
-SAMPLES_PICTURE = "samples.png"
-FILES = (ADAPTED, SETTINGS, HISTORY, SOURCE_PICTURE, SAMPLES_PICTURE)
-TRAINING = "training.safetensors"  # where asked for: what the run needs to go on exactly
 
-#: What is measured of a finished model, see `metrics.side_by_side`.
-FIGURES = ("judge", "diversity", "attributes", "identity", "distance")
-
-MAX_TITLE = 80  # characters
 MAX_MORE_STEPS = 5000  # that a run goes on for at once
 
-_MAX_STEPS = 1_000_000  # that an entry's settings may speak of
-_MAX_READING = 1000  # characters of what a prompt says of a person
-
-_KIND = keeping.Kind("ipl-studio-run", 1, "adapted domain", "an adaptation", "delete the folder and adapt again")
-_SHIPPED = replace(_KIND, what="finished model", again="restore the file, or make it anew by ipl_core.studio ship")
-_GENERATOR, _PROMPTS = "generator.", "prompts."  # prefixes of tensor names in ADAPTED
 
 # Settings that change what is shown, or how fast, but not the method's weights.
 _NOT_IN_KEY = (
     *("preset", "device", "model", "critic", "preview_seeds", "preview_psi", "memory"),
     *("keep_every", "keep_state"),
 )
-# Settings that came later, with what was done before, which is what runs kept from then mean; it is no part of a key.
-_LATER = {
-    **{"shortest_move": SHORTEST_MOVE, "precision": "float32", "avoid": ""},
-    **{"prompts": "vectors", "vocabulary": "auto"},
-}
 # Settings that stage 1 alone reads.
 _STAGE_1_ONLY = (
     *("around_context", "mapper_steps", "mapper_batch", "mapper_lr"),
@@ -103,7 +104,7 @@ def run_key(config: AdaptConfig) -> str:
     """
     passed_over = (*_NOT_IN_KEY, *unread(config))
     decisive = {name: value for name, value in config.to_dict().items() if name not in passed_over}
-    decisive = {name: value for name, value in decisive.items() if name not in _LATER or value != _LATER[name]}
+    decisive = {name: value for name, value in decisive.items() if name not in LATER or value != LATER[name]}
     if not config.layers.startswith("adaptive"):
         del decisive["layer_interval"]
     for name in ("source", "target", "context", "avoid"):  # CLIP reads lower case
@@ -125,7 +126,7 @@ def _critic(config: AdaptConfig) -> str:
 
 
 def _folder_name(config: AdaptConfig) -> str:
-    return keeping.folder_name(config.target, "domain", run_key(config), config.method)
+    return folders.folder_name(config.target, "domain", run_key(config), config.method)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -153,7 +154,7 @@ class Entry:
     @cached_property
     def config(self) -> AdaptConfig:
         """The configuration that the run was made with."""
-        return AdaptConfig.from_dict({**_LATER, **self.settings["config"]})
+        return AdaptConfig.from_dict({**LATER, **self.settings["config"]})
 
     @property
     def finished(self) -> bool:
@@ -226,7 +227,7 @@ class Entry:
     def readings(self) -> dict[int, str]:
         """What the prompts of its preview seeds say in words, by seed; {} where they say nothing."""
         kept = self.settings.get("readings", {})
-        return {int(seed): words.shown(said, _MAX_READING) for seed, said in kept.items()}
+        return {int(seed): words.shown(said, MAX_READING) for seed, said in kept.items()}
 
     @property
     def source_picture(self) -> Path | bytes:
@@ -245,9 +246,9 @@ class Entry:
         Raises InputError if the file is missing or damaged.
         """
         try:
-            return keeping.read_history(self.path / HISTORY)
+            return step_history.read_history(self.path / HISTORY)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise _KIND.damaged(self.path, f"{HISTORY}: {error}") from error
+            raise KIND.damaged(self.path, f"{HISTORY}: {error}") from error
 
 
 class Shipped(Entry):
@@ -271,38 +272,16 @@ class Shipped(Entry):
     @property
     def source_picture(self) -> bytes:
         """Grid of the preview seeds by the source generator, WebP. Raises InputError if the file is damaged."""
-        return _read_shipped(self.path, shipped.read_picture, shipped.SOURCE_PICTURE)
+        return read_shipped(self.path, shipped.read_picture, shipped.SOURCE_PICTURE)
 
     @property
     def samples_picture(self) -> bytes:
         """Grid of the same seeds, in the same layout, by the adapted generator, WebP; raises as the other does."""
-        return _read_shipped(self.path, shipped.read_picture, shipped.SAMPLES_PICTURE)
+        return read_shipped(self.path, shipped.read_picture, shipped.SAMPLES_PICTURE)
 
     def history(self) -> list[dict[str, Any]]:
         """The run's rows, as of any entry."""
-        return _read_shipped(self.path, lambda path: keeping.parsed_history(shipped.read_history(path)))
-
-
-def _read_shipped(path: Path, read: Callable[..., Any], *more: Any) -> Any:
-    """What `read` gives of a finished model's file; damage is an InputError."""
-    try:
-        return read(path, *more)
-    except KeyError as error:
-        raise _SHIPPED.damaged(path, f"{error} is missing") from error
-    except InputError:
-        raise
-    except (ValueError, TypeError) as error:
-        raise _SHIPPED.damaged(path, str(error)) from error
-
-
-def step_file(step: int) -> str:
-    """What the weights of an earlier step are called; its path stands for a generator wherever an entry's does."""
-    return f"step-{step:05}.safetensors"
-
-
-def step_picture(step: int) -> str:
-    """What the preview of an earlier step is called."""
-    return f"step-{step:05}.png"
+        return read_shipped(self.path, lambda path: step_history.parsed_history(shipped.read_history(path)))
 
 
 def open_entry(path: str | os.PathLike[str]) -> Entry:
@@ -315,125 +294,33 @@ def open_entry(path: str | os.PathLike[str]) -> Entry:
         return _open_shipped(path)
     if not is_folder(path):
         read_settings(path)  # says what is wrong with it
-    sizes = _KIND.sizes(path)
+    sizes = KIND.sizes(path)
     settings = read_settings(path)
     entry = Entry(path, settings, sizes)
-    _KIND.check_files(path, sizes, entry.files)
+    KIND.check_files(path, sizes, entry.files)
     written = {ADAPTED: settings["weights"], TRAINING: settings.get("training")}
     written.update({step_file(int(step)): facts for step, facts in settings.get("earlier", {}).items()})
     for name, facts in written.items():
         if facts is not None and sizes[name] != facts["bytes"]:
-            raise _KIND.damaged(path, f"{name} doesn't have the size it was written with")
+            raise KIND.damaged(path, f"{name} doesn't have the size it was written with")
     return entry
 
 
 def _open_shipped(path: Path) -> Shipped:
-    settings = _shipped_settings(path)
+    settings = shipped_settings(path)
     model = settings["config"]["model"]
     if catalog.generator_digest(model) != settings["model_sha256"]:
         raise _OtherSource(
             f"The finished model “{path.stem}” was made from other weights of the model “{model}” than those here: "
             f"restore the model's file, or make it anew by ipl_core.studio ship."
         )
-    _read_shipped(path, shipped.check_whole)
-    facts = {"bytes": path.stat().st_size, "sha256": catalog.file_digest(path)}
+    read_shipped(path, shipped.check_whole)
+    facts = {"bytes": path.stat().st_size, "sha256": digests.file_digest(path)}
     return Shipped(path, {**settings, "weights": facts}, {path.name: facts["bytes"]})
 
 
 class _OtherSource(InputError):
     """A finished model belongs to other weights of its source than those that are here."""
-
-
-def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What settings.json of an adapted domain says; `path` is its folder, the weights file in it, or a finished model.
-
-    Raises InputError if it is missing or damaged.
-    """
-    path = _place(as_path(path))
-    if is_folder(path):
-        return _KIND.read_settings(path, _check)
-    return _shipped_settings(path)
-
-
-def _shipped_settings(path: Path) -> dict[str, Any]:
-    return _SHIPPED.checked(_read_shipped(path, shipped.read_settings), path, _check_shipped)
-
-
-def _place(path: Path) -> Path:
-    """The folder of an adapted domain that is named by that or by weights in it; of a finished model, its file."""
-    return path if is_folder(path) or shipped.is_one(path) else path.parent
-
-
-def _check(settings: Mapping[str, Any]) -> None:
-    """Raises what `Kind.read_settings` takes for damage unless every property of an Entry can be had.
-
-    Also of runs kept by earlier versions: what came later may be missing.
-    """
-    _check_config(settings["config"])
-    for name in ("critic", "model_sha256", "critic_sha256"):
-        stored.text(settings[name], name, 2000)
-    _check_end(settings)
-    steps = stored.mapping(settings["steps"], "steps")
-    for stage in ("generator", "prompts"):
-        stored.whole(steps.get(stage, 0) if stage == "prompts" else steps[stage], f"steps of {stage}", _MAX_STEPS)
-    stored.file_facts(settings["weights"], "weights")
-    if settings.get("training") is not None:
-        stored.file_facts(settings["training"], "training")
-    for step, facts in stored.mapping(settings.get("earlier", {}), "earlier").items():
-        if not re.fullmatch(r"[1-9][0-9]{0,4}", step):
-            raise ValueError(f"{words.quoted(step)} is no earlier step")
-        stored.file_facts(facts, f"step {step}")
-        _check_diversity(facts.get("diversity"))
-    for seed, said in stored.mapping(settings.get("readings", {}), "readings").items():
-        if not re.fullmatch(r"0|[1-9][0-9]{0,9}", seed):
-            raise ValueError(f"{words.quoted(seed)} in readings is no seed")
-        stored.text(said, f"what is read of {seed}", _MAX_READING)
-    title = stored.text(settings.get("title", ""), "title", MAX_TITLE)
-    if not title.isprintable():
-        raise ValueError("its title can't be shown")
-    if "resumed" in settings:
-        origin = stored.mapping(settings["resumed"], "resumed")
-        stored.whole(origin["step"], "step resumed at", _MAX_STEPS)
-        _ = stored.flag(origin["exactly"], "exactly"), stored.flag(origin["as one run"], "as one run")
-    if "imported" in settings:
-        facts = stored.mapping(settings["imported"], "imported")
-        stored.text(facts["file"], "file imported from", 2000)
-        stored.flag(facts["changes mapping"], "changes mapping")
-    if "mixed" in settings:
-        parts = settings["mixed"]
-        if not isinstance(parts, list) or not parts:
-            raise ValueError(f"mixed is {words.quoted(parts)} instead of its parts")
-        for part in parts:
-            stored.number(stored.mapping(part, "a part of the mix")["share"], "share", 0, 1000)
-            _check_config(part["config"])
-
-
-def _check_shipped(settings: Mapping[str, Any]) -> None:
-    """As `_check`, with what a finished model has beside it."""
-    _check(settings)
-    measured = stored.mapping(settings["shipped"], "shipped")
-    stored.whole(measured["samples"], "samples", _MAX_STEPS)
-    for name in ("source", "figures"):
-        figures = stored.mapping(measured[name], name)
-        for figure in FIGURES:
-            stored.number(figures[figure], figure, -1, 1e6)
-
-
-def _check_config(config: Any) -> None:
-    AdaptConfig.from_dict({**_LATER, **stored.mapping(config, "config")})
-
-
-def _check_end(settings: Mapping[str, Any]) -> None:
-    if settings["stopped"] is not None and not stored.text(settings["stopped"], "stopped", 40).isprintable():
-        raise ValueError("stopped can't be shown")
-    stored.number(settings["seconds"], "seconds", 0, 1e9)
-    _check_diversity(settings["diversity"])
-    stored.time(settings["created"], "created")
-
-
-def _check_diversity(value: Any) -> None:
-    if value is not None:
-        stored.number(value, "diversity", 0, 1e6)
 
 
 def find(config: AdaptConfig) -> Entry | None:
@@ -472,7 +359,7 @@ def scan() -> tuple[list[Entry], list[str]]:
 
     Of finished models that were made from other weights than those here there is one sentence for all.
     """
-    entries, problems = keeping.opened(runs_folder(), _KIND.what, _open_folder)
+    entries, problems = folders.opened(runs_folder(), KIND.what, _open_folder)
     entries.sort(key=lambda entry: str(entry.settings.get("created")), reverse=True)
     finished, further = _finished_models()
     return [*entries, *finished], [*problems, *further]
@@ -505,93 +392,6 @@ def _open_folder(path: Path) -> Entry:
     return open_entry(path)
 
 
-def is_adapted(path: Path) -> bool:
-    """Whether `path` is of an adapted domain: its folder, its weights, those of a step before, or a finished model."""
-    if path.is_dir() or path.name == ADAPTED or shipped.is_one(path):
-        return True
-    return _step_of(path) is not None and (path.parent / ADAPTED).is_file()
-
-
-def _step_of(path: Path) -> int | None:
-    found = re.fullmatch(r"step-(\d{5})\.safetensors", path.name)
-    return int(found[1]) if found else None
-
-
-def load_adapted(path: str | os.PathLike[str], device: str = "cpu", step: int | None = None) -> Generator:
-    """The adapted generator of a folder that an adaptation wrote, in evaluation mode with frozen weights.
-
-    path: the folder, or the weights in it, of an earlier step too; or the file of a finished model. step: which earlier
-        step; None takes what `path` is.
-    Raises InputError if the folder is damaged, if that step wasn't kept, or if the source model isn't the one it was
-    adapted from.
-    """
-    path = as_path(path)
-    folder = _place(path)
-    changed = changed_weights(folder, _step_of(path) if step is None else step)
-    generator = catalog.load_generator(read_settings(folder)["config"]["model"], device)
-    try:
-        apply_weights(generator, changed)
-    except ValueError as error:
-        raise _KIND.damaged(folder, str(error)) from error
-    return generator
-
-
-def changed_weights(folder: Path, step: int | None = None) -> dict[str, torch.Tensor]:
-    """The tensors of the generator that an adaptation changed, float32 by state-dict name, on the CPU.
-
-    folder: that of an adaptation, or the file of a finished model, whose tensors are as near as its bits allow.
-    step: which earlier step; None is the last. Raises InputError as `load_adapted` does.
-    """
-    settings = read_settings(folder)
-    model = settings["config"]["model"]
-    if catalog.generator_digest(model) != settings["model_sha256"]:
-        raise InputError(
-            f"The adapted domain in {folder} was made from other weights of the model “{model}” than those here: "
-            "adapt again, or restore the model's file."
-        )
-    if not shipped.is_one(folder):
-        return _tensors(folder, settings, _GENERATOR, step)
-    if step is not None:
-        raise InputError(f"The finished model “{folder.stem}” has no earlier steps, so there is no step {step}.")
-    source = catalog.load_generator(model).state_dict()
-    changes = _read_shipped(folder, shipped.read_changes, source)
-    return {name: source[name] + change for name, change in changes.items()}
-
-
-def _tensors(
-    folder: Path, settings: Mapping[str, Any], prefix: str, step: int | None = None
-) -> dict[str, torch.Tensor]:
-    from .checkpoints import load_tensors
-
-    name, facts = ADAPTED, settings["weights"]
-    if step is not None:
-        name, facts = step_file(step), settings.get("earlier", {}).get(str(step))
-        if facts is None:
-            kept = ", ".join(settings.get("earlier", {})) or "none"
-            raise InputError(f"Step {step} of the adapted domain in {folder} wasn't kept; earlier steps kept: {kept}.")
-    _KIND.check_whole(folder / name, facts)
-    tensors, _ = load_tensors(folder / name)
-    return {name: tensor.float() for name, tensor in _called(tensors, prefix).items()}
-
-
-def _called(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def apply_weights(generator: Generator, weights: Mapping[str, torch.Tensor]) -> None:
-    """Writes the changed tensors of a Snapshot or an entry over those of the source generator.
-
-    Raises ValueError if a name or a shape doesn't fit, before anything is written.
-    """
-    own = generator.state_dict()
-    for name, tensor in weights.items():
-        if name not in own or own[name].shape != tensor.shape:
-            raise ValueError(f"the tensor {name} of shape {tuple(tensor.shape)} doesn't fit the source model")
-    with torch.no_grad():
-        for name, tensor in weights.items():
-            own[name].copy_(tensor)
-
-
 def _check_own(entry: Entry) -> None:
     """Raises InputError for a finished model, which can't be changed or gone on with."""
     if entry.shipped:
@@ -604,7 +404,7 @@ def _check_own(entry: Entry) -> None:
 def delete(entry: Entry) -> None:
     """Removes a kept run for good. Raises InputError if it isn't in the library or can't be removed."""
     _check_own(entry)
-    keeping.delete(entry.path, runs_folder(), "the library")
+    folders.delete(entry.path, runs_folder(), "the library")
 
 
 def check_title(title: str, path: Path) -> str:
@@ -629,7 +429,7 @@ def rename(entry: Entry, title: str) -> Entry:
     _check_own(entry)
     title = check_title(title, entry.path)
     settings = {**read_settings(entry.path), "title": title}
-    keeping.write_into(entry.path, lambda folder: keeping.write_settings(settings, folder))
+    folders.write_into(entry.path, lambda folder: folders.write_settings(settings, folder))
     return open_entry(entry.path)
 
 
@@ -639,7 +439,7 @@ def export(entry: Entry, folder: str | os.PathLike[str]) -> Path:
     Raises InputError if that can't be written, and for a finished model, which `exchange` exports.
     """
     _check_own(entry)
-    return keeping.write_into(folder, lambda temporary: _copy(entry, temporary))
+    return folders.write_into(folder, lambda temporary: _copy(entry, temporary))
 
 
 def bring_in(folder: str | os.PathLike[str]) -> Entry:
@@ -650,16 +450,16 @@ def bring_in(folder: str | os.PathLike[str]) -> Entry:
     """
     found = open_entry(folder)
     _check_own(found)
-    name = keeping.folder_name(found.config.target, "domain", found.settings["weights"]["sha256"], _made_by(found))
+    name = folders.folder_name(found.config.target, "domain", found.settings["weights"]["sha256"], _made_by(found))
     in_one_go = found.settings.get("resumed", {"as one run": True})["as one run"]
     if isinstance(found.settings.get("key"), str) and found.from_run and found.finished and in_one_go:
-        name = keeping.folder_name(found.config.target, "domain", found.settings["key"], found.config.method)
+        name = folders.folder_name(found.config.target, "domain", found.settings["key"], found.config.method)
 
     def write(temporary: Path) -> str:
         _copy(found, temporary)
         return name
 
-    return open_entry(keeping.keep(runs_folder(), write, lambda path: _whole(path) is not None))
+    return open_entry(folders.keep(runs_folder(), write, lambda path: _whole(path) is not None))
 
 
 def _made_by(entry: Entry) -> str:
@@ -680,14 +480,14 @@ def pick(entry: Entry, step: int) -> Entry:
     Raises InputError if that step wasn't kept or the library can't be written.
     """
     _check_own(entry)
-    weights, prompts = changed_weights(entry.path, step), _tensors(entry.path, entry.settings, _PROMPTS)
+    weights, prompts = catalog.changed_weights(entry.path, step), tensors_of(entry.path, entry.settings, PROMPTS)
     earlier = entry.settings["earlier"][str(step)]
     rows = [row for row in entry.history() if row["stage"] != "generator" or row["step"] <= step]
 
     def write(folder: Path) -> str:
         settings = {
             **{name: value for name, value in entry.settings.items() if name not in _NOT_PICKED},
-            **_KIND.circumstances(),
+            **KIND.circumstances(),
             "steps": {**entry.settings["steps"], "generator": step},
             "stopped": "picked",
             "seconds": rows[-1]["seconds"],
@@ -698,15 +498,8 @@ def pick(entry: Entry, step: int) -> Entry:
         _write_entry(folder, settings, weights, prompts, rows)
         return f"{entry.name}-step-{step}"
 
-    path = keeping.keep(runs_folder(), write, lambda path: _whole(path) is not None)
+    path = folders.keep(runs_folder(), write, lambda path: _whole(path) is not None)
     return open_entry(path)
-
-
-def generator_tensors(
-    tensors: Mapping[str, torch.Tensor], description: Mapping[str, Any]
-) -> dict[str, torch.Tensor] | None:
-    """The changed tensors in a lone weights file of an entry, by state-dict name; None for a file of another kind."""
-    return _called(tensors, _GENERATOR) if description.get("format") == _KIND.format else None
 
 
 def keep_imported(
@@ -754,7 +547,7 @@ def _made_key(identity: str, digests: Mapping[str, str]) -> str:
 
 
 def _made_name(config: AdaptConfig, how: str, key: str) -> str:
-    return keeping.folder_name(config.target, "domain", key, how)
+    return folders.folder_name(config.target, "domain", key, how)
 
 
 def _keep_made(
@@ -772,7 +565,7 @@ def _keep_made(
 
     def write(folder: Path) -> str:
         settings = {
-            **_KIND.circumstances(),
+            **KIND.circumstances(),
             "config": config.to_dict(),
             "critic": _critic(config),
             **digests,
@@ -789,7 +582,7 @@ def _keep_made(
         _write_entry(folder, settings, weights, {}, [])
         return _made_name(config, how, key)
 
-    return open_entry(keeping.keep(runs_folder(), write, lambda path: _whole(path) is not None))
+    return open_entry(folders.keep(runs_folder(), write, lambda path: _whole(path) is not None))
 
 
 def _write_entry(
@@ -800,11 +593,11 @@ def _write_entry(
     rows: Sequence[Mapping[str, Any]],
 ) -> None:
     """Writes what every entry has but its pictures; adds what is needed to check the weights to the settings."""
-    tensors = {_GENERATOR + name: tensor for name, tensor in weights.items()}
-    tensors.update({_PROMPTS + name: tensor for name, tensor in prompts.items()})
-    settings["weights"] = _KIND.write_tensors(tensors, folder / ADAPTED, settings)
-    (folder / HISTORY).write_text(keeping.history_text(rows), encoding="utf-8")
-    keeping.write_settings(settings, folder)
+    tensors = {GENERATOR + name: tensor for name, tensor in weights.items()}
+    tensors.update({PROMPTS + name: tensor for name, tensor in prompts.items()})
+    settings["weights"] = KIND.write_tensors(tensors, folder / ADAPTED, settings)
+    (folder / HISTORY).write_text(step_history.history_text(rows), encoding="utf-8")
+    folders.write_settings(settings, folder)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -843,7 +636,7 @@ class Run:
             if snapshot.diversity is not None and self.rows and self.rows[-1]["stage"] == "generator":
                 self.rows[-1]["diversity"] = snapshot.diversity  # of the result, whenever pictures were renewed last
             return
-        row = keeping.history_row(snapshot)
+        row = step_history.history_row(snapshot)
         self.rows.append({**row, "seconds": self._seconds + row["seconds"]})
         if snapshot.weights is not None:
             self._keep_step(snapshot)
@@ -853,14 +646,14 @@ class Run:
             return
         try:
             if self._workplace is None:
-                self._workplace = keeping.scratch(runs_folder())
+                self._workplace = folders.scratch(runs_folder())
                 weakref.finalize(self, self._workplace.close)
             folder = self._workplace.new
             facts = self._write_step(folder, snapshot.step, snapshot.weights)
             note = {"step": snapshot.step, "config": self.config.to_dict(), **self._identity}
             save_png(grid(snapshot.after), folder / step_picture(snapshot.step), note)
         except InputError as error:
-            if not keeping.is_full(error):
+            if not folders.is_full(error):
                 raise
             log.warning("Earlier steps from %d on aren't kept, and the run goes on: %s", snapshot.step, error)
             self._left_out = True  # what is left belongs to the result
@@ -868,10 +661,10 @@ class Run:
         self._earlier[snapshot.step] = {**facts, "diversity": snapshot.diversity}
 
     def _write_step(self, folder: Path, step: int, weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-        tensors = {_GENERATOR + name: tensor for name, tensor in weights.items()}
+        tensors = {GENERATOR + name: tensor for name, tensor in weights.items()}
         settings = {"config": self.config.to_dict(), **self._identity, "step": step}
         # In half the space: of the embedded generator's pictures, 2 % of the bytes differ then, by 1.
-        return _KIND.write_tensors(tensors, folder / step_file(step), settings, torch.float16)
+        return KIND.write_tensors(tensors, folder / step_file(step), settings, torch.float16)
 
     def save(self, *out: str | os.PathLike[str] | None) -> Entry:
         """Keeps the run in the library, whole or not at all, and gives its entry.
@@ -886,27 +679,27 @@ class Run:
         if self.last is None or self.last.weights is None:
             raise ValueError("The run has no result yet: add its last Snapshot first.")
         try:
-            return open_entry(keeping.keep(runs_folder(), self._write, self._stays))
-        except keeping.Full as error:
+            return open_entry(folders.keep(runs_folder(), self._write, self._stays))
+        except folders.Full as error:
             return self._save_elsewhere(error, out)
 
-    def _save_elsewhere(self, full: keeping.Full, out: Sequence[str | os.PathLike[str] | None]) -> Entry:
+    def _save_elsewhere(self, full: folders.Full, out: Sequence[str | os.PathLike[str] | None]) -> Entry:
         """Keeps all of the run where there is room; else the result alone, in the library or where there is room."""
         log.warning("%s", full)
-        space.keep_elsewhere("run", out, lambda place: keeping.keep(place, self._write), full)
+        space.keep_elsewhere("run", out, lambda place: folders.keep(place, self._write), full)
         self._lean = True
         if self._workplace is not None:  # the earlier steps take the room that the result needs
             self._workplace.close()
         try:
-            return open_entry(keeping.keep(runs_folder(), self._write, self._stays))
-        except keeping.Full:
-            space.keep_elsewhere("run", out, lambda place: keeping.keep(place, self._write), full)
+            return open_entry(folders.keep(runs_folder(), self._write, self._stays))
+        except folders.Full:
+            space.keep_elsewhere("run", out, lambda place: folders.keep(place, self._write), full)
             raise full from None
 
     def _write(self, folder: Path) -> str:
         last = self.last
         settings: dict[str, Any] = {
-            **_KIND.circumstances(),
+            **KIND.circumstances(),
             "config": self.config.to_dict(),
             **self._identity,
             "steps": {stage: sum(row["stage"] == stage for row in self.rows) for stage in ("prompts", "generator")},
@@ -926,7 +719,7 @@ class Run:
             settings["left out"] = True
         settings["earlier"] = {} if self._lean else self._write_earlier(folder, there)
         if last.training is not None and not self._lean:
-            settings["training"] = _KIND.write_tensors(last.training, folder / TRAINING, settings)
+            settings["training"] = KIND.write_tensors(last.training, folder / TRAINING, settings)
         if there is not None:  # the same run, of which more is kept now: nothing that was kept of it is lost
             settings["title"] = there.settings.get("title", "")
             if last.training is None and there.resumes_exactly:
@@ -959,7 +752,7 @@ class Run:
         origin = self._goes_on
         step = origin.settings["steps"]["generator"] if origin and self.config.keep_every else 0
         if 0 < step < self.last.step and str(step) not in known:  # what was the last is now one on the way
-            facts = self._write_step(folder, step, changed_weights(origin.path))
+            facts = self._write_step(folder, step, catalog.changed_weights(origin.path))
             shutil.copyfile(origin.samples_picture, folder / step_picture(step))
             known[str(step)] = {**facts, "diversity": origin.settings["diversity"]}
         return known
@@ -975,60 +768,36 @@ class Run:
 
 
 def check_room(config: AdaptConfig, out: str | os.PathLike[str] | None = None) -> None:
-    """Raises `keeping.Full` unless there is room for what a run will keep, and for its copy in the folder `out`.
+    """Raises `folders.Full` unless there is room for what a run will keep, and for its copy in the folder `out`.
 
     An upper bound but for the learnt prompts, which are small: training may change fewer layers. Raises InputError if
     the model can't be found.
     """
-    weights = space.synthesis_bytes(config.model)
+    weights = synthesis_bytes(config.model)
     earlier = (config.steps - 1) // config.keep_every if config.keep_every else 0
     needed = space.SPARE + weights + earlier * weights // 2 + (3 * weights if config.keep_state else 0)
-    folders = [runs_folder(), *([] if out is None else [Path(out)])]
-    space.check([(folder, needed) for folder in folders], "The run")
+    places = [runs_folder(), *([] if out is None else [Path(out)])]
+    space.check([(place, needed) for place in places], "The run")
 
 
-def readings(entry: Entry, seeds: Sequence[int], psi: float | None = None) -> dict[int, str]:
-    """What the prompts of a run say of these people, by seed: words of its vocabulary, the weightiest first.
+def synthesis_bytes(model: str) -> int:
+    """What the weights that training may change take as float32, for a generator's name or path.
 
-    psi: truncation at which the people are looked at; None for that of the run's previews. Raises InputError for an
-    entry that no run made, for one whose prompts say nothing in words, and of a finished model, which keeps no learned
-    prompts, for other people than the run's own.
+    Of files that aren't safetensors, their size, which is no less. Raises InputError if the model can't be found.
     """
-    from .adapt import open_views, take_prompts
-    from .adapt import readings as said_by
-
-    if not entry.from_run:
-        how = "imported" if entry.imported else "mixed"
-        raise InputError(f"“{entry.title}” was {how}, so it has no prompts to read.")
-    if entry.shipped and entry.config.method in LEARNED:
-        return _kept_readings(entry, seeds, psi)
-    source = catalog.load_generator(entry.config.model)
-    views, _ = open_views(replace(entry.config, device="cpu"), source)
-    take_prompts(views, _tensors(entry.path, entry.settings, _PROMPTS))
-    said = said_by(views, source, seeds, entry.config.preview_psi if psi is None else psi)
-    if said is None:
-        raise InputError(_no_words(entry))
-    return said
+    path = catalog.find_generator(model)
+    if is_adapted(path):
+        return synthesis_bytes(read_settings(path)["config"]["model"])
+    try:
+        shapes = read_shapes(path)
+    except InputError:
+        return path.stat().st_size
+    return 4 * sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("synthesis."))
 
 
-def _kept_readings(entry: Entry, seeds: Sequence[int], psi: float | None) -> dict[int, str]:
-    """The readings that a run noted of its own people."""
-    said = entry.readings
-    if not said:
-        raise InputError(_no_words(entry))
-    if psi not in (None, entry.config.preview_psi) or any(seed not in said for seed in seeds):
-        raise InputError(
-            f"Of “{entry.name}”, which comes with the app, only what was read of the seeds "
-            f"{', '.join(map(str, said))} at truncation {entry.config.preview_psi:g} is kept: ask for these."
-        )
-    return {seed: said[seed] for seed in seeds}
-
-
-def _no_words(entry: Entry) -> str:
-    return (
-        f"The prompts of “{entry.title}” say nothing in words: adapt by IPL with --prompts words, or with "
-        "--method described."
-    )
+def learned_prompts(entry: Entry) -> dict[str, torch.Tensor]:
+    """What stage 1 of an entry's run taught its prompts, float32 by name, on the CPU; {} where nothing was learnt."""
+    return tensors_of(entry.path, entry.settings, PROMPTS)
 
 
 def continuation(entry: Entry, steps: int) -> tuple[AdaptConfig, Start]:
@@ -1049,11 +818,9 @@ def continuation(entry: Entry, steps: int) -> tuple[AdaptConfig, Start]:
     config = replace(entry.config, steps=done + steps)
     training = None
     if _origin(entry)["exactly"]:
-        from .checkpoints import load_tensors
-
-        _KIND.check_whole(entry.path / TRAINING, entry.settings["training"])
+        KIND.check_whole(entry.path / TRAINING, entry.settings["training"])
         training, _ = load_tensors(entry.path / TRAINING)
-    weights, prompts = changed_weights(entry.path), _tensors(entry.path, entry.settings, _PROMPTS)
+    weights, prompts = catalog.changed_weights(entry.path), learned_prompts(entry)
     return config, Start(done, weights, prompts, training)
 
 

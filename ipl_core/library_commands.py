@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from .errors import InputError
 from .model_commands import number
-from .paths import as_path, exists, is_folder
-from .words import readable
+from .storage.paths import as_path, exists, is_folder
+from .storage.words import readable
 
 if TYPE_CHECKING:
     from .library import Entry
@@ -34,7 +34,8 @@ def library(options: argparse.Namespace) -> int:
 
 def named_entry(name: str) -> Entry:
     """The entry in the library's folder called `name`, in the folder with that path, or a finished model's."""
-    from . import durable, library, shipped
+    from . import library, shipped
+    from .storage import durable
 
     durable.settle(library.runs_folder())
     path = library.runs_folder() / name
@@ -53,12 +54,12 @@ def prompts_options(parser: argparse.ArgumentParser) -> None:
 
 def prompts(options: argparse.Namespace) -> int:
     """The command `prompts`, which prints a line a seed; gives the exit status."""
-    from . import library
+    from . import runs
     from .latents import parse_seeds
 
     if options.psi is not None and not 0 <= options.psi <= 1.5:
         raise InputError(f"Truncation must be a number from 0 to 1.5, not {options.psi:g}.")
-    for seed, words in library.readings(named_entry(options.entry), parse_seeds(options.seeds), options.psi).items():
+    for seed, words in runs.readings(named_entry(options.entry), parse_seeds(options.seeds), options.psi).items():
         print(f"{seed}: {words}")
     return 0
 
@@ -69,7 +70,7 @@ def _named(parser: argparse.ArgumentParser) -> None:
 
 def _list(options: argparse.Namespace) -> int:
     from . import library
-    from .catalog import size_words
+    from .storage.words import size_words
 
     entries, problems = library.scan()
     for entry in entries:
@@ -124,7 +125,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     from .exchange import export_generator
-    from .library import check_writable_file
+    from .storage.folders import check_writable_file
 
     check_writable_file(as_path(options.out))
     print(export_generator(named_entry(options.entry), options.out, options.step))

@@ -19,12 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checkpoints import apart
-from .checkpoints.files import readable_file
-from .checkpoints.weights import read_weights
 from .errors import InputError
-from .paths import as_path
-from .words import quoted
+from .storage import apart
+from .storage.digests import file_digest
+from .storage.files import readable_file
+from .storage.folders import home
+from .storage.paths import as_path
+from .storage.weights import read_weights
+from .storage.words import quoted
 
 MAX_SIDE = 256  # larger pictures are averaged down, as StyleGAN2's own projector does
 MIN_SIDE = 64  # smaller ones are enlarged, or nothing would be left of them
@@ -140,8 +142,6 @@ def available() -> list[str]:
 
 def digest(name: str) -> str:
     """Sha256 over both files. Raises InputError as `load_lpips` does."""
-    from .catalog import file_digest
-
     return hashlib.sha256("\n".join(map(file_digest, _files(name))).encode()).hexdigest()
 
 
@@ -192,8 +192,6 @@ def _files(name: str) -> tuple[Path, Path]:
         file for file, path in ((published.backbones[0], backbone), (published.weights, weights)) if path is None
     ]
     if missing:
-        from .keeping import home
-
         raise InputError(
             f"{published.title} needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not here: "
             f"get them from {_PAGES.format(published.backbones[0])} and put them into {home() / 'models'}, "
@@ -203,8 +201,6 @@ def _files(name: str) -> tuple[Path, Path]:
 
 
 def _found(name: str) -> tuple[Path | None, Path | None]:
-    from .keeping import home
-
     published, own = NETWORKS[name], home() / "models"
     hub = as_path(os.environ.get("TORCH_HOME", "~/.cache/torch")) / "hub" / "checkpoints"
     package = find_spec("lpips")  # found, not imported: the file is all that is wanted of it

@@ -14,11 +14,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
-from .checkpoints import atomic_path
 from .errors import InputError
-from .paths import is_folder
-from .values import number as in_range
-from .words import json_text, quoted, read_json, reason
+from .storage.files import atomic_path
+from .storage.paths import is_folder
+from .storage.values import number as in_range
+from .storage.words import json_text, quoted, read_json, reason
 
 #: The PNG text field that holds what a picture was made with, as JSON; elsewhere the key within a field of that kind.
 SETTINGS_FIELD = "ipl-studio"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,14 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from . import catalog, library
+from . import catalog, domain_folder, library
+from .checkpoints import save_generator
 from .config import MAX_TEXT, AdaptConfig
 from .errors import InputError
 from .sampling import draw
+from .storage.lru import LRU
+from .storage.values import number
 from .stylegan2 import Generator
-from .values import number
 
 #: A domain of the library, and how much of it.
 Share = tuple[library.Entry, float]
@@ -48,7 +49,7 @@ class Mixer:
         self._own = dict(self.source.named_parameters()) | dict(self.source.named_buffers())
         # Weights are swapped in place while it draws, so it works on modules of its own that share the tensors.
         self._synthesis = copy.deepcopy(self.source.synthesis, {id(tensor): tensor for tensor in self._own.values()})
-        self._domains: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
+        self._domains: LRU[str, dict[str, Tensor]] = LRU(_MAX_DOMAINS)
         self._lock = threading.Lock()
 
     def weights(
@@ -95,7 +96,7 @@ class Mixer:
     def generator(self, domains: Sequence[Share]) -> Generator:
         """The mix as a generator of its own. Raises InputError as `weights` does."""
         mixed = copy.deepcopy(self.source)
-        library.apply_weights(mixed, self.weights(domains))
+        domain_folder.apply_weights(mixed, self.weights(domains))
         return mixed
 
     def save(self, domains: Sequence[Share], path: str | os.PathLike[str]) -> Path:
@@ -103,8 +104,6 @@ class Mixer:
 
         What it is a mix of stands inside. Raises InputError as `weights` does, or if the file can't be written.
         """
-        from .checkpoints import save_generator
-
         save_generator(self.generator(domains), path, self.described(domains))
         return Path(path)
 
@@ -156,9 +155,6 @@ class Mixer:
             )
         key = f"{entry.path} {entry.settings['weights']['sha256']}"
         with self._lock:
-            if key not in self._domains:
-                self._domains[key] = self.fitted(library.changed_weights(entry.path), entry.config.target)
-                while len(self._domains) > _MAX_DOMAINS:
-                    self._domains.popitem(last=False)
-            self._domains.move_to_end(key)
-            return self._domains[key]
+            return self._domains.made(
+                key, lambda: self.fitted(catalog.changed_weights(entry.path), entry.config.target)
+            )

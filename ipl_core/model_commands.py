@@ -6,8 +6,10 @@ import argparse
 import sys
 
 from .errors import InputError
-from .paths import as_path, is_folder
 from .rendering import MAX_PSI, SPACES
+from .storage import folders
+from .storage.paths import as_path, is_folder
+from .storage.words import size_words
 
 AUTO_DEVICE = "cpu, cuda, cuda:1, mps, or auto for the fastest there is (%(default)s)"
 
@@ -88,7 +90,6 @@ def render_options(parser: argparse.ArgumentParser) -> None:
 
 def render(options: argparse.Namespace) -> int:
     """The command `render`; gives the exit status."""
-    from . import library
     from .catalog import load_generator
     from .rendering import read_latents
     from .rendering import render as render_to_file
@@ -98,7 +99,7 @@ def render(options: argparse.Namespace) -> int:
     out = as_path(options.out)
     if out.suffix.lower() != ".npy" or is_folder(out):
         raise InputError(f"The images are written as a NumPy array: give --out a file ending in .npy, not {out}.")
-    library.check_writable_file(out)
+    folders.check_writable_file(out)
     with Transfers() as transfers:
         generator = load_generator(options.model, chosen_device(options.device), transfers.show)
     latents = read_latents(options.latents, options.space, generator.config)
@@ -119,14 +120,13 @@ def convert_options(parser: argparse.ArgumentParser) -> None:
 
 def convert(options: argparse.Namespace) -> int:
     """The command `convert`; gives the exit status."""
-    from . import library
     from .catalog import load_generator
     from .checkpoints import write_generator
 
     out = as_path(options.out)
     if out.suffix not in (".safetensors", ".pt") or is_folder(out):  # before anything is fetched
         raise InputError(f"Generators are written as .safetensors or .pt: give --out such a file, not {out}.")
-    library.check_writable_file(out)
+    folders.check_writable_file(out)
     with Transfers() as transfers:
         generator = load_generator(options.model, progress=transfers.show)
     write_generator(generator, out)
@@ -224,14 +224,14 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _remove(options: argparse.Namespace) -> int:
-    from . import catalog, fetching
+    from . import fetching
 
     entries = _entries(options.names)
     for entry in entries:
         if entry.offer is None:
             raise InputError(f"The model “{entry.name}” is embedded, part of this program; it is not removed.")
     for entry in entries:
-        print(f"{entry.name}: {catalog.size_words(fetching.remove(entry.offer))} freed")
+        print(f"{entry.name}: {size_words(fetching.remove(entry.offer))} freed")
     return 0
 
 

@@ -21,23 +21,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import catalog, durable, keeping, lpips, space, stored, words
-from .checkpoints import apart, load_tensors
-from .checkpoints.files import readable_file
-from .checkpoints.safetensors import MAX_HEADER
+from . import catalog, library, lpips, step_history
 from .config import InvertConfig
+from .domain_folder import apply_weights
 from .errors import InputError
 from .faces import Crop
-from .keeping import HISTORY, SETTINGS, home
 from .latent_settings import taken_over
-from .library import apply_weights
 from .media import grid, save_png, to_uint8
-from .paths import as_path, is_folder
 from .sampling import draw_latents
 from .sitters import SeedPerson
 from .snapshot import Snapshot
+from .storage import apart, digests, durable, folders, space, stored, words
+from .storage.files import readable_file
+from .storage.folders import HISTORY, SETTINGS, home
+from .storage.paths import as_path, is_folder
+from .storage.tensors import MAX_HEADER, load_tensors
+from .storage.words import model_words, quoted, read_json
 from .stylegan2 import Generator
-from .words import model_words, quoted, read_json
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ FILES = (INVERTED, ALIGNED_PICTURE, INVERTED_PICTURE, SETTINGS, HISTORY)
 
 #: Part of an inversion's identity: raised with every change that gives another latent for the same settings.
 REVISION = 2
-_KIND = keeping.Kind("ipl-studio-person", 1, "inverted picture", "an inversion", "delete the folder and invert again")
+_KIND = folders.Kind("ipl-studio-person", 1, "inverted picture", "an inversion", "delete the folder and invert again")
 _LONGEST_NAME = 120  # characters of a name that are shown
 _MAX_STEPS = 1_000_000  # that a person's settings may speak of
 _NOT_IN_KEY = ("preset", "device", "model", "critic", "start", "encoder")
@@ -187,7 +187,7 @@ class Inversion:
         if snapshot.phase == "done":
             self._last = snapshot
         else:
-            self._rows.append(keeping.history_row(snapshot))
+            self._rows.append(step_history.history_row(snapshot))
 
     def result(self, identity: float | None = None) -> Inverted:
         """The inverted picture, not kept yet. identity: likeness as a judge measured it, where there is one.
@@ -213,7 +213,7 @@ class Inversion:
         latent = dict(last.latent)
         w_plus = latent.pop("w_plus")
         noise = tuple(latent[f"noise.{k}"] for k in range(len(latent)))
-        history = keeping.history_text(self._rows)
+        history = step_history.history_text(self._rows)
         return Inverted(w_plus, noise, dict(last.weights or {}), self.aligned, last.after, settings, history)
 
 
@@ -245,7 +245,7 @@ def drawn_person(person: SeedPerson, generator: Generator) -> Inverted:
         "distances": {"pixel": 0.0, "perceptual": 0.0},
         "identity": None,
     }
-    return Inverted(w_plus, (), {}, picture, picture, settings, keeping.history_text([]))
+    return Inverted(w_plus, (), {}, picture, picture, settings, step_history.history_text([]))
 
 
 def inversion_key(config: InvertConfig, aligned: Tensor, whose: str = "") -> str:
@@ -303,7 +303,7 @@ def save(inverted: Inverted, folder: str | os.PathLike[str]) -> Inverted:
     Raises InputError if the folder can't be written.
     """
     written: dict[str, Any] = {}
-    path = keeping.write_into(folder, lambda temporary: written.update(_write(inverted, temporary)))
+    path = folders.write_into(folder, lambda temporary: written.update(_write(inverted, temporary)))
     return replace(inverted, settings=written, path=path)
 
 
@@ -363,7 +363,7 @@ def read_latent(path: str | os.PathLike[str], called: str = "", stop: threading.
     if not inverted.fits(catalog.load_generator(inverted.model)):
         raise foreign
     # An identity of its own: what a file says about itself must not stand in for a picture inverted here.
-    return replace(inverted, settings={**inverted.settings, "key": catalog.file_digest(path)})
+    return replace(inverted, settings={**inverted.settings, "key": digests.file_digest(path)})
 
 
 def _from_tensors(
@@ -411,7 +411,7 @@ def _write(inverted: Inverted, folder: Path) -> dict[str, Any]:
     save_png(grid(inverted.aligned), folder / ALIGNED_PICTURE, note)
     save_png(grid(inverted.picture), folder / INVERTED_PICTURE, note)
     (folder / HISTORY).write_text(inverted.history, encoding="utf-8")
-    keeping.write_settings(settings, folder)
+    folders.write_settings(settings, folder)
     return settings
 
 
@@ -439,22 +439,22 @@ def keep(inverted: Inverted, *out: str | os.PathLike[str] | None, folder: Path |
         return _folder_name(inverted)
 
     try:
-        path = keeping.keep(folder or people_folder(), write)
-    except keeping.Full as full:
+        path = folders.keep(folder or people_folder(), write)
+    except folders.Full as full:
         if folder in (None, people_folder()):  # else somebody wants it there or nowhere
-            space.keep_elsewhere("inversion", out, lambda place: keeping.keep(place, write), full)
+            space.keep_elsewhere("inversion", out, lambda place: folders.keep(place, write), full)
         raise
     return replace(inverted, settings=written, path=path)
 
 
 def check_room(config: InvertConfig, out: str | os.PathLike[str] | None = None, folder: Path | None = None) -> None:
-    """Raises `keeping.Full` unless there is room for what an inversion will keep, and for its copy in `out`.
+    """Raises `folders.Full` unless there is room for what an inversion will keep, and for its copy in `out`.
 
     Raises InputError if the model can't be found.
     """
-    needed = space.SPARE + (space.synthesis_bytes(config.model) if config.tune else 0)
-    folders = [folder or people_folder(), *([] if out is None else [Path(out)])]
-    space.check([(folder, needed) for folder in folders], "The inversion")
+    needed = space.SPARE + (library.synthesis_bytes(config.model) if config.tune else 0)
+    places = [folder or people_folder(), *([] if out is None else [Path(out)])]
+    space.check([(place, needed) for place in places], "The inversion")
 
 
 def bring_in(folder: str | os.PathLike[str]) -> Inverted:
@@ -494,7 +494,7 @@ def scan(folder: Path | None = None) -> tuple[list[Kept], list[str]]:
 
     Only settings are read and sizes compared; a change within the tensors shows when one is loaded.
     """
-    kept, problems = keeping.opened(folder or people_folder(), _KIND.what, _listed)
+    kept, problems = folders.opened(folder or people_folder(), _KIND.what, _listed)
     return sorted(kept, key=lambda one: str(one.settings["created"]), reverse=True), problems
 
 
@@ -515,7 +515,7 @@ def open_person(name: str, folder: Path | None = None) -> Inverted:
     Raises InputError if there is none.
     """
     shelf = folder or people_folder()
-    for path in keeping.contents(shelf):  # which ends what a killed process has begun
+    for path in folders.contents(shelf):  # which ends what a killed process has begun
         if path.name == name:
             return load(path)
     raise InputError(f"There is no inverted picture {quoted(name)} in {shelf}: choose one that is listed.")
@@ -525,11 +525,11 @@ def delete(inverted: Inverted | Kept, folder: Path | None = None) -> None:
     """Removes a kept picture for good. Raises InputError if it isn't in the folder of people or can't be removed."""
     if inverted.path is None:
         raise InputError(f"“{inverted.name}” isn't kept, so it isn't deleted.")
-    keeping.delete(inverted.path, folder or people_folder(), "the folder of people")
+    folders.delete(inverted.path, folder or people_folder(), "the folder of people")
 
 
 def _folder_name(inverted: Inverted) -> str:
-    name = keeping.folder_name(inverted.name, "picture", inverted.settings["key"])
+    name = folders.folder_name(inverted.name, "picture", inverted.settings["key"])
     if inverted.settings["stopped"] is None:
         return name
     latent = hashlib.sha256(inverted.w_plus.numpy().tobytes()).hexdigest()

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from .errors import InputError
 from .mending import mended
-from .paths import as_path
-from .words import quoted, reason
+from .storage.paths import as_path
+from .storage.words import quoted, reason
 
 MAX_PIXELS = 50_000_000  # more than any phone takes; some 150 MB as RGB
 MAX_BYTES = 100_000_000

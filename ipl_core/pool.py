@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from .checkpoints import load_tensors, save_tensors
 from .clip import Critic
 from .errors import InputError
 from .latents import latents_from_seeds, noise_from_seeds
-from .locks import new_lock
 from .memory import pictures_at_once
+from .storage.locks import new_lock
+from .storage.lru import LRU
+from .storage.tensors import load_tensors, save_tensors
 from .stylegan2 import Generator
 
 log = logging.getLogger(__name__)
@@ -135,18 +135,14 @@ def _draw(block: int, generator: Generator, random_noise: bool) -> tuple[Tensor,
     return w, torch.cat(images)
 
 
-_pools: OrderedDict[str, SourcePool] = OrderedDict()
+_pools: LRU[str, SourcePool] = LRU(_IN_MEMORY)
 
 
 def open_pool(folder: Path, generator_digest: str, critic_digest: str, random_noise: bool, device: str) -> SourcePool:
     """The pool of these two models: from memory, else from `folder`, else empty."""
     path = pool_path(folder, generator_digest, critic_digest, random_noise, device)
     with _lock:
-        pool = _pools.pop(str(path), None) or SourcePool.load(path, random_noise)
-        _pools[str(path)] = pool
-        while len(_pools) > _IN_MEMORY:
-            _pools.popitem(last=False)
-        return pool
+        return _pools.made(str(path), lambda: SourcePool.load(path, random_noise))
 
 
 def pool_path(folder: Path, generator_digest: str, critic_digest: str, random_noise: bool, device: str) -> Path:

@@ -18,14 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from .checkpoints import atomic_path
-from .checkpoints.files import ZIP, first_bytes
 from .errors import InputError
 from .memory import pictures_at_once
-from .paths import as_path, is_file
+from .storage.files import ZIP, atomic_path, first_bytes
+from .storage.paths import as_path, is_file
+from .storage.values import MAX_PSI as MAX_PSI
+from .storage.words import quoted, reason
 from .stylegan2 import Generator, GeneratorConfig
-from .values import MAX_PSI as MAX_PSI
-from .words import quoted, reason
 
 SPACES = ("z", "w", "w+")
 MAX_DIMENSIONS = 8  # of an array whose shape is looked at any further

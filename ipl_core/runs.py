@@ -12,13 +12,17 @@ from PIL import Image
 from torch import Tensor
 
 from . import catalog, library, people
-from .adapt import adapt
-from .config import AdaptConfig, InvertConfig
+from .adapt import adapt, open_views, take_prompts
+from .adapt import readings as said_of
+from .config import LEARNED, AdaptConfig, InvertConfig
+from .errors import InputError
 from .faces import Crop, Face, choose_crop
 from .framing import fitted
 from .invert import invert
 from .media import to_float
+from .metrics.kept_attributes import identity_similarity
 from .snapshot import Snapshot
+from .storage import folders
 
 LARGEST_FITTED = 256  # pixels a side of a generator that a crop is fitted with: larger ones would take minutes
 
@@ -35,7 +39,7 @@ def finished_run(
     out: a folder that will get a copy, and the run itself where the library's disk is full at its end.
     Raises InputError for what can't be run or written, before the first step where that can be known.
     """
-    library.check_writable(library.runs_folder())
+    folders.check_writable(library.runs_folder())
     entry = library.find(config)
     if entry is not None:
         return entry
@@ -54,7 +58,7 @@ def resumed_run(
 
     stop, watch, out: as in `finished_run`. Raises InputError for what can't be gone on with.
     """
-    library.check_writable(library.runs_folder())
+    folders.check_writable(library.runs_folder())
     config, start = library.continuation(entry, steps)
     library.check_room(config, out)
     run = library.Run(config, goes_on=entry)
@@ -117,9 +121,7 @@ def inversion(
     see `people.inversion_key`. search: gives the Snapshots in the place of `invert`. Raises InputError for what can't
     be run or written, before the first step where that can be known.
     """
-    from .metrics.inversion import identity_similarity
-
-    library.check_writable(folder or people.people_folder())
+    folders.check_writable(folder or people.people_folder())
     found = people.find(config, aligned, folder, whose)
     if found is not None:
         yield found
@@ -154,3 +156,44 @@ def finished_inversion(
         elif watch is not None:
             watch(update)
     return inverted
+
+
+def readings(entry: library.Entry, seeds: Sequence[int], psi: float | None = None) -> dict[int, str]:
+    """What the prompts of a run say of these people, by seed: words of its vocabulary, the weightiest first.
+
+    psi: truncation at which the people are looked at; None for that of the run's previews. Raises InputError for an
+    entry that no run made, for one whose prompts say nothing in words, and of a finished model, which keeps no learned
+    prompts, for other people than the run's own.
+    """
+    if not entry.from_run:
+        how = "imported" if entry.imported else "mixed"
+        raise InputError(f"“{entry.title}” was {how}, so it has no prompts to read.")
+    if entry.shipped and entry.config.method in LEARNED:
+        return _kept_readings(entry, seeds, psi)
+    source = catalog.load_generator(entry.config.model)
+    views, _ = open_views(replace(entry.config, device="cpu"), source)
+    take_prompts(views, library.learned_prompts(entry))
+    said = said_of(views, source, seeds, entry.config.preview_psi if psi is None else psi)
+    if said is None:
+        raise InputError(_no_words(entry))
+    return said
+
+
+def _kept_readings(entry: library.Entry, seeds: Sequence[int], psi: float | None) -> dict[int, str]:
+    """The readings that a run noted of its own people."""
+    said = entry.readings
+    if not said:
+        raise InputError(_no_words(entry))
+    if psi not in (None, entry.config.preview_psi) or any(seed not in said for seed in seeds):
+        raise InputError(
+            f"Of “{entry.name}”, which comes with the app, only what was read of the seeds "
+            f"{', '.join(map(str, said))} at truncation {entry.config.preview_psi:g} is kept: ask for these."
+        )
+    return {seed: said[seed] for seed in seeds}
+
+
+def _no_words(entry: library.Entry) -> str:
+    return (
+        f"The prompts of “{entry.title}” say nothing in words: adapt by IPL with --prompts words, or with "
+        "--method described."
+    )

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checkpoints import load_tensors, read_metadata, save_tensors
 from .errors import InputError
-from .paths import as_path, is_file
 from .quantised import deflated, inflated, quantise, restored
-from .words import shown
+from .storage.paths import as_path, is_file
+from .storage.tensors import load_tensors, read_metadata, save_tensors
+from .storage.words import shown
 
 SUFFIX = ".safetensors"
 BITS = 5  # a number, unless another number is asked for

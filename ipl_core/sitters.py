@@ -19,10 +19,10 @@ from .errors import InputError
 from .latents import MAX_SEED
 from .memory import enough_memory, pictures_at_once
 from .sampling import draw_latents, seed_latents
+from .storage.values import MAX_PSI as MAX_PSI
+from .storage.values import truncation
+from .storage.words import quoted
 from .stylegan2 import Generator
-from .values import MAX_PSI as MAX_PSI
-from .values import truncation
-from .words import quoted
 
 _TEXT = re.compile(r"(\S{1,4096}) (\d{1,10})~(\d(?:\.\d{1,4})?)(?:\+(\d{1,10})@(\d{1,2}))?")
 

@@ -27,15 +27,17 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from . import catalog, stored
+from . import catalog
 from .config import METHODS
 from .errors import InputError
-from .library import Entry, check_writable, home, unread
+from .library import Entry, unread
 from .media import to_pictures
 from .sampling import draw
-from .tables import write_csv
-from .values import truncation, whole
-from .words import clean_line, json_text, quoted, shown
+from .storage import stored
+from .storage.folders import check_writable, home
+from .storage.tables import write_csv
+from .storage.values import truncation, whole
+from .storage.words import clean_line, json_text, quoted, shown
 
 if TYPE_CHECKING:
     from os import PathLike

@@ -6,8 +6,8 @@ import argparse
 from functools import partial
 
 from .model_commands import AUTO_DEVICE, chosen_device, number
-from .paths import as_path
-from .words import readable
+from .storage.paths import as_path
+from .storage.words import readable
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +63,7 @@ def _tally(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from .library import check_writable
+    from .storage.folders import check_writable
     from .study import find, write_tally, write_votes
 
     chosen, folder = find(options.study), as_path(options.out)

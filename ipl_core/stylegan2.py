@@ -27,7 +27,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ipl_core.errors import InputError
 from ipl_core.ops import SQRT2, bias_act, blur, styled_act, upsample
-from ipl_core.words import quoted
+from ipl_core.storage.words import quoted
 
 MIN_RESOLUTION = 8
 MAX_RESOLUTION = 2048

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .errors import InputError
-from .words import quoted
+from .storage.words import quoted
 
 if TYPE_CHECKING:
     from .clip import Critic

@@ -19,7 +19,7 @@ from typing import Any
 
 import gradio as gr
 
-from ipl_core import AdaptConfig, InputError, Snapshot, catalog, examples, library
+from ipl_core import AdaptConfig, InputError, Snapshot, catalog, domain_folder, examples, library
 from ipl_core.config import LAYER_GROUPS, MAX_PREVIEWS, MAX_TEXT, PRESETS, WORD_PROMPTS, preset_settings
 from ipl_core.ensemble import members
 from ipl_core.latents import parse_seeds
@@ -27,8 +27,8 @@ from ipl_core.media import grid, save_png, to_uint8
 from ipl_core.prompts import vocabulary_of
 from ipl_core.sampling import draw
 from ipl_core.stepping import PREVIEW_SHARE
-from ipl_core.values import choice, whole
-from ipl_core.words import clean_line, quoted
+from ipl_core.storage.values import choice, whole
+from ipl_core.storage.words import clean_line, quoted, size_words
 
 from . import show
 from .controls import Controls
@@ -314,7 +314,7 @@ class AdaptTab:
 
     def _use_open_critic(self) -> dict[Any, Any]:
         entry = catalog.critics()[OPEN_CRITIC]
-        how = f" It is fetched first: {catalog.size_words(entry.size)}, once." if not catalog.is_here(entry) else ""
+        how = f" It is fetched first: {size_words(entry.size)}, once." if not catalog.is_here(entry) else ""
         words = f"{entry.title} knows any words. Press Adapt.{how} Licence: {entry.licence}."
         return {
             self._critic: [OPEN_CRITIC],
@@ -486,7 +486,7 @@ class AdaptTab:
         choices = [(str(step), step) for step in entry.steps()]
         with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
             name = entry.name
-            weights = shutil.copy(entry.path / library.ADAPTED, inside(Path(folder), f"{name}.safetensors"))
+            weights = shutil.copy(entry.path / domain_folder.ADAPTED, inside(Path(folder), f"{name}.safetensors"))
             sheet = show.pairs(record.before, record.after)
             picture = save_png(grid(sheet, columns=8), inside(Path(folder), f"{name}.png"), entry.settings["config"])
             yield {
@@ -703,7 +703,7 @@ def examples_row(model: str) -> str:
 def drawn(service: Service, entry: library.Entry, step: int = LAST) -> Record:
     """The watched people of a run at one of its steps. Raises InputError if that can't be drawn."""
     config, record = entry.config, Record(entry.config)
-    path = entry.path if step == LAST else entry.path / library.step_file(step)
+    path = entry.path if step == LAST else entry.path / domain_folder.step_file(step)
     seeds, psi = config.preview_seeds, config.preview_psi
     record.before = to_uint8(draw(service.generators.get(config.model), seeds, psi))
     record.after = to_uint8(draw(service.generators.get(str(path)), seeds, psi))

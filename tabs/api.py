@@ -18,7 +18,7 @@ from ipl_core import library
 from ipl_core.latents import parse_seeds
 from ipl_core.media import save_animation
 from ipl_core.people import Inverted, Kept
-from ipl_core.values import whole
+from ipl_core.storage.values import whole
 
 from .adapt import MAX_STEP, make_config
 from .files import inside

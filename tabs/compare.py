@@ -17,14 +17,14 @@ from typing import Any
 import gradio as gr
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, catalog, library
+from ipl_core import AdaptConfig, InputError, catalog, domain_folder, library, runs
 from ipl_core.config import MAX_PREVIEWS, METHODS, PRESETS
 from ipl_core.latents import MAX_SEED, parse_seeds
 from ipl_core.media import enlarged, enlargement, grid, save_png, to_pictures, to_uint8
 from ipl_core.metrics.side_by_side import Figures, SideBySide
 from ipl_core.sampling import draw
-from ipl_core.values import choice, whole
-from ipl_core.words import json_text
+from ipl_core.storage.values import choice, whole
+from ipl_core.storage.words import json_text
 
 from . import show
 from .adapt import LARGE, PRESET_CHOICES, can_be_used, known_model, label, make_config, open_critics, wrong_fields
@@ -253,7 +253,7 @@ class CompareTab:
 
         def row(words: str, model: str, figures: Mapping[str, Any]) -> Row:
             pictures = draw(self._service.generators.get(model), scene.seeds, AdaptConfig.preview_psi)
-            measured = Figures(**{name: figures[name] for name in library.FIGURES})
+            measured = Figures(**{name: figures[name] for name in domain_folder.FIGURES})
             return Row(words, to_uint8(pictures), figures=measured)
 
         scene.rows[_SOURCE] = row("", first.config.model, first.settings["shipped"]["source"])
@@ -460,7 +460,7 @@ def said(entry: library.Entry, seeds: Sequence[int], psi: float) -> dict[int, st
     if not entry.config.readable:
         return {}
     noted = entry.readings if entry.config.preview_psi == psi else {}
-    return noted if noted.keys() >= set(seeds) else library.readings(entry, seeds, psi)
+    return noted if noted.keys() >= set(seeds) else runs.readings(entry, seeds, psi)
 
 
 def finished_models() -> dict[str, library.Entry]:

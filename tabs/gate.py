@@ -25,8 +25,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ipl_core import InputError
-from ipl_core.values import flag, whole
-from ipl_core.words import quoted
+from ipl_core.storage.values import flag, whole
+from ipl_core.storage.words import quoted
 
 from .files import uploaded
 from .policy import MAX_BODY

@@ -28,8 +28,8 @@ from ipl_core.interpolate import (
 from ipl_core.latents import parse_seeds
 from ipl_core.media import ANIMATIONS, MAX_RATE, enlargement, left_out_words, save_animation, to_pictures
 from ipl_core.mixing import Mixer
-from ipl_core.values import flag, number
-from ipl_core.words import quoted
+from ipl_core.storage.values import flag, number
+from ipl_core.storage.words import quoted
 
 from . import models, show
 from .controls import Controls

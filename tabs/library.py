@@ -15,7 +15,7 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, catalog, library, people, study
+from ipl_core import AdaptConfig, InputError, catalog, domain_folder, library, people, study
 from ipl_core.config import MAX_PREVIEWS, MAX_TEXT
 from ipl_core.exchange import FORMATS, export_generator, formats, import_generator
 from ipl_core.latents import parse_seeds
@@ -23,8 +23,8 @@ from ipl_core.media import to_uint8
 from ipl_core.memory import pictures_at_once
 from ipl_core.mixing import MAX_STRENGTH, Mixer
 from ipl_core.sampling import draw, seed_latents
-from ipl_core.values import number, whole
-from ipl_core.words import clean_line, quoted
+from ipl_core.storage.values import number, whole
+from ipl_core.storage.words import clean_line, quoted, size_words
 
 from . import show
 from .adapt import MAX_STEP, known_model
@@ -100,7 +100,7 @@ class LibraryTab:
         self._whose = gr.HTML(visible=False)
         with gr.Group():
             self._title = gr.Textbox(
-                label="Name", info="Blank, it is called by its domain.", max_lines=1, max_length=library.MAX_TITLE
+                label="Name", info="Blank, it is called by its domain.", max_lines=1, max_length=domain_folder.MAX_TITLE
             )
             self._rename = gr.Button("Rename")
         with gr.Row():
@@ -131,7 +131,7 @@ class LibraryTab:
             label="Name of the mix",
             info="Blank, it says what it is made of.",
             max_lines=1,
-            max_length=library.MAX_TITLE,
+            max_length=domain_folder.MAX_TITLE,
         )
         self._keep_mix = gr.Button("Keep the mix as a model of its own")
 
@@ -224,7 +224,7 @@ class LibraryTab:
             problems = [*problems, *people.scan()[1], *study.scan()[1]]
         above = "".join(show.trouble(problem) for problem in problems)
         kept = [entry for entry in entries if not entry.shipped]
-        total = catalog.size_words(sum(entry.bytes for entry in kept))
+        total = size_words(sum(entry.bytes for entry in kept))
         own = show.heading("Adapted domains", f"{len(kept)} kept, {total} on the disk") + show.cards(kept)
         finished = [entry for entry in entries if entry.shipped]
         with_app = show.heading("Finished models", "they come with the app") + show.cards(finished)
@@ -313,7 +313,7 @@ class LibraryTab:
         def change() -> dict[Any, Any]:
             entry, step = find_entry(name), _number(chosen)
             mine = self._service.roles.may_change(entry)
-            after = entry.path / library.step_picture(step) if step else entry.samples_picture
+            after = entry.path / domain_folder.step_picture(step) if step else entry.samples_picture
             return {
                 **self._tell(""),
                 self._preview: self._pictures(entry, after),

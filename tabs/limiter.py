@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
+
+from ipl_core.storage.lru import LRU
 
 MOST_KNOWN = 10_000  # callers that are remembered; the one not seen for longest is forgotten first
 
@@ -21,7 +22,7 @@ class Limiter:
 
     def __init__(self, burst: int, a_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._burst, self._rate, self._clock = burst, a_minute / 60, clock
-        self._levels: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
+        self._levels: LRU[Hashable, tuple[float, float]] = LRU(MOST_KNOWN)
         self._lock = threading.Lock()
 
     def wait(self, caller: Hashable) -> float:
@@ -36,9 +37,6 @@ class Limiter:
             wait = self._wait(level)
             if not wait:
                 self._levels[caller] = level - 1, self._clock()
-                self._levels.move_to_end(caller)
-                if len(self._levels) > MOST_KNOWN:
-                    self._levels.popitem(last=False)
             return wait
 
     def _level(self, caller: Hashable) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ipl_core import InputError, catalog, library
-from ipl_core.words import quoted
+from ipl_core.storage.words import quoted
 
 from . import show
 from .session import find_entry

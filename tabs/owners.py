@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ipl_core import InputError
-from ipl_core.keeping import check_writable, home
+from ipl_core.storage.folders import check_writable, home
 
 ENTRY, PERSON = "entry", "person"
 

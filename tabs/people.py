@@ -24,8 +24,8 @@ from ipl_core.media import labelled, save_png, to_pictures, to_uint8
 from ipl_core.mixing import MAX_STRENGTH
 from ipl_core.restyle import Restyler
 from ipl_core.sitters import SeedPerson
-from ipl_core.values import number
-from ipl_core.words import clean_line, quoted
+from ipl_core.storage.values import number
+from ipl_core.storage.words import clean_line, quoted
 
 from . import show
 from .favourites import Favourites, choices, known

@@ -26,8 +26,8 @@ from ipl_core.faces import CROPS, Crop, Face, cut, find_faces
 from ipl_core.media import to_pictures, to_uint8
 from ipl_core.pictures import read_smaller
 from ipl_core.runs import crop_for
-from ipl_core.values import choice, number, whole
-from ipl_core.words import clean_line, file_words
+from ipl_core.storage.values import choice, number, whole
+from ipl_core.storage.words import clean_line, file_words
 
 from . import show
 from .adapt import can_be_used, known_model, label, plot

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ipl_core import InputError
-from ipl_core.words import quoted
+from ipl_core.storage.words import quoted
 
 MEGABYTE = 1_000_000
 MAX_BODY = MEGABYTE  # of a call; files are uploaded by themselves

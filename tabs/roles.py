@@ -13,7 +13,6 @@ import os
 import secrets
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -24,8 +23,9 @@ from torch import Tensor
 
 from ipl_core import AdaptConfig, InputError, InvertConfig, Snapshot, invert, library, people, runs
 from ipl_core.faces import Crop
-from ipl_core.values import flag
-from ipl_core.words import quoted
+from ipl_core.storage.lru import LRU
+from ipl_core.storage.values import flag
+from ipl_core.storage.words import quoted
 
 from . import private, visitors
 from .limiter import Limiter
@@ -70,7 +70,7 @@ class Roles:
         admin_token()  # an unusable one is told at the start
         self.policy, self._edge = policy, edge
         self._owners = Owners()
-        self._admins: OrderedDict[str, str] = OrderedDict()  # owners by session
+        self._admins: LRU[str, str] = LRU(MAX_ADMINS)  # owners by session
         self._guests: dict[str, _Guest] = {}  # by folder on their shelf
         self._guesses = Limiter(policy.guesses, policy.guesses)
         self._guesses_of_all = Limiter(policy.guesses_of_all, policy.guesses_of_all)
@@ -106,8 +106,6 @@ class Roles:
             raise InputError("Give a session_hash with the token: what is allowed is allowed to that session.")
         with self._lock:
             self._admins[visitor.session] = visitor.owner
-            while len(self._admins) > MAX_ADMINS:
-                self._admins.popitem(last=False)
 
     def is_admin(self) -> bool:
         """Whether who asks has given the token."""

@@ -13,11 +13,13 @@ from typing import Any
 
 from torch import Tensor
 
-from ipl_core import AdaptConfig, Snapshot, adapt, catalog, keeping, library
+from ipl_core import AdaptConfig, Snapshot, adapt, catalog, library, step_history
 from ipl_core.config import LEARNED
 from ipl_core.ensemble import members
 from ipl_core.hub import Stopped
 from ipl_core.snapshot import Start
+from ipl_core.storage import folders
+from ipl_core.storage.words import size_words
 
 from . import show
 
@@ -54,7 +56,7 @@ def _fetched(
         fetching = pool.submit(fetch, entry.name, watch)
         try:
             while not fetching.done():
-                far = f"{catalog.size_words(here)} of {catalog.size_words(total)}"
+                far = f"{size_words(here)} of {size_words(total)}"
                 yield f"Fetching {entry.title}, once: {far}. Licence: {entry.licence}."
                 wait([fetching], SECONDS_BETWEEN_YIELDS)
         finally:
@@ -76,7 +78,7 @@ def job(
     Snapshots in the place of `adapt`. No entry comes if the run was stopped before the generator had changed. Closing
     the iterator ends the run and keeps nothing.
     """
-    library.check_writable(library.runs_folder())  # before the work, not after it
+    folders.check_writable(library.runs_folder())  # before the work, not after it
     library.check_room(config)
     run = library.Run(config, goes_on)
     with closing(train(config, stop, start=start)) as snapshots:
@@ -107,7 +109,7 @@ class Record:
     def recall(self, entry: library.Entry) -> None:
         """Takes over the curves of a run that is kept."""
         for row in entry.history():
-            terms = keeping.terms(row)
+            terms = step_history.terms(row)
             measured = {name: terms.pop(name) for name in ("diversity",) if name in terms}
             self.curves[row["stage"]].add(row["step"], terms)
             self.curves["diversity"].add(row["step"], measured)

@@ -24,8 +24,8 @@ from ipl_core.latents import MAX_SEED, parse_seeds
 from ipl_core.media import grid, save_png, to_pictures, to_uint8
 from ipl_core.sitters import MAX_PSI, SeedPerson
 from ipl_core.sitters import draw_people as draw
-from ipl_core.values import truncation, whole
-from ipl_core.words import json_text
+from ipl_core.storage.values import truncation, whole
+from ipl_core.storage.words import json_text
 
 from . import models, show
 from .controls import Controls

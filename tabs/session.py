@@ -7,7 +7,6 @@ forgotten when the job ends or the visitor leaves.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -20,8 +19,9 @@ from ipl_core.forecast import Pace, pace_key
 from ipl_core.restyle import Restyler
 from ipl_core.sitters import Likenesses
 from ipl_core.snapshot import Start
+from ipl_core.storage.lru import LRU
+from ipl_core.storage.words import quoted
 from ipl_core.stylegan2 import Generator
-from ipl_core.words import quoted
 
 from .policy import Policy
 from .roles import Roles
@@ -51,7 +51,7 @@ class Generators:
 
     def __init__(self, device: str) -> None:
         self._device = device
-        self._kept: OrderedDict[tuple[str, str], Generator] = OrderedDict()
+        self._kept: LRU[tuple[str, str], Generator] = LRU(MAX_GENERATORS)
         self._lock = threading.Lock()
 
     def get(self, model: str) -> Generator:
@@ -61,12 +61,7 @@ class Generators:
         """
         key = (model, catalog.generator_digest(model))
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = catalog.load_generator(model, self._device)
-                while len(self._kept) > MAX_GENERATORS:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+            return self._kept.made(key, lambda: catalog.load_generator(model, self._device))
 
 
 class Restylers:
@@ -74,7 +69,7 @@ class Restylers:
 
     def __init__(self, generators: Generators, roles: Roles) -> None:
         self._generators, self._roles = generators, roles
-        self._kept: OrderedDict[str, Restyler] = OrderedDict()
+        self._kept: LRU[str, Restyler] = LRU(MAX_RESTYLERS)
         self._lock = threading.Lock()
 
     def get(self, name: str) -> Restyler:
@@ -91,12 +86,7 @@ class Restylers:
             )
         key = f"{name} {inverted.settings['latent']['sha256']}"
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = Restyler(inverted, generator=self._generators.get(inverted.model))
-                while len(self._kept) > MAX_RESTYLERS:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+            return self._kept.made(key, lambda: Restyler(inverted, generator=self._generators.get(inverted.model)))
 
 
 class Paces:
@@ -104,7 +94,7 @@ class Paces:
 
     def __init__(self, gpu: Gpu, device: str) -> None:
         self._gpu, self._device = gpu, device
-        self._known: OrderedDict[tuple[str, ...], Pace] = OrderedDict()
+        self._known: LRU[tuple[str, ...], Pace] = LRU(MAX_PACES)
         self._lock = threading.Lock()
 
     def known(self, config: AdaptConfig) -> Pace | None:
@@ -115,11 +105,7 @@ class Paces:
         """The pace, measured if need be. Raises InputError as `Gpu.measure` does."""
         key = pace_key(config)
         with self._lock:
-            if key not in self._known:
-                self._known[key] = self._gpu.measure(config)
-                while len(self._known) > MAX_PACES:
-                    self._known.popitem(last=False)
-            return self._known[key]
+            return self._known.made(key, lambda: self._gpu.measure(config))
 
     def with_open_critic(self, config: AdaptConfig) -> Pace:
         """The pace with a critic of any words, see `forecast.with_open_critic`. Raises InputError likewise."""
@@ -136,20 +122,17 @@ class Crowds:
 
     def __init__(self, generators: Generators, device: str) -> None:
         self._generators, self._device = generators, device
-        self._kept: OrderedDict[tuple[str, float], Likenesses] = OrderedDict()
+        self._kept: LRU[tuple[str, float], Likenesses] = LRU(MAX_CROWDS)
         self._lock = threading.Lock()
 
     def get(self, model: str, psi: float) -> Likenesses:
         """The people of a model at a truncation, in the eyes of its own critic. Raises InputError if it isn't here."""
         key = (catalog.generator_digest(model), psi)
         with self._lock:
-            if key not in self._kept:
-                critic = catalog.load_critic(catalog.critic_of(model), self._device)
-                self._kept[key] = Likenesses(self._generators.get(model), critic, psi)
-                while len(self._kept) > MAX_CROWDS:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+            return self._kept.made(key, lambda: self._seen_by(catalog.critic_of(model), model, psi))
+
+    def _seen_by(self, critic: str, model: str, psi: float) -> Likenesses:
+        return Likenesses(self._generators.get(model), catalog.load_critic(critic, self._device), psi)
 
 
 class Service:

@@ -23,13 +23,12 @@ from PIL import Image
 from torch import Tensor
 
 from ipl_core import AdaptConfig, Snapshot
-from ipl_core.catalog import size_words
 from ipl_core.interpolate import Frame
 from ipl_core.library import Entry
 from ipl_core.media import to_pictures
 from ipl_core.metrics.side_by_side import Figures
+from ipl_core.storage.words import model_words, size_words
 from ipl_core.study import LEFT, QUESTIONS, RIGHT, Question, Study, Tally
-from ipl_core.words import model_words
 
 from .telling import told
 

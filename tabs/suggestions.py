@@ -11,6 +11,7 @@ import gradio as gr
 
 from ipl_core import InputError, catalog
 from ipl_core.nearest import nearest_domains
+from ipl_core.storage.words import size_words
 
 from . import show
 
@@ -76,6 +77,6 @@ def open_critic_words(seconds: float | None) -> str:
     entry = catalog.critics().get(OPEN_CRITIC)
     if entry is None:
         return ""
-    size = "" if catalog.is_here(entry) else f" ({catalog.size_words(entry.size)}, fetched once)"
+    size = "" if catalog.is_here(entry) else f" ({size_words(entry.size)}, fetched once)"
     took = "" if seconds is None else f"; a run then takes about {show.roughly(seconds)}"
     return f"Any words: use {entry.title}{size}{took}"

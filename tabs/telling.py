@@ -16,7 +16,8 @@ from gradio.exceptions import AppError
 from gradio.utils import get_upload_folder
 
 from ipl_core import InputError, catalog, library, people, shipped
-from ipl_core.space import KeptElsewhere
+from ipl_core.storage import folders
+from ipl_core.storage.space import KeptElsewhere
 
 MAX_TOLD = 400  # characters
 UNEXPECTED = "This couldn't be done: something went wrong on the server, whose log says what. Try it in another way."
@@ -77,7 +78,7 @@ def _roots() -> list[tuple[str, str]]:
         shipped.folder(): "the folder of finished models",
         Path(tempfile.gettempdir()): "a temporary folder",
         Path(get_upload_folder()): UPLOADS,
-        library.home(): "the server’s library",
+        folders.home(): "the server’s library",
         library.runs_folder(): "the library",
         people.people_folder(): "the library of people",
     }

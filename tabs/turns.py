@@ -12,7 +12,7 @@ import copy
 import threading
 import time
 import uuid
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +25,7 @@ from gradio.queueing import Event, EventQueue, Queue
 from gradio.state_holder import SessionState, StateHolder
 
 from ipl_core import InputError
+from ipl_core.storage.lru import LRU
 
 from .policy import Policy
 from .visitors import MAX_SESSION, came_from
@@ -85,7 +86,7 @@ class Stops:
 
     def __init__(self) -> None:
         self._turns: dict[str, Turn] = {}
-        self._asked: OrderedDict[tuple[str, str], None] = OrderedDict()  # to stop before the job had joined
+        self._asked: LRU[tuple[str, str], None] = LRU(_MAX_ASKED)  # to stop before the job had joined
         self._lock = threading.Lock()
 
     # --- for the queue ------------------------------------------------------------------------------------------
@@ -167,8 +168,6 @@ class Stops:
         if not self.stop(session, kind):
             with self._lock:
                 self._asked[session, kind] = None
-                while len(self._asked) > _MAX_ASKED:
-                    self._asked.popitem(last=False)
 
     def __len__(self) -> int:
         """How many jobs wait or run."""

@@ -21,7 +21,6 @@ import math
 import re
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import fields, replace
@@ -37,6 +36,7 @@ from ipl_core import AdaptConfig, InputError, InvertConfig, Snapshot, adapt, dev
 from ipl_core.forecast import Pace, pace_key
 from ipl_core.snapshot import Start
 from ipl_core.stepping import PREVIEW_SHARE
+from ipl_core.storage.lru import LRU
 
 from . import private
 from .policy import Policy
@@ -166,7 +166,7 @@ class Gpu:
         self._seconds = math.ceil(policy.gpu_seconds)
         if LENT and self._seconds < _SHORTEST:
             raise InputError(f"IPL_GPU_SECONDS must be at least {_SHORTEST}, not {self._seconds}.")
-        self._paces: OrderedDict[tuple[str, ...], Pace] = OrderedDict()
+        self._paces: LRU[tuple[str, ...], Pace] = LRU(_MAX_PACES)
 
     def choose_device(self) -> tuple[str, str]:
         """What everything but training computes on, and why, in words; see `devices.choose_device`."""
@@ -244,8 +244,6 @@ class Gpu:
 
     def _note(self, config: AdaptConfig, pace: Pace) -> None:
         self._paces[pace_key(config)] = pace
-        while len(self._paces) > _MAX_PACES:
-            self._paces.popitem(last=False)
 
 
 def late_words(seconds: int) -> str:

@@ -16,8 +16,9 @@ import pytest
 import torch
 from hypothesis import settings
 
-from ipl_core.checkpoints import apart, save_generator
+from ipl_core.checkpoints import save_generator
 from ipl_core.clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE, Critic, load_critic
+from ipl_core.storage import apart
 from ipl_core.studio.judge import Judge, save_judge
 from ipl_core.studio.subject import DOGS, LATENT_WIDTH, PEOPLE
 from ipl_core.stylegan2 import Generator, GeneratorConfig

@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from kept_domains import entry_of
 
-from ipl_core import AdaptConfig, InputError, Snapshot, catalog, durable, keeping, library, people
+from ipl_core import AdaptConfig, InputError, Snapshot, catalog, library, people
 from ipl_core.sitters import SeedPerson
+from ipl_core.storage import durable, folders
 
 State = dict[str, Any]
 Operation = tuple[str, int]
@@ -131,7 +132,7 @@ class Stage:
         self.report.halves += len(problems) + len(others)
         state: State = {"order": []}
         for entry in entries:
-            self._whole(lambda entry=entry: library.changed_weights(entry.path))
+            self._whole(lambda entry=entry: catalog.changed_weights(entry.path))
             name = "picked" if entry.settings["stopped"] == "picked" else entry.config.target
             state["order"] += [name] if name in ("picked", "comer") else []
             state[name] = {
@@ -143,8 +144,8 @@ class Stage:
             state["person"] = person.settings["seconds"]
         if self.out.exists():
             durable.settle(self.out)
-        if (self.out / keeping.SETTINGS).exists():
-            self._whole(lambda: library.changed_weights(self.out))
+        if (self.out / folders.SETTINGS).exists():
+            self._whole(lambda: catalog.changed_weights(self.out))
             state["out"] = library.open_entry(self.out).title
         return state
 

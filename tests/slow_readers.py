@@ -1,4 +1,4 @@
-"""Readers that misbehave, for tests of `checkpoints.apart`, which starts a process that imports them."""
+"""Readers that misbehave, for tests of `storage.apart`, which starts a process that imports them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from ipl_core.checkpoints.apart import Contents
 from ipl_core.errors import InputError
+from ipl_core.storage.apart import Contents
 
 
 def sleeps(path: Path) -> Contents:

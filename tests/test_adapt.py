@@ -19,8 +19,8 @@ from ipl_core import AdaptConfig, InputError, Snapshot, adapt, catalog, pool
 from ipl_core.adapt import GeneratorTraining, View, adaptation_loss, choose_layers, group_parameters
 from ipl_core.clip import Critic
 from ipl_core.directions import normalise, text_direction
+from ipl_core.domain_folder import apply_weights
 from ipl_core.latents import generator_from_seed
-from ipl_core.library import apply_weights
 from ipl_core.pool import SourcePool
 from ipl_core.prompts import ManualPrompts, PromptScheme, make_prompts
 from ipl_core.stylegan2 import Generator

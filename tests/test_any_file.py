@@ -23,9 +23,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ipl_core import catalog, people
-from ipl_core.checkpoints import METADATA_KEY, load_generator, load_tensors, save_generator, save_tensors
+from ipl_core.checkpoints import load_generator, save_generator
 from ipl_core.checkpoints.generators import read_foreign
-from ipl_core.checkpoints.weights import read_weights
 from ipl_core.clip import load_critic
 from ipl_core.config import AdaptConfig
 from ipl_core.e4e import read_released
@@ -37,6 +36,8 @@ from ipl_core.people import drawn_person
 from ipl_core.pictures import read_picture, read_smaller
 from ipl_core.rendering import read_latents
 from ipl_core.sitters import SeedPerson
+from ipl_core.storage.tensors import METADATA_KEY, load_tensors, save_tensors
+from ipl_core.storage.weights import read_weights
 from ipl_core.stylegan2 import Generator, GeneratorConfig
 
 pytestmark = [

@@ -16,15 +16,17 @@ import slow_readers
 import torch
 from kept_domains import entry_of
 
-from ipl_core import InputError, library, people
+from ipl_core import InputError, catalog, library, people
 from ipl_core.catalog import load_generator as load_known
-from ipl_core.checkpoints import apart, load_generator, load_tensors, save_tensors
+from ipl_core.checkpoints import load_generator
 from ipl_core.checkpoints.generators import read_foreign
-from ipl_core.checkpoints.weights import read_weights
 from ipl_core.e4e import read_released
 from ipl_core.exchange import export_generator, import_generator
 from ipl_core.people import drawn_person
 from ipl_core.sitters import SeedPerson
+from ipl_core.storage import apart
+from ipl_core.storage.tensors import load_tensors, save_tensors
+from ipl_core.storage.weights import read_weights
 
 SMALL = {4: 6, 8: 4}
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems don't limit address space")
@@ -160,7 +162,7 @@ def test_imports_and_latents_are_read_so_and_stopped(tmp_path: Path, monkeypatch
         with pytest.raises(apart.ReadingStopped, match="Reading “a"):
             import_generator(path, "studio", target="undead", stop=stop)
         imported = import_generator(path, "studio", target="undead")
-        assert same(library.changed_weights(imported.path), library.changed_weights(entry.path))
+        assert same(catalog.changed_weights(imported.path), catalog.changed_weights(entry.path))
         library.delete(imported)
     with pytest.raises(apart.ReadingStopped, match="Reading “inverted"):
         people.read_latent(latent, stop=stop)

@@ -11,16 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ipl_core import checkpoints
-from ipl_core.checkpoints import (
-    atomic_path,
-    load_generator,
-    load_tensors,
-    read_metadata,
-    save_generator,
-    save_tensors,
-)
+from ipl_core.checkpoints import load_generator, save_generator
 from ipl_core.errors import InputError
+from ipl_core.storage import tensors
+from ipl_core.storage.files import atomic_path
+from ipl_core.storage.tensors import load_tensors, read_metadata, save_tensors
 from ipl_core.stylegan2 import Generator, GeneratorConfig
 
 
@@ -130,7 +125,7 @@ def test_a_failure_while_writing_keeps_the_old_file(generator, saved, monkeypatc
             file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.safetensors, "save_file", fails_half_way)
+    monkeypatch.setattr("ipl_core.storage.tensors.save_file", fails_half_way)
     with pytest.raises(InputError, match="No space left on device"):
         save_generator(generator, saved)
     assert saved.read_bytes() == before
@@ -286,6 +281,6 @@ def test_description_without_configuration(saved):
 @pytest.mark.parametrize("text", ["{", json.dumps([1])])
 def test_damaged_description(tmp_path, text):
     path = tmp_path / "x.safetensors"
-    save_file({"x": torch.ones(1)}, path, metadata={checkpoints.METADATA_KEY: text})
+    save_file({"x": torch.ones(1)}, path, metadata={tensors.METADATA_KEY: text})
     with pytest.raises(InputError, match="description inside"):
         load_tensors(path)

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from refusals import refusal
 
-from ipl_core import AdaptConfig, Snapshot, adapt, catalog, invert, library, people
+from ipl_core import AdaptConfig, Snapshot, adapt, catalog, domain_folder, invert, library, people
 from ipl_core.__main__ import COMMANDS, INTERRUPTED, _ProgressBar, main
 from ipl_core.media import read_settings
 
@@ -28,7 +28,7 @@ def test_adapt_writes_everything_and_sample_draws_from_it(tmp_path: Path, capsys
     out = tmp_path / "out"
     request = ["adapt", "pencil sketch", "--source", "photo", "--method", "ipl", "--model", "studio", "--seed", "0"]
     assert main([*request, *TINY, "--lambda", "2", "--out", str(out)]) == 0
-    assert sorted(path.name for path in out.iterdir()) == sorted(library.FILES)
+    assert sorted(path.name for path in out.iterdir()) == sorted(domain_folder.FILES)
     said = capsys.readouterr()
     assert str(out / "adapted.safetensors") in said.out
     assert "it/s" not in said.err  # no progress bar unless it is a terminal
@@ -61,7 +61,7 @@ def test_a_run_that_exists_is_not_made_again(
     capsys.readouterr()
     assert main(["adapt", "werewolf", "--method", "nada", *TINY, "--out", str(tmp_path / "two")]) == 0
     assert "exists already" in capsys.readouterr().out
-    for name in library.FILES:
+    for name in domain_folder.FILES:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
@@ -295,7 +295,7 @@ def test_what_is_kept_is_managed_by_its_name(tmp_path: Path, capsys: pytest.Capt
     assert main([*request, "--out", str(tmp_path / "out")]) == 0
     (entry,) = library.list_entries()
     name = entry.path.name
-    assert (tmp_path / "out" / library.step_file(1)).is_file()
+    assert (tmp_path / "out" / domain_folder.step_file(1)).is_file()
 
     def says(*words: str) -> str:
         capsys.readouterr()
@@ -328,7 +328,7 @@ def test_a_run_is_resumed_exactly_or_says_that_it_is_not(tmp_path: Path, capsys:
     (entry,) = (entry for entry in library.list_entries() if entry.config.steps == 3)
     shutil.rmtree(entry.path)
     assert main([*request, "--steps", "3", "--out", str(tmp_path / "whole")]) == 0
-    weights = [library.changed_weights(tmp_path / folder) for folder in ("two", "whole")]
+    weights = [catalog.changed_weights(tmp_path / folder) for folder in ("two", "whole")]
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
     capsys.readouterr()
     assert main(["resume", str(tmp_path / "whole"), "--steps", "1", "--out", str(tmp_path / "three")]) == 0

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ipl_core.checkpoints import load_tensors
 from ipl_core.clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE, Critic, load_critic
 from ipl_core.errors import InputError
+from ipl_core.storage.tensors import load_tensors
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "pretrained" / "studio-clip"
 WORDS = {

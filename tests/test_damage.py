@@ -17,9 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ipl_core import InputError, catalog, library, people, stored, study
+from ipl_core import InputError, catalog, domain_folder, library, people, study
 from ipl_core.__main__ import main
 from ipl_core.sitters import SeedPerson
+from ipl_core.storage import stored
 from tabs import api, show
 from tabs.library import LibraryTab
 from tabs.models import choices
@@ -62,9 +63,9 @@ def rich_entry() -> library.Entry:
     """An entry with all settings that any entry may have."""
     entry = library.rename(entry_of(), "Ours")
     facts = entry.settings["weights"]
-    shutil.copy(entry.path / library.ADAPTED, entry.path / library.step_file(1))
-    shutil.copy(entry.samples_picture, entry.path / library.step_picture(1))
-    shutil.copy(entry.path / library.ADAPTED, entry.path / library.TRAINING)
+    shutil.copy(entry.path / domain_folder.ADAPTED, entry.path / domain_folder.step_file(1))
+    shutil.copy(entry.samples_picture, entry.path / domain_folder.step_picture(1))
+    shutil.copy(entry.path / domain_folder.ADAPTED, entry.path / domain_folder.TRAINING)
     more = {
         "earlier": {"1": {**facts, "diversity": 0.5}},
         "training": facts,

@@ -12,8 +12,8 @@ import torch
 from refusals import refusal
 
 from ipl_core import InputError, catalog
-from ipl_core.checkpoints import save_tensors
 from ipl_core.clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE
+from ipl_core.storage.tensors import save_tensors
 
 RUN = ["adapt", "werewolf", "--method", "nada", "--steps", "1", "--batch", "2", "--out", "{}"]
 NETWORK = "network"
@@ -146,8 +146,8 @@ def test_a_whole_file_of_another_model_is_said_to_be_one(ending: str, tmp_path: 
 
 
 def test_what_a_file_holds_decides_not_its_name(tmp_path: Path) -> None:
-    from ipl_core.checkpoints import load_tensors
     from ipl_core.clip import _readable
+    from ipl_core.storage.tensors import load_tensors
 
     state = {"visual.proj": torch.randn(2, 3)}
     save_tensors(state, tmp_path / "clip.pt")

@@ -19,12 +19,13 @@ import torch
 from kept_domains import OWN_MACHINE, entry_of
 from mounts import read_only, small_disk
 
-from ipl_core import AdaptConfig, InvertConfig, Snapshot, catalog, keeping, library, people, pool, space, study
+from ipl_core import AdaptConfig, InvertConfig, Snapshot, catalog, library, people, pool, study
 from ipl_core.__main__ import main
 from ipl_core.media import to_uint8
 from ipl_core.runs import finished_inversion, finished_run
 from ipl_core.sampling import draw
 from ipl_core.sitters import SeedPerson
+from ipl_core.storage import folders, space
 from tabs import running
 from tabs.library import LibraryTab
 
@@ -89,9 +90,9 @@ def test_a_library_on_a_read_only_disk_is_read(filled: Any, studio: Path, tmp_pa
         with pytest.raises(OSError, match="Read-only"):
             (studio / "x").touch()
         everything_is_read(*filled, tmp_path / "out")
-        with pytest.raises(keeping.InputError, match="Nothing can be written"):
+        with pytest.raises(folders.InputError, match="Nothing can be written"):
             people.keep(person())
-        with pytest.raises(keeping.InputError, match="can't be deleted"):
+        with pytest.raises(folders.InputError, match="can't be deleted"):
             library.delete(filled[0])
 
 
@@ -189,7 +190,7 @@ def test_a_run_at_whose_end_the_disk_is_full_lies_elsewhere(
         assert [entry.path for entry in library.list_entries()] == [before.path]
         assert not list((studio / "runs").glob(".*"))
         rescued = library.open_entry(caught.value.path)
-        assert library.changed_weights(rescued.path).keys() == run.last.weights.keys()
+        assert catalog.changed_weights(rescued.path).keys() == run.last.weights.keys()
         ballast.unlink()
         assert rescued.path.name in brought_in(caught.value, capsys)
         found = library.find(run.config)
@@ -207,7 +208,7 @@ def test_the_result_of_a_run_comes_before_its_earlier_steps(
         entry = run.save()
         assert (entry.steps(), entry.finished) == ([], True)
         assert "no room for earlier steps" in entry.left_out
-        assert library.changed_weights(entry.path).keys() == run.last.weights.keys()
+        assert catalog.changed_weights(entry.path).keys() == run.last.weights.keys()
 
 
 def test_a_run_goes_on_where_there_is_no_room_for_an_earlier_step(
@@ -229,7 +230,7 @@ def test_a_disk_that_is_full_everywhere_is_said(studio: Path, monkeypatch: pytes
         run = run_of()
         monkeypatch.setattr(tempfile, "tempdir", str(disk))
         fill(disk, 8192)
-        with pytest.raises(keeping.Full, match="No space left"):
+        with pytest.raises(folders.Full, match="No space left"):
             run.save()
         (disk / "ballast").unlink()
         assert library.find(run.config) is None
@@ -276,22 +277,22 @@ def test_room_is_asked_for_before_a_run(studio: Path, tmp_path: Path, monkeypatc
             lambda: next(running.job(config, None)),
             lambda: finished_inversion(InvertConfig(), to_uint8(draw(catalog.load_generator("studio"), [3]))),
         ):
-            with pytest.raises(keeping.Full, match=r"will take about .* on the disk of .*, where 8 kB are free: free"):
+            with pytest.raises(folders.Full, match=r"will take about .* on the disk of .*, where 8 kB are free: free"):
                 start()
 
 
 def test_what_a_run_takes_is_estimated_from_its_model(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = catalog.load_generator("studio")
     own = [tensor for name, tensor in generator.state_dict().items() if name.startswith("synthesis.")]
-    assert space.synthesis_bytes("studio") == 4 * sum(tensor.numel() for tensor in own)
+    assert library.synthesis_bytes("studio") == 4 * sum(tensor.numel() for tensor in own)
     entry = entry_of("zombie", 0.3)
-    assert space.synthesis_bytes(str(entry.path)) == space.synthesis_bytes("studio")
+    assert library.synthesis_bytes(str(entry.path)) == library.synthesis_bytes("studio")
     asked = []
     monkeypatch.setattr(space, "check", lambda needs, what: asked.append([size for _, size in needs]))
     library.check_room(AdaptConfig("zombie", steps=9))
     library.check_room(AdaptConfig("zombie", steps=9, keep_every=2, keep_state=True), "out")
     people.check_room(InvertConfig(tune=False))
-    weights = space.synthesis_bytes("studio")
+    weights = library.synthesis_bytes("studio")
     full = space.SPARE + weights + 4 * weights // 2 + 3 * weights
     assert asked == [[space.SPARE + weights], [full, full], [space.SPARE]]
 
@@ -300,7 +301,7 @@ def test_folders_on_one_disk_share_its_room(tmp_path: Path, monkeypatch: pytest.
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(9, 9, 100))
     space.check([(tmp_path / "a" / "b", 50), (tmp_path, 50)], "The run")
-    with pytest.raises(keeping.Full, match="The run will take about 0 kB"):
+    with pytest.raises(folders.Full, match="The run will take about 0 kB"):
         space.check([(tmp_path / "a", 50), (tmp_path, 51)], "The run")
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ipl_core import InputError, durable, keeping
+from ipl_core import InputError
+from ipl_core.storage import durable, folders
 
 
 def write(words: str, name: str = "entry") -> Callable[[Path], str]:
@@ -19,7 +20,7 @@ def write(words: str, name: str = "entry") -> Callable[[Path], str]:
 
     def to(folder: Path) -> str:
         (folder / "words").write_text(words)
-        (folder / keeping.SETTINGS).write_text(json.dumps(words))
+        (folder / folders.SETTINGS).write_text(json.dumps(words))
         return name
 
     return to
@@ -28,7 +29,7 @@ def write(words: str, name: str = "entry") -> Callable[[Path], str]:
 def words(folder: Path) -> str:
     """What both files say."""
     said = (folder / "words").read_text()
-    assert json.loads((folder / keeping.SETTINGS).read_text()) == said
+    assert json.loads((folder / folders.SETTINGS).read_text()) == said
     return said
 
 
@@ -48,10 +49,10 @@ WAYS = pytest.mark.parametrize("way", [True, False], ids=["exchange", "two renam
 @pytest.mark.usefixtures("way")
 def test_what_comes_in_its_place_is_there_and_nothing_else(tmp_path: Path) -> None:
     for said in ("one", "two", "three"):
-        path = keeping.keep(tmp_path, write(said))
+        path = folders.keep(tmp_path, write(said))
         assert words(path) == said
         assert list(tmp_path.iterdir()) == [path]
-    assert words(keeping.keep(tmp_path, write("four"), stays=lambda path: True)) == "three"
+    assert words(folders.keep(tmp_path, write("four"), stays=lambda path: True)) == "three"
 
 
 def test_names_are_exchanged_in_one_step(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_names_are_exchanged_in_one_step(tmp_path: Path) -> None:
 def test_a_disk_that_refuses_leaves_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
 ) -> None:
-    path = keeping.keep(tmp_path, write("old"))
+    path = folders.keep(tmp_path, write("old"))
     move = os.rename
 
     def refuse(source: Path, target: Path) -> None:
@@ -85,8 +86,8 @@ def test_a_disk_that_refuses_leaves_the_old_one(
     with monkeypatch.context() as broken:
         broken.setattr(durable.os, "rename", refuse)
         broken.setattr(durable, "exchange", exchange)
-        with pytest.raises(keeping.Full, match="No space left"):
-            keeping.keep(tmp_path, write("new"))
+        with pytest.raises(folders.Full, match="No space left"):
+            folders.keep(tmp_path, write("new"))
     assert words(path) == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -114,17 +115,17 @@ def test_what_cannot_be_asked_is_swept_after_a_day(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "half").touch()
     file.touch()
-    keeping.keep(tmp_path, write("entry"))
+    folders.keep(tmp_path, write("entry"))
     assert folder.exists()
     assert file.exists()
     for path in (folder, file):
         os.utime(path, (0, 0))
-    keeping.keep(tmp_path, write("entry"))
+    folders.keep(tmp_path, write("entry"))
     assert [path.name for path in tmp_path.iterdir()] == ["entry"]
 
 
 def test_a_move_is_not_ended_where_another_has_come_meanwhile(tmp_path: Path) -> None:
-    keeping.keep(tmp_path, write("old"))
+    folders.keep(tmp_path, write("old"))
     child = os.fork()
     if child == 0:
         place = durable.Workplace(tmp_path)
@@ -136,34 +137,34 @@ def test_a_move_is_not_ended_where_another_has_come_meanwhile(tmp_path: Path) ->
     write("newer")(place.new)
     place.put("entry")
     place.close()
-    assert [path.name for path in keeping.contents(tmp_path)] == ["entry"]
+    assert [path.name for path in folders.contents(tmp_path)] == ["entry"]
     assert words(tmp_path / "entry") == "newer"
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_files_that_belong_together_never_mix(tmp_path: Path) -> None:
-    keeping.write_into(tmp_path, write("old"))
+    folders.write_into(tmp_path, write("old"))
     (tmp_path / "mine.txt").write_text("mine")
     seen = []
     move = os.replace
 
     def look(source: Path, target: Path) -> None:
-        settings = tmp_path / keeping.SETTINGS
+        settings = tmp_path / folders.SETTINGS
         seen.append(json.loads(settings.read_text()) if settings.exists() else None)
         move(source, target)
 
     with pytest.MonkeyPatch.context() as watched:
         watched.setattr(durable.os, "replace", look)
-        keeping.write_into(tmp_path, write("new"))
+        folders.write_into(tmp_path, write("new"))
     assert seen == [None, None], "while files of both are there, nothing says that they are one whole"
     assert words(tmp_path) == "new"
-    assert {path.name for path in tmp_path.iterdir()} == {"words", keeping.SETTINGS, "mine.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == {"words", folders.SETTINGS, "mine.txt"}
 
 
 def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="can't be deleted"):
-        keeping.delete(tmp_path / "nothing", tmp_path, "the shelf")
+        folders.delete(tmp_path / "nothing", tmp_path, "the shelf")
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="can't be read"):
-        keeping.contents(tmp_path / "file")
-    assert keeping.contents(tmp_path / "nowhere") == []
+        folders.contents(tmp_path / "file")
+    assert folders.contents(tmp_path / "nowhere") == []

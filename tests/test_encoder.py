@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from ipl_core import InputError, InvertConfig, catalog, invert, people
-from ipl_core.checkpoints import load_tensors, save_tensors
 from ipl_core.encoder import EncoderConfig, PictureEncoder, load_encoder, save_encoder
 from ipl_core.media import to_uint8
 from ipl_core.ops import LEAKY_SLOPE
 from ipl_core.runs import finished_inversion
 from ipl_core.sampling import draw, seed_latents
+from ipl_core.storage.tensors import load_tensors, save_tensors
 from ipl_core.studio.train_generator import GENERATOR
 
 # What omertov/encoder4editing computed on the CPU with the weights of the recipe, of the pictures "e4e.pictures",

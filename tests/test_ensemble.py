@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, Snapshot, adapt, catalog, library, pool
+from ipl_core import AdaptConfig, InputError, Snapshot, adapt, catalog, domain_folder, library, pool
 from ipl_core.__main__ import main
 from ipl_core.adapt import GeneratorTraining, View
-from ipl_core.checkpoints import load_tensors
 from ipl_core.clip import Critic
 from ipl_core.config import InvertConfig
 from ipl_core.ensemble import members
@@ -21,6 +20,8 @@ from ipl_core.invert import PictureLoss, critic_view, mean_view
 from ipl_core.latents import generator_from_seed
 from ipl_core.pool import SourcePool, take_samples
 from ipl_core.prompts import make_prompts
+from ipl_core.storage.folders import SETTINGS
+from ipl_core.storage.tensors import load_tensors
 from ipl_core.stylegan2 import Generator
 
 TINY = dict(mapper_steps=3, mapper_batch=4, steps=3, batch=2, preview_seeds=(0, 1))
@@ -200,10 +201,10 @@ def test_the_command_line_keeps_each_critics_part_and_says_the_ensemble(
     out, critic = tmp_path / "out", f"studio+{wide_folder}@0.5"
     steps = ["--steps", "2", "--mapper-steps", "2", "--mapper-batch", "4", "--batch", "2"]
     assert main(["adapt", "sketch", "--critic", critic, *steps, "--out", str(out)]) == 0
-    settings = json.loads((out / library.SETTINGS).read_text(encoding="utf-8"))
+    settings = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
     assert settings["config"]["critic"] == settings["critic"] == critic
     assert settings["critic_sha256"] == catalog.critic_digest(critic)
-    tensors, _ = load_tensors(out / library.ADAPTED)
+    tensors, _ = load_tensors(out / domain_folder.ADAPTED)
     heads = {name: tensor for name, tensor in tensors.items() if name.endswith("mapper.layers.3.weight")}
     # 4 context vectors of each critic's own token width
     assert {name: len(tensor) for name, tensor in heads.items()} == {
@@ -213,7 +214,7 @@ def test_the_command_line_keeps_each_critics_part_and_says_the_ensemble(
     # Adapting the adapted domain again takes the same critics.
     assert catalog.critic_of(str(out)) == critic
     assert main(["adapt", "zombie", "--model", str(out), "--method", "nada", *steps, "--out", str(tmp_path / "b")]) == 0
-    assert json.loads((tmp_path / "b" / library.SETTINGS).read_text(encoding="utf-8"))["critic"] == critic
+    assert json.loads((tmp_path / "b" / SETTINGS).read_text(encoding="utf-8"))["critic"] == critic
     capsys.readouterr()
     assert main(["adapt", "sketch", "--critic", "studio+studio@2", "--out", str(out)]) == 2
     assert "comes twice" in capsys.readouterr().err

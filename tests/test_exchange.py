@@ -11,9 +11,10 @@ import pytest
 import torch
 from kept_domains import entry_of
 
-from ipl_core import InputError, catalog, library
-from ipl_core.checkpoints import read_metadata, save_generator, save_rosinality
+from ipl_core import InputError, catalog, domain_folder, library
+from ipl_core.checkpoints import save_generator, save_rosinality
 from ipl_core.exchange import export_generator, import_generator
+from ipl_core.storage.tensors import read_metadata
 from ipl_core.stylegan2 import Generator, GeneratorConfig
 
 pytestmark = pytest.mark.usefixtures("studio", "read_in_process")
@@ -28,13 +29,13 @@ def same(one: Generator, other: Generator) -> bool:
 def test_exported_and_imported_it_is_the_same_generator(name: str, tmp_path: Path) -> None:
     entry = entry_of("zombie", 0.3)
     path = export_generator(entry, tmp_path / name)
-    assert same(catalog.load_generator(path), library.load_adapted(entry.path))
+    assert same(catalog.load_generator(path), catalog.load_adapted(entry.path))
     imported = import_generator(path, "studio", target="undead")
     assert imported.imported
     assert imported.title == f"photo → undead (imported from {name})"
     assert imported.settings["imported"]["changes mapping"] is False
-    assert library.changed_weights(imported.path).keys() == library.changed_weights(entry.path).keys()
-    assert same(library.load_adapted(imported.path), library.load_adapted(entry.path))
+    assert catalog.changed_weights(imported.path).keys() == catalog.changed_weights(entry.path).keys()
+    assert same(catalog.load_adapted(imported.path), catalog.load_adapted(entry.path))
     assert imported.samples_picture.read_bytes() != imported.source_picture.read_bytes()
     assert imported.history() == []
     assert import_generator(path, "studio", target="undead") == imported
@@ -46,11 +47,11 @@ def test_our_files_say_themselves_what_they_are(tmp_path: Path) -> None:
     entry = entry_of("zombie", 0.3)
     path = export_generator(entry, tmp_path / "a.safetensors")
     assert read_metadata(path)["licence"] == "made by tests"
-    for file in (path, entry.path / library.ADAPTED):
+    for file in (path, entry.path / domain_folder.ADAPTED):
         imported = import_generator(file, "studio", called="b.safetensors")
         assert imported.config.target == "zombie"
         assert imported.settings["imported"]["file"] == "b.safetensors"
-        assert same(library.load_adapted(imported.path), library.load_adapted(entry.path))
+        assert same(catalog.load_adapted(imported.path), catalog.load_adapted(entry.path))
 
 
 def test_an_imported_entry_is_used_as_any_other_but_has_no_run(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_a_mean_that_the_reader_estimated_is_not_taken_for_an_adaptation(
     state = torch.load(tmp_path / "a.pt", weights_only=True)
     torch.save({"g_ema": state["g_ema"]}, tmp_path / "b.pt")
     imported = import_generator(tmp_path / "b.pt", "studio", target="elf")
-    assert list(library.changed_weights(imported.path)) == ["synthesis.layers.1.bias"]
+    assert list(catalog.changed_weights(imported.path)) == ["synthesis.layers.1.bias"]
     with torch.no_grad():
         tiny_generator.mapping[0].bias.add_(0.2)
     save_rosinality(tiny_generator, tmp_path / "c.pt")

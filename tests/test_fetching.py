@@ -17,11 +17,12 @@ import pytest
 import torch
 from refusals import refusal
 
-from ipl_core import catalog, fetching, library
+from ipl_core import catalog, fetching
 from ipl_core.__main__ import main
 from ipl_core.errors import InputError
 from ipl_core.fetching import Offer
 from ipl_core.hub import PART, HubFile
+from ipl_core.storage import folders
 
 FIRST, SECOND = HubFile("one/models", "ada/dogs.pt"), HubFile("two/mirror", "dogs.pt")
 OFFER = Offer("dogs", (FIRST, SECOND), "https://example.org/dogs", "--model /path/to/the/file")
@@ -56,7 +57,7 @@ def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_server.Hub
 
 
 def state() -> dict[str, dict[str, object]]:
-    return json.loads((library.home() / fetching.STATE).read_text())
+    return json.loads((folders.home() / fetching.STATE).read_text())
 
 
 def parts(cache: Path) -> list[Path]:
@@ -151,7 +152,7 @@ def test_bytes_that_are_not_those_announced(hub: hub_server.Hub, cache: Path) ->
         fetching.obtain(OFFER)
     assert not parts(cache)
     assert fetching.here(OFFER) is None
-    assert not (library.home() / fetching.STATE).exists()
+    assert not (folders.home() / fetching.STATE).exists()
 
 
 def test_a_file_that_became_another_one_is_not_taken(hub: hub_server.Hub) -> None:
@@ -236,7 +237,7 @@ def test_removing_leaves_the_other_files_of_a_repository(hub: hub_server.Hub) ->
 @pytest.mark.parametrize("text", ["{", "[]", '{"one/models/ada/dogs.pt": 3}'])
 def test_a_damaged_memory_costs_only_the_memory(hub: hub_server.Hub, text: str) -> None:
     fetching.obtain(OFFER)
-    (library.home() / fetching.STATE).write_text(text)
+    (folders.home() / fetching.STATE).write_text(text)
     assert fetching.obtain(OFFER).read_bytes() == CONTENT
     assert state()[str(FIRST)]["sha256"] == DIGEST
 

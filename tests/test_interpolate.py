@@ -93,7 +93,7 @@ def test_an_adapted_model_alone_or_beside_its_source(mixer: Mixer) -> None:
     entry = entry_of("zombie", 0.3)
     before = pictures(through_people(mixer, [4, 9], EVEN))
     after = pictures(through_people(mixer, [4, 9], EVEN, [(entry, 1.0)]))
-    assert close(after[0], to_uint8(draw(library.load_adapted(entry.path), [4]))[0])
+    assert close(after[0], to_uint8(draw(catalog.load_adapted(entry.path), [4]))[0])
     both = pictures(through_people(mixer, [4, 9], EVEN, [(entry, 1.0)], side_by_side=True))
     assert torch.equal(both, torch.cat([before, after], dim=2))
 
@@ -126,7 +126,7 @@ def test_from_domain_to_domain_at_one_person(mixer: Mixer) -> None:
     zombie, mosaic = entry_of("zombie", 0.3), entry_of("mosaic", -0.2)
     shown = pictures(through_domains(mixer, 4, [None, zombie, mosaic], replace(EVEN, frames=9)))
     for number, entry in ((3, zombie), (6, mosaic)):
-        assert close(shown[number], to_uint8(draw(library.load_adapted(entry.path), [4]))[0])
+        assert close(shown[number], to_uint8(draw(catalog.load_adapted(entry.path), [4]))[0])
     assert close(shown[0], to_uint8(draw(mixer.source, [4]))[0])
     half = mixer.weights([(zombie, 0.5), (mosaic, 0.5)])
     between = pictures(through_domains(mixer, 4, [zombie, mosaic], EVEN, side_by_side=True))

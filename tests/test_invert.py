@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ipl_core import InputError, InvertConfig, Snapshot, catalog, invert
 from ipl_core.clip import Critic
+from ipl_core.domain_folder import apply_weights
 from ipl_core.invert import LatentSpace, PictureLoss, critic_view, noise_structure
-from ipl_core.library import apply_weights
 from ipl_core.media import to_uint8
 from ipl_core.sampling import draw, draw_latents, seed_latents
 from ipl_core.stylegan2 import Generator

@@ -22,7 +22,8 @@ import pytest
 from kept_domains import entry_of
 from kills import Report, killed_at_every_rename, killed_at_random
 
-from ipl_core import InputError, durable, library, people
+from ipl_core import InputError, catalog, library, people
+from ipl_core.storage import durable
 
 pytestmark = [
     pytest.mark.usefixtures("studio"),
@@ -96,9 +97,9 @@ def test_the_command_line(tmp_path: Path) -> None:
         report.halves += len(problems)
         report.lost += whole not in entries
         for entry in entries:
-            library.changed_weights(entry.path)
+            catalog.changed_weights(entry.path)
         if (out / "settings.json").exists():
-            library.changed_weights(library.open_entry(out).path)
+            catalog.changed_weights(library.open_entry(out).path)
         elif out.exists():
             with pytest.raises(InputError):
                 library.open_entry(out)

@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 import torch
 
-from ipl_core import AdaptConfig, InputError, Snapshot, adapt, catalog, keeping, library
-from ipl_core.checkpoints import load_tensors, save_generator
+from ipl_core import AdaptConfig, InputError, Snapshot, adapt, catalog, domain_folder, library, step_history
+from ipl_core.checkpoints import save_generator
 from ipl_core.media import read_settings as picture_settings
 from ipl_core.media import to_uint8
 from ipl_core.runs import finished_run, resumed_run
+from ipl_core.storage import folders
+from ipl_core.storage.tensors import load_tensors
 from ipl_core.stylegan2 import Generator
 
 pytestmark = pytest.mark.usefixtures("studio")
@@ -42,9 +44,9 @@ def run_of(config: AdaptConfig, stopped: str | None = None, shift: float = 1.0) 
 
 
 def test_home_follows_the_environment(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert library.home() == studio
+    assert folders.home() == studio
     monkeypatch.delenv("IPL_HOME")
-    assert library.home().name == "ipl-studio"
+    assert folders.home().name == "ipl-studio"
 
 
 def test_a_kept_run_is_found_and_loaded(studio: Path) -> None:
@@ -56,7 +58,7 @@ def test_a_kept_run_is_found_and_loaded(studio: Path) -> None:
     assert entry.config == config
     assert entry.finished
     assert entry.title == "photo → pencil sketch (ipl, seed 0)"
-    assert sorted(path.name for path in entry.path.iterdir()) == sorted(library.FILES)
+    assert sorted(path.name for path in entry.path.iterdir()) == sorted(domain_folder.FILES)
     assert [path.name for path in (studio / "runs").iterdir()] == [entry.path.name]
 
     source, adapted = catalog.load_generator("studio"), catalog.load_generator(entry.path)
@@ -66,7 +68,7 @@ def test_a_kept_run_is_found_and_loaded(studio: Path) -> None:
         assert torch.equal(tensor, expected), name
     assert not any(parameter.requires_grad for parameter in adapted.parameters())
     assert catalog.critic_of(str(entry.path)) == "studio"
-    by_file = library.load_adapted(entry.path / library.ADAPTED)
+    by_file = catalog.load_adapted(entry.path / domain_folder.ADAPTED)
     assert torch.equal(
         by_file.get_parameter("synthesis.layers.1.bias"), adapted.get_parameter("synthesis.layers.1.bias")
     )
@@ -104,7 +106,7 @@ def test_history_carries_the_diversity_that_was_measured() -> None:
     run.add(Snapshot(3, 3, "done", before=pictures, after=pictures, diversity=0.7, weights={}, prompts={}))
     rows = run.save().history()
     assert [row.get("diversity") for row in rows] == [0.9, None, 0.7]
-    assert [keeping.terms(row) for row in rows][1:] == [{"adaptation": 1.0}, {"adaptation": 1.0, "diversity": 0.7}]
+    assert [step_history.terms(row) for row in rows][1:] == [{"adaptation": 1.0}, {"adaptation": 1.0, "diversity": 0.7}]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_the_same_settings_with_another_model_file_are_another_run(
     (folder / "registry.json").write_text(json.dumps(registry))
     assert library.find(config_of()) is None
     with pytest.raises(InputError, match="made from other weights of the model “studio”"):
-        library.load_adapted(entry.path)
+        catalog.load_adapted(entry.path)
 
 
 def test_a_stopped_run_is_kept_but_never_passes_for_finished() -> None:
@@ -160,7 +162,7 @@ def test_a_stopped_run_is_kept_but_never_passes_for_finished() -> None:
     assert library.find(config_of()) is None
     assert not stopped.finished
     assert "stopped at step 1 of 2" in stopped.title
-    assert isinstance(library.load_adapted(stopped.path), Generator)
+    assert isinstance(catalog.load_adapted(stopped.path), Generator)
     finished = run_of(config_of()).save()
     assert library.find(config_of()) == finished
     assert {entry.path for entry in library.list_entries()} == {stopped.path, finished.path}
@@ -170,7 +172,7 @@ def test_a_stopped_run_is_kept_but_never_passes_for_finished() -> None:
 def test_an_adapted_domain_can_be_adapted_from() -> None:
     first = run_of(config_of()).save()
     second = run_of(config_of("werewolf", model=str(first.path))).save()
-    source, adapted = library.load_adapted(first.path), library.load_adapted(second.path)
+    source, adapted = catalog.load_adapted(first.path), catalog.load_adapted(second.path)
     name = "synthesis.layers.1.bias"
     assert second.settings["critic"] == "studio"
     assert not torch.equal(source.get_parameter(name), catalog.load_generator("studio").get_parameter(name))
@@ -211,24 +213,24 @@ def test_earlier_steps_are_kept_drawn_and_picked(studio: Path) -> None:
     assert entry.steps() == [2, 4]
     del run, snapshot  # and with it, what it kept while it ran
     assert list((studio / "runs").iterdir()) == [entry.path]
-    weights = library.changed_weights(entry.path, 2)
+    weights = catalog.changed_weights(entry.path, 2)
     for name, tensor in seen["generator", 2].weights.items():
         assert torch.equal(weights[name], tensor.half().float())
-    by_step = library.load_adapted(entry.path, step=2).state_dict()
-    by_path = catalog.load_generator(entry.path / library.step_file(2)).state_dict()
+    by_step = catalog.load_adapted(entry.path, step=2).state_dict()
+    by_path = catalog.load_generator(entry.path / domain_folder.step_file(2)).state_dict()
     assert all(torch.equal(by_step[name], by_path[name]) for name in by_step)
-    assert not torch.equal(*(library.changed_weights(entry.path, step)[name] for step in (2, 4)))
-    assert catalog.critic_of(str(entry.path / library.step_file(2))) == "studio"
+    assert not torch.equal(*(catalog.changed_weights(entry.path, step)[name] for step in (2, 4)))
+    assert catalog.critic_of(str(entry.path / domain_folder.step_file(2))) == "studio"
     with pytest.raises(InputError, match="earlier steps kept: 2, 4"):
-        library.load_adapted(entry.path, step=3)
+        catalog.load_adapted(entry.path, step=3)
 
     picked = library.pick(entry, 2)
     assert not picked.finished
     assert picked.title.endswith("(ipl, seed 0), step 2 of 5")
     assert picked.settings["diversity"] == seen["generator", 2].diversity
     assert [row["step"] for row in picked.history()] == [1, 2, 1, 2]
-    assert picked.samples_picture.read_bytes() == (entry.path / library.step_picture(2)).read_bytes()
-    own = library.load_adapted(picked.path).state_dict()
+    assert picked.samples_picture.read_bytes() == (entry.path / domain_folder.step_picture(2)).read_bytes()
+    own = catalog.load_adapted(picked.path).state_dict()
     assert all(torch.equal(by_step[name], own[name]) for name in own)
     assert library.pick(entry, 2) == picked
     assert library.find(config) == entry
@@ -247,7 +249,7 @@ def test_a_run_without_what_is_wanted_now_is_made_again_under_its_title() -> Non
     both = finished_run(config_of(steps=5, keep_every=3))
     assert (both.path, both.steps(), both.resumes_exactly) == (first.path, [2, 3, 4], True)
     assert resumed_run(both, 1).settings["resumed"]["exactly"]
-    assert library.changed_weights(more.path).keys() == library.changed_weights(plain.path).keys()
+    assert catalog.changed_weights(more.path).keys() == catalog.changed_weights(plain.path).keys()
 
 
 @pytest.mark.parametrize(
@@ -272,7 +274,7 @@ def test_a_run_that_goes_on_with_its_state_is_the_run_in_one_go(settings: dict[s
     assert resumed.steps() == [1, 2, 3, 4], "the last step of before is one on the way now"
     assert library.find(config_of(steps=5, **settings)) == resumed
     whole = list(adapt(config_of(steps=5, **settings)))[-1]
-    weights = library.changed_weights(resumed.path)
+    weights = catalog.changed_weights(resumed.path)
     assert weights.keys() == whole.weights.keys()
     assert all(torch.equal(weights[name], tensor) for name, tensor in whole.weights.items())
 
@@ -283,10 +285,10 @@ def test_a_run_that_goes_on_from_its_weights_never_passes_for_one_in_one_go() ->
     assert resumed.settings["resumed"]["exactly"] is False
     assert resumed.title.endswith("resumed at step 2")
     assert library.find(config_of(steps=4)) is None
-    one, other = library.changed_weights(part.path), library.changed_weights(resumed.path)
+    one, other = catalog.changed_weights(part.path), catalog.changed_weights(resumed.path)
     assert any(not torch.equal(one[name], other[name]) for name in one)
     prompts = [
-        load_tensors(entry.path / library.ADAPTED)[0]["prompts.mapper.layers.0.bias"] for entry in (part, resumed)
+        load_tensors(entry.path / domain_folder.ADAPTED)[0]["prompts.mapper.layers.0.bias"] for entry in (part, resumed)
     ]
     assert torch.equal(*prompts)
     again = resumed_run(resumed, 1)
@@ -351,7 +353,7 @@ def test_bytes_changed_behind_its_back_are_noticed() -> None:
     time.sleep(0.01)
     file.write_bytes(content)
     with pytest.raises(InputError, match="isn't as it was written"):
-        library.load_adapted(entry.path)
+        catalog.load_adapted(entry.path)
 
 
 def test_tensors_that_do_not_fit_are_refused_whole(tiny_generator: Generator) -> None:
@@ -359,7 +361,7 @@ def test_tensors_that_do_not_fit_are_refused_whole(tiny_generator: Generator) ->
     good = {"synthesis.layers.0.bias": before + 1}
     for bad in ({"synthesis.layers.0.beard": before}, {"synthesis.layers.1.bias": torch.zeros(3)}):
         with pytest.raises(ValueError, match="doesn't fit"):
-            library.apply_weights(tiny_generator, {**good, **bad})
+            domain_folder.apply_weights(tiny_generator, {**good, **bad})
     assert torch.equal(tiny_generator.synthesis.layers[0].bias, before)
 
 
@@ -379,13 +381,13 @@ def test_interrupted_save_leaves_nothing(studio: Path, monkeypatch: pytest.Monke
     run = run_of(config_of())
     with monkeypatch.context() as broken:
         if step == "save_tensors":
-            broken.setattr("ipl_core.checkpoints.save_tensors", fail)
+            broken.setattr("ipl_core.storage.folders.save_tensors", fail)
         elif step == "save_png":
             broken.setattr(library, "save_png", fail)
         elif step == "history_text":
-            broken.setattr(keeping, "history_text", fail)
+            broken.setattr(step_history, "history_text", fail)
         else:
-            broken.setattr(keeping.os, "replace", fail)
+            broken.setattr(folders.os, "replace", fail)
         with pytest.raises(InputError, match=r"No space left|can't be"):
             run.save()
     assert list((studio / "runs").iterdir()) == []
@@ -413,7 +415,7 @@ def test_a_run_without_a_result_is_not_kept() -> None:
 def test_unwritable_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match=r"Nothing can be written to the folder .*file"):
-        library.check_writable(tmp_path / "file" / "out")
+        folders.check_writable(tmp_path / "file" / "out")
     monkeypatch.setenv("IPL_HOME", str(tmp_path / "file"))
     with pytest.raises(InputError, match="Nothing can be written"):
         run_of(config_of()).save()
@@ -430,7 +432,7 @@ def test_delete_removes_library_entries_only(studio: Path, tmp_path: Path) -> No
     assert list((studio / "runs").iterdir()) == []
     with pytest.raises(InputError, match="can't be deleted"):
         library.delete(entry)
-    assert isinstance(library.load_adapted(copy.path), Generator)
+    assert isinstance(catalog.load_adapted(copy.path), Generator)
 
 
 def test_a_folder_is_brought_in_as_what_it_is(tmp_path: Path) -> None:
@@ -457,7 +459,7 @@ def test_export_keeps_what_else_is_in_the_folder(tmp_path: Path) -> None:
     (tmp_path / "out" / "mine.txt").write_text("mine")
     library.export(entry, tmp_path / "out")
     library.export(entry, tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*library.FILES, "mine.txt"])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*domain_folder.FILES, "mine.txt"])
 
 
 def test_pictures_have_the_same_layout() -> None:

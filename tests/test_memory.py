@@ -21,13 +21,14 @@ from ipl_core import AdaptConfig, InputError, adapt, catalog, clip, library, mem
 from ipl_core.__main__ import main
 from ipl_core.adapt import GeneratorTraining, View
 from ipl_core.clip import Critic
+from ipl_core.config import SHORTEST_MOVE
 from ipl_core.devices import check_precision, choose_device, cores
 from ipl_core.latents import generator_from_seed
-from ipl_core.locks import new_lock
 from ipl_core.memory import OutOfMemory, enough_memory, pictures_at_once, saves_memory
 from ipl_core.pool import SourcePool
 from ipl_core.prompts import make_prompts
 from ipl_core.stepping import Pace, seconds_between
+from ipl_core.storage.locks import new_lock
 from ipl_core.stylegan2 import Generator
 
 rooms = importlib.import_module("ipl_core.adapt")  # the module; `ipl_core.adapt` is the function
@@ -99,7 +100,7 @@ def test_memory_is_no_part_of_a_run_and_precision_is(studio: Path) -> None:
 
 
 def test_a_run_kept_before_a_setting_was_there_says_what_it_did(studio: Path) -> None:
-    run = library.Run(replace(CONFIG, preset="official", shortest_move=library.SHORTEST_MOVE))
+    run = library.Run(replace(CONFIG, preset="official", shortest_move=SHORTEST_MOVE))
     for snapshot in adapt(run.config):
         run.add(snapshot)
     entry = run.save()

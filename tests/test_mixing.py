@@ -11,9 +11,9 @@ import torch
 from kept_domains import entry_of
 
 from ipl_core import InputError, catalog, library
-from ipl_core.checkpoints import read_metadata
 from ipl_core.mixing import Mixer
 from ipl_core.sampling import draw, seed_latents
+from ipl_core.storage.tensors import read_metadata
 
 pytestmark = pytest.mark.usefixtures("studio")
 
@@ -23,7 +23,7 @@ def test_the_ends_are_the_source_and_the_adapted_generator() -> None:
     w_plus = seed_latents(mixer.source, [0, 1], psi=0.7)
     assert torch.equal(mixer.draw(w_plus), draw(mixer.source, [0, 1]))
     assert torch.equal(mixer.draw(w_plus, mixer.weights([(entry, 0.0)])), draw(mixer.source, [0, 1]))
-    adapted = draw(library.load_adapted(entry.path), [0, 1])
+    adapted = draw(catalog.load_adapted(entry.path), [0, 1])
     assert torch.equal(mixer.draw(w_plus, mixer.weights([(entry, 1.0)])), adapted)
     w = mixer.source.truncate(mixer.source.mapping(torch.zeros(1, mixer.source.config.z_dim)), 0.7)
     assert torch.equal(mixer.draw(w), mixer.draw(mixer.source.to_w_plus(w)))
@@ -58,7 +58,7 @@ def test_a_mix_is_kept_as_an_entry_of_its_own() -> None:
     assert (kept.mixed, kept.imported, kept.from_run, kept.finished) == (True, False, False, True)
     assert [part["share"] for part in kept.settings["mixed"]] == [0.5, 1.5]
     expected = mixer.draw(seed_latents(mixer.source, [3]), mixer.weights([(one, 0.5), (other, 1.5)]))
-    torch.testing.assert_close(draw(library.load_adapted(kept.path), [3]), expected)
+    torch.testing.assert_close(draw(catalog.load_adapted(kept.path), [3]), expected)
     assert mixer.keep([(one, 0.5), (other, 1.5)], "Dead tiles").title == "Dead tiles"
     assert len(library.list_entries()) == 4
     assert Mixer("studio").weights([(kept, 1.0)]).keys() == set(mixer.source.layer_parameters(2))

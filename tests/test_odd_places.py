@@ -13,14 +13,16 @@ import pytest
 import torch
 from PIL import Image
 
-from ipl_core import AdaptConfig, InputError, library, people
+from ipl_core import AdaptConfig, InputError, domain_folder, library, people
 from ipl_core.__main__ import main
-from ipl_core.checkpoints import atomic_path, load_tensors, read_metadata, save_generator, save_tensors
+from ipl_core.checkpoints import save_generator
 from ipl_core.console import lasting_output
 from ipl_core.media import read_settings, save_png, save_webp
-from ipl_core.paths import as_path, exists, path_text
+from ipl_core.storage.files import atomic_path
+from ipl_core.storage.paths import as_path, exists, path_text
+from ipl_core.storage.tensors import load_tensors, read_metadata, save_tensors
+from ipl_core.storage.words import file_words, json_text, readable
 from ipl_core.stylegan2 import Generator
-from ipl_core.words import file_words, json_text, readable
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ["--mapper-steps", "1", "--mapper-batch", "2", "--steps", "1", "--batch", "2"]
@@ -108,7 +110,7 @@ def test_no_closed_pipe_and_no_full_disk_ends_a_run(redirect: str, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr
     assert b"Exception ignored" not in done.stderr
-    assert sorted(path.name for path in out.iterdir()) == sorted(library.FILES)
+    assert sorted(path.name for path in out.iterdir()) == sorted(domain_folder.FILES)
     assert (out / "settings.json").read_bytes() == (tmp_path / "again" / "settings.json").read_bytes()
 
 

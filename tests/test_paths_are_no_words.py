@@ -14,8 +14,8 @@ from ipl_core.checkpoints import save_generator
 from ipl_core.checkpoints.rosinality import save_rosinality
 from ipl_core.ensemble import members, stored
 from ipl_core.sitters import SeedPerson
+from ipl_core.storage.words import model_words
 from ipl_core.stylegan2 import Generator
-from ipl_core.words import model_words
 
 TINY = ["--method", "nada", "--steps", "1", "--batch", "2", "--critic", "studio"]
 pytestmark = pytest.mark.usefixtures("studio")

@@ -13,7 +13,6 @@ from kept_domains import entry_of
 from torch import Tensor
 
 from ipl_core import InputError, InvertConfig, catalog, library, people
-from ipl_core.checkpoints import load_tensors, save_tensors
 from ipl_core.faces import Crop, centre_quad
 from ipl_core.latents import lerp
 from ipl_core.media import read_settings, to_uint8
@@ -21,6 +20,7 @@ from ipl_core.restyle import Restyler, restyle
 from ipl_core.runs import crop_for, finished_inversion, inversion
 from ipl_core.sampling import draw, draw_latents, seed_latents
 from ipl_core.sitters import SeedPerson, draw_people
+from ipl_core.storage.tensors import load_tensors, save_tensors
 
 pytestmark = pytest.mark.usefixtures("studio", "read_in_process")
 TINY = dict(preset="fast", starts=2, steps=2, tune_steps=2)
@@ -176,7 +176,7 @@ def test_the_crop_follows_what_the_model_draws(monkeypatch: pytest.MonkeyPatch) 
 def test_strength_0_is_the_source_and_1_the_adapted_generator(aligned: Tensor) -> None:
     kept = finished_inversion(tiny(), aligned)
     entry = entry_of("zombie", 0.3)
-    source, adapted = catalog.load_generator("studio"), library.load_adapted(entry.path)
+    source, adapted = catalog.load_generator("studio"), catalog.load_adapted(entry.path)
     assert torch.equal(restyle(kept, entry, 0.0), draw_latents(source, kept.w_plus))
     assert torch.equal(restyle(kept, entry), draw_latents(adapted, kept.w_plus))
     assert torch.equal(Restyler(kept).draw(), draw_latents(source, kept.w_plus))

@@ -22,9 +22,10 @@ import foreign_files as foreign
 import pytest
 import torch
 
-from ipl_core.checkpoints import files, load_generator
-from ipl_core.checkpoints.pickles import opened
+from ipl_core.checkpoints import load_generator
 from ipl_core.errors import InputError
+from ipl_core.storage import files
+from ipl_core.storage.pickles import opened
 
 pytestmark = pytest.mark.usefixtures("read_in_process")
 

@@ -45,7 +45,7 @@ def test_a_described_run_has_no_stage_1_and_says_what_it_read() -> None:
     other = finished_run(config_of(method="nada"))
     assert "readings" not in other.settings
     assert other.readings == {}
-    first, second = (library.changed_weights(run.path) for run in (entry, other))
+    first, second = (catalog.changed_weights(run.path) for run in (entry, other))
     assert any(not torch.equal(first[name], second[name]) for name in first)
 
 
@@ -53,7 +53,7 @@ def test_a_described_run_goes_on_as_if_it_had_not_ended() -> None:
     whole = finished_run(config_of(method="described", steps=4))
     half = finished_run(config_of(method="described", keep_state=True))
     on = resumed_run(half, 2)
-    one, other = library.changed_weights(whole.path), library.changed_weights(on.path)
+    one, other = catalog.changed_weights(whole.path), catalog.changed_weights(on.path)
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert on.settings["readings"] == whole.settings["readings"]
 

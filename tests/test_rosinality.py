@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from ipl_core.checkpoints import load_generator, save_rosinality
-from ipl_core.checkpoints.pickles import LEGACY_MAGIC
 from ipl_core.errors import InputError
+from ipl_core.storage.pickles import LEGACY_MAGIC
 from ipl_core.stylegan2 import Generator, GeneratorConfig
 
 pytestmark = pytest.mark.usefixtures("read_in_process")

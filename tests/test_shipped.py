@@ -10,7 +10,7 @@ import pytest
 import torch
 from kept_domains import entry_of, finished_model, trained_entry
 
-from ipl_core import AdaptConfig, InputError, catalog, library, people, shipped
+from ipl_core import AdaptConfig, InputError, catalog, library, people, runs, shipped
 from ipl_core.__main__ import main
 from ipl_core.checkpoints import load_generator
 from ipl_core.exchange import export_generator
@@ -20,6 +20,7 @@ from ipl_core.mixing import Mixer
 from ipl_core.runs import finished_run
 from ipl_core.sampling import draw
 from ipl_core.sitters import SeedPerson
+from ipl_core.storage import digests
 from ipl_core.studio.__main__ import main as studio
 from ipl_core.studio.ends import library_ends
 from ipl_core.studio.ship import ship
@@ -39,7 +40,7 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def distance(one: library.Entry, other: library.Entry, seeds: range) -> float:
-    drawn = (to_uint8(draw(library.load_adapted(entry.path), seeds)).float() for entry in (one, other))
+    drawn = (to_uint8(draw(catalog.load_adapted(entry.path), seeds)).float() for entry in (one, other))
     return float(torch.sub(*drawn).abs().mean())
 
 
@@ -55,7 +56,7 @@ def test_it_draws_what_the_run_draws_within_what_was_measured(finished: Path) ->
         assert distance(run, model, range(100, 132)) < 1.5 * made.apart, "other people are as near"
         apart.append(made.apart)
     untouched = to_uint8(draw(catalog.load_generator("studio"), range(8))).float()
-    changed = to_uint8(draw(library.load_adapted(run.path), range(8))).float()
+    changed = to_uint8(draw(catalog.load_adapted(run.path), range(8))).float()
     assert apart == sorted(apart)
     assert apart[1] < 0.05 * float((changed - untouched).abs().mean())
 
@@ -78,7 +79,7 @@ def test_its_figures_are_those_of_what_it_draws(finished: Path) -> None:
     model = finished_model("zombie", finished, bits=3)
     samples = SideBySide("studio", "zombie", catalog.load_generator("studio"), catalog.load_critic("studio"), 4)
     told = model.settings["shipped"]
-    assert told["figures"] == pytest.approx(vars(samples.measure(library.load_adapted(model.path))))
+    assert told["figures"] == pytest.approx(vars(samples.measure(catalog.load_adapted(model.path))))
     assert told["source"] == pytest.approx(vars(samples.measure()))
     assert told["figures"] != told["run"]
 
@@ -117,7 +118,7 @@ def test_nothing_changes_it(finished: Path) -> None:
         with pytest.raises(InputError, match="“zombie-nada” comes with the app"):
             change(model)
     with pytest.raises(InputError, match="no step 5"):
-        library.load_adapted(model.path, step=5)
+        catalog.load_adapted(model.path, step=5)
     assert model.path.read_bytes() == before
     assert not library.runs_folder().exists() or not any(library.runs_folder().iterdir()), "and nothing is kept of it"
 
@@ -125,12 +126,12 @@ def test_nothing_changes_it(finished: Path) -> None:
 def test_it_is_mixed_exported_studied_and_adapted_from(finished: Path, tmp_path: Path) -> None:
     model, other = finished_model("zombie", finished), entry_of("mosaic", 0.3)
     mix = Mixer("studio").keep([(model, 0.5), (other, 0.5)])
-    half = library.changed_weights(mix.path)["synthesis.layers.0.bias"]
+    half = catalog.changed_weights(mix.path)["synthesis.layers.0.bias"]
     source = catalog.load_generator("studio").get_parameter("synthesis.layers.0.bias")
-    whole = library.changed_weights(model.path)["synthesis.layers.0.bias"]
+    whole = catalog.changed_weights(model.path)["synthesis.layers.0.bias"]
     assert torch.allclose(half, (source + whole) / 2, atol=1e-6)
     exported = load_generator(export_generator(model, tmp_path / "zombie.pt"))
-    drawn = draw(library.load_adapted(model.path), range(3))
+    drawn = draw(catalog.load_adapted(model.path), range(3))
     assert torch.allclose(draw(exported, range(3)), drawn, atol=1e-4)
     drawing = start(
         "Which?", [model, finished_model("zombie", finished, "ipl", mapper_steps=1)], [700_000], pairs_each=1
@@ -140,7 +141,7 @@ def test_it_is_mixed_exported_studied_and_adapted_from(finished: Path, tmp_path:
     assert catalog.critic_of(model.name) == "studio"
     assert catalog.vocabulary_of(model.name) == "faces"
     again = finished_run(AdaptConfig("mosaic", model=model.name, method="nada", steps=1, batch=1))
-    assert again.settings["model_sha256"] == catalog.file_digest(model.path)
+    assert again.settings["model_sha256"] == digests.file_digest(model.path)
 
 
 def test_commands_take_it_by_name(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,12 +171,12 @@ def test_commands_take_it_by_name(finished: Path, tmp_path: Path, capsys: pytest
 def test_readings_are_those_that_the_run_noted(finished: Path) -> None:
     model = finished_model("zombie", finished, "ipl", mapper_steps=1)
     with pytest.raises(InputError, match="nothing in words"):
-        library.readings(model, [0])
+        runs.readings(model, [0])
     noted = library.Shipped(model.path, {**model.settings, "readings": {"0": "pale, bald", "1": "green"}})
-    assert library.readings(noted, [1, 0]) == {1: "green", 0: "pale, bald"}
+    assert runs.readings(noted, [1, 0]) == {1: "green", 0: "pale, bald"}
     for seeds, psi in (([0, 2], None), ([0], 0.1)):
         with pytest.raises(InputError, match="only what was read of the seeds 0, 1"):
-            library.readings(noted, seeds, psi)
+            runs.readings(noted, seeds, psi)
 
 
 def test_other_weights_of_the_source_are_refused_in_a_sentence(
@@ -187,10 +188,10 @@ def test_other_weights_of_the_source_are_refused_in_a_sentence(
     shutil.copy(folder / "tiny-dogs.safetensors", folder / "tiny-generator.safetensors")
     registry = (folder / "registry.json").read_text()
     digest = catalog.generator_digest("studio")
-    other = catalog.file_digest(folder / "tiny-generator.safetensors")
+    other = digests.file_digest(folder / "tiny-generator.safetensors")
     (folder / "registry.json").write_text(registry.replace(digest, other))
     monkeypatch.setenv("IPL_PRETRAINED", str(folder))
-    for read in (library.open_entry, library.load_adapted):
+    for read in (library.open_entry, catalog.load_adapted):
         with pytest.raises(InputError, match="other weights of the model “studio” than those here"):
             read(paths[0])
     entries, problems = library.scan()
@@ -248,7 +249,7 @@ def test_tensors_that_do_not_fit_the_source_are_refused(finished: Path, changes:
     path = finished_model("zombie", finished).path
     shipped.write(path, shipped.read_settings(path), changes, 5, {}, "")
     with pytest.raises(InputError, match="is damaged"):
-        library.load_adapted(path)
+        catalog.load_adapted(path)
 
 
 def test_without_the_folder_there_are_none(finished: Path) -> None:

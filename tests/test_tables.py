@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipl_core import keeping, tables
+from ipl_core import step_history
 from ipl_core.metrics.scores import write_scores
+from ipl_core.storage import tables
 from ipl_core.studio.training import FigureLog
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,7 +60,7 @@ class Score:
 
 def test_every_writer_goes_through_the_one(tmp_path: Path) -> None:
     rows = [{"stage": "generator", "step": 1, FORMULA: -0.5, "seconds": 1.0}]
-    header, row = cells(keeping.history_text(rows))
+    header, row = cells(step_history.history_text(rows))
     assert (header, row) == (["stage", "step", f"'{FORMULA}", "seconds"], ["generator", "1", "-0.5", "1.000"])
     write_scores([Score(FORMULA, -0.25)], tmp_path / "scores", lambda scores: "table")
     assert cells((tmp_path / "scores.csv").read_text())[1] == [f"'{FORMULA}", "-0.2500"]

@@ -17,8 +17,8 @@ from ipl_core.interpolate import Walk
 from ipl_core.latents import MAX_SEED, parse_seeds
 from ipl_core.media import check_animation
 from ipl_core.sitters import SeedPerson
-from ipl_core.values import MAX_PSI, choice, flag, number, truncation, whole
-from ipl_core.words import quoted
+from ipl_core.storage.values import MAX_PSI, choice, flag, number, truncation, whole
+from ipl_core.storage.words import quoted
 
 HUGE = 10**5000  # more digits than Python writes out
 ODD = st.recursive(

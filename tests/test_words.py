@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipl_core import InputError
-from ipl_core.words import MAX_QUOTED, clean_line, csv_cell, quoted, read_json, reason
+from ipl_core.storage.words import MAX_QUOTED, clean_line, csv_cell, quoted, read_json, reason
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),

@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 
 from ipl_core.errors import InputError
+from ipl_core.storage.words import quoted, reason
 from ipl_core.stylegan2 import Generator, GeneratorConfig, NoiseBuffers
-from ipl_core.words import quoted, reason
 
-from . import apart, nvidia, rosinality
-from .files import first_bytes, is_pickle, listed, readable_file
+from ..storage import apart
+from ..storage.files import first_bytes, is_pickle, listed, readable_file
+from ..storage.pickles import Unreadable, opened, refuse_foreign
+from ..storage.tensors import load_tensors, save_tensors
+from . import nvidia, rosinality
 from .parts import configuration
-from .pickles import Unreadable, opened, refuse_foreign
-from .safetensors import load_tensors, save_tensors
 
 log = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ipl_core.storage.words import quoted
 from ipl_core.stylegan2 import MAPPING_LR_MULTIPLIER
-from ipl_core.words import quoted
 
+from ..storage.pickles import Record, StoredTensor, Unreadable
 from .parts import Parts
-from .pickles import Record, StoredTensor, Unreadable
 
 GENERATOR = "G_ema"
 #: Bounds of a tree of modules; the generator of 1024×1024 has 75 modules with 330 tensors, 4 levels deep. The pickle of

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from ipl_core.ops import fir_kernel
+from ipl_core.storage.words import quoted, reason
 from ipl_core.stylegan2 import GeneratorConfig, config_f_channels
-from ipl_core.words import quoted, reason
 
-from .files import listed
-from .pickles import StoredTensor, Unreadable, refuse_foreign
+from ..storage.files import listed
+from ..storage.pickles import StoredTensor, Unreadable, refuse_foreign
+from ..storage.weights import MAX_NAME, MAX_TENSORS
 
-MAX_TENSORS = 10_000  # of one network; rosinality's generator of 1024×1024 has 180
-MAX_NAME = 200
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 

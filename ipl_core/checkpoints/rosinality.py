@@ -21,9 +21,9 @@ from ipl_core.errors import InputError
 from ipl_core.ops import fir_kernel
 from ipl_core.stylegan2 import Generator, GeneratorConfig, config_f_channels
 
-from .files import atomic_path, unwritable
+from ..storage.files import atomic_path, unwritable
+from ..storage.pickles import Record, StoredTensor, refuse_foreign
 from .parts import Parts, same
-from .pickles import Record, StoredTensor, refuse_foreign
 
 log = logging.getLogger(__name__)
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..catalog import critic_of, judge_of, load_critic, load_generator, load_judge, suited_to
+from ..catalog import critic_of, judge_of, load_adapted, load_critic, load_generator, load_judge, suited_to
 from ..clip import Critic
 from ..config import AdaptConfig
 from ..directions import image_direction
-from ..library import load_adapted
 from ..losses import directional_loss
 from ..prompts import ManualPrompts, templates
 from ..runs import finished_run

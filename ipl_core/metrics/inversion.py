@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from ..catalog import judge_of, load_generator, load_judge, own_judge
+from ..catalog import judge_of, load_generator, load_judge
 from ..config import InvertConfig
 from ..invert import invert
 from ..media import to_float, to_uint8
@@ -51,14 +51,6 @@ class InversionScore:
     pixel: float
     perceptual: float
     seconds: float
-
-
-def identity_similarity(model: str, one: Tensor, other: Tensor) -> float | None:
-    """Cosine of the identities that the model's judge sees in two pictures, uint8 (1, R, R, 3); None without one."""
-    judge = own_judge(model)
-    if judge is None:
-        return None
-    return kept_identity(judge.read(to_float(one)), judge.read(to_float(other)))
 
 
 def held_out_portraits(subject: Subject, count: int, resolution: int) -> tuple[Sitters, Tensor]:

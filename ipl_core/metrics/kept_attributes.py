@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
+from ..catalog import own_judge
+from ..media import to_float
 from ..studio.domains import Domain
 from ..studio.judge import Verdict
 
@@ -23,3 +27,11 @@ def kept_attributes(before: Verdict, after: Verdict, domain: Domain) -> float:
 def kept_identity(before: Verdict, after: Verdict) -> float:
     """Mean cosine of the judge's identity vectors of the same latents, −1 to 1."""
     return float((before.identity * after.identity).sum(1).mean())
+
+
+def identity_similarity(model: str, one: Tensor, other: Tensor) -> float | None:
+    """Cosine of the identities that the model's judge sees in two pictures, uint8 (1, R, R, 3); None without one."""
+    judge = own_judge(model)
+    if judge is None:
+        return None
+    return kept_identity(judge.read(to_float(one)), judge.read(to_float(other)))

@@ -8,10 +8,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TypeVar, get_type_hints
 
-from .. import tables
-from ..checkpoints import atomic_path
 from ..errors import InputError
-from ..words import quoted
+from ..storage import tables
+from ..storage.files import atomic_path
+from ..storage.words import quoted
 
 Row = TypeVar("Row")
 

@@ -14,11 +14,11 @@ from functools import lru_cache
 
 from torch import Tensor
 
-from ..catalog import generator_digest, judge_of, load_generator, load_judge
+from ..catalog import generator_digest, judge_of, load_adapted, load_generator, load_judge
 from ..config import AdaptConfig, method_of
 from ..errors import InputError
 from ..latents import generator_from_seed, latents_from_seeds
-from ..library import Entry, load_adapted, run_key
+from ..library import Entry, run_key
 from ..runs import finished_run
 from ..sampling import draw
 from ..studio.data import at_half

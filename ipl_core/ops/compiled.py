@@ -34,6 +34,7 @@ from torch import Tensor
 
 from ipl_core.errors import InputError
 from ipl_core.ops import build
+from ipl_core.storage import folders
 
 log = logging.getLogger(__name__)
 
@@ -126,9 +127,7 @@ def load(capability: str | None) -> ModuleType:
 
     Raises Unavailable with the reason.
     """
-    from ipl_core import keeping  # it knows generators, and they know this room
-
-    shelf = keeping.home() / "operators"
+    shelf = folders.home() / "operators"
     name = _name(capability)
     path = shelf / (name + (".pyd" if sys.platform == "win32" else ".so"))
     if not path.exists():
@@ -138,7 +137,7 @@ def load(capability: str | None) -> ModuleType:
         try:
             with tempfile.TemporaryDirectory(prefix="ipl-operators-", ignore_cleanup_errors=True) as folder:
                 _compile(name, folder, capability)
-                keeping.write_into(shelf, lambda to: shutil.copy2(Path(folder) / path.name, to))
+                folders.write_into(shelf, lambda to: shutil.copy2(Path(folder) / path.name, to))
         except (OSError, InputError) as error:
             raise Unavailable(f"they can't be kept: {error}") from error
     try:

@@ -20,7 +20,7 @@ from ..catalog import pretrained_folder
 from ..console import lasting_output
 from ..devices import usable_device
 from ..errors import InputError
-from ..tables import write_csv
+from ..storage.tables import write_csv
 
 _SMOKE = {
     "photos": 4, "sitters": 5, "held_out": 2, "mapping_steps": 3, "mapping_batch": 16, "steps_at_32": 2,

@@ -10,8 +10,9 @@ import logging
 
 from torch import Tensor
 
+from ..catalog import changed_weights
 from ..errors import InputError
-from ..library import changed_weights, list_entries
+from ..library import list_entries
 from .domains import DOMAINS
 from .subject import Subject
 

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..checkpoints import load_tensors, save_tensors
 from ..errors import InputError
+from ..storage.tensors import load_tensors, save_tensors
 from .subject import PEOPLE, Subject, subject_named
 
 KIND = "judge"

@@ -9,9 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..catalog import load_generator
+from ..catalog import load_adapted, load_generator
 from ..config import AdaptConfig, settings_of
-from ..library import load_adapted
 from ..media import grid, labelled, save_png, to_pictures
 from ..runs import finished_run
 from ..sampling import draw

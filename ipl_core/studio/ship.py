@@ -15,11 +15,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .. import catalog, keeping, library, shipped
+from .. import catalog, domain_folder, library, shipped, step_history
 from ..errors import InputError
 from ..media import grid, to_uint8
 from ..metrics.side_by_side import Figures, SideBySide
 from ..sampling import draw
+from ..storage import folders
 from ..stylegan2 import Generator
 
 MAX_BYTES = 12_000_000  # of all finished models together
@@ -54,7 +55,7 @@ def ship(
     paths = _paths(entries, out)
     for entry in entries:
         catalog.load_judge(catalog.judge_of(entry.config.model)).subject.domain(entry.config.target)
-    library.check_writable(out)
+    folders.check_writable(out)
     for path, entry in zip(paths, entries):
         yield _shipped(entry, path, bits, samples, psi)
     taken = sum(path.stat().st_size for path in out.glob(f"*{shipped.SUFFIX}"))
@@ -72,7 +73,7 @@ def _paths(entries: Sequence[library.Entry], out: Path) -> list[Path]:
     for entry in entries:
         if entry.shipped or not entry.from_run or not entry.finished:
             raise InputError(f"“{entry.title}” isn't a run that came to its end: ship such runs only.")
-        words = keeping.plain_letters(entry.config.target) or "domain"
+        words = folders.plain_letters(entry.config.target) or "domain"
         name = f"{words}-{entry.config.method}" + ("" if entry.config.model == first else f"-{entry.config.model}")
         path = out / f"{name}{shipped.SUFFIX}"
         if path in paths:
@@ -83,13 +84,15 @@ def _paths(entries: Sequence[library.Entry], out: Path) -> list[Path]:
 
 def _shipped(entry: library.Entry, path: Path, bits: int, samples: int, psi: float) -> Shipment:
     config = entry.config
-    source, exact = catalog.load_generator(config.model), library.load_adapted(entry.path)
+    source, exact = catalog.load_generator(config.model), catalog.load_adapted(entry.path)
     own = source.state_dict()
-    changes = {name: tensor - own[name] for name, tensor in library.changed_weights(entry.path).items()}
+    changes = {name: tensor - own[name] for name, tensor in catalog.changed_weights(entry.path).items()}
     critic = catalog.load_critic(entry.settings["critic"])
     measured = SideBySide(config.model, config.target, source, critic, samples, psi)
     near = catalog.load_generator(config.model)
-    library.apply_weights(near, {name: own[name] + change for name, change in shipped.as_kept(changes, bits).items()})
+    domain_folder.apply_weights(
+        near, {name: own[name] + change for name, change in shipped.as_kept(changes, bits).items()}
+    )
     figures, of_run = measured.measure(near), measured.measure(exact)
     apart, psnr = _distance(draw(exact, measured.seeds, psi), draw(near, measured.seeds, psi))
     settings = {name: value for name, value in entry.settings.items() if name not in _LEFT_OUT}
@@ -101,7 +104,7 @@ def _shipped(entry: library.Entry, path: Path, bits: int, samples: int, psi: flo
         name: _picture(generator, config.preview_seeds, config.preview_psi)
         for name, generator in ((shipped.SOURCE_PICTURE, source), (shipped.SAMPLES_PICTURE, near))
     }
-    shipped.write(path, settings, changes, bits, pictures, keeping.history_text(entry.history()))
+    shipped.write(path, settings, changes, bits, pictures, step_history.history_text(entry.history()))
     return Shipment(path, path.stat().st_size, of_run, figures, apart, psnr)
 
 

@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..checkpoints import load_tensors
 from ..clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE
 from ..errors import InputError
+from ..storage.tensors import load_tensors
 from .captions import known_words
 from .domains import DOMAINS, TARGETS
 from .training import half_precision

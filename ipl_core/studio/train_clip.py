@@ -37,9 +37,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..checkpoints import load_generator, load_tensors
+from ..checkpoints import load_generator
 from ..clip import WEIGHTS_FILE
 from ..directions import image_direction, normalise, text_direction
+from ..storage.tensors import load_tensors
 from .attempts import FRAMES, Cast, FoolingPictures, Memory, wanted_agreement
 from .augment import nuisance
 from .captions import BROKEN_INDEX, PLAINLY, caption, describe, facts, labels_in_words, truth

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..catalog import file_digest
 from ..checkpoints import load_generator
 from ..encoder import EncoderConfig, PictureEncoder, save_encoder
 from ..invert import LatentSpace
+from ..storage.digests import file_digest
 from ..stylegan2 import Generator
 from .augment import nuisance
 from .data import photos, to_float

@@ -26,11 +26,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..catalog import file_digest
-from ..checkpoints import load_tensors
 from ..clip import WEIGHTS_FILE
 from ..directions import image_direction, text_direction
 from ..errors import InputError
+from ..storage.digests import file_digest
+from ..storage.tensors import load_tensors
 from .captions import BROKEN, PLAIN, Description, claims, describe, facts, labels_in_words, truth
 from .contrast import contrast, label_losses
 from .data import at_half, kept

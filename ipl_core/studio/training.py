@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from .. import tables
+from ..storage import tables
 
 
 def half_precision(device: torch.device, wanted: bool = True) -> torch.autocast:

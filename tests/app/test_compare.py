@@ -12,10 +12,11 @@ import gradio as gr
 import pytest
 import torch
 
-from ipl_core import library
+from ipl_core import library, runs
 from ipl_core.catalog import load_critic, load_generator
 from ipl_core.metrics.clip_distance import clip_distance
 from ipl_core.metrics.side_by_side import SideBySide
+from ipl_core.storage import folders
 from tabs.compare import CompareTab
 from tabs.favourites import Favourites
 from tabs.session import Service
@@ -88,12 +89,12 @@ def test_kept_runs_are_read_for_people_whom_they_did_not_watch(
 ) -> None:
     list(updates(tab, methods=["described"]))
     (entry,) = library.list_entries()
-    read = library.readings(entry, [2, 9])
+    read = runs.readings(entry, [2, 9])
     again = list(updates(tab, methods=["described"], preview_seeds="2, 9"))
     assert len(library.list_entries()) == 1
     captions = re.findall('class="reads" title="(.*?)"', last(again, tab.pictures))
     assert captions == [read[2], read[9]]
-    monkeypatch.setattr(library, "readings", None)
+    monkeypatch.setattr(runs, "readings", None)
     noted = list(updates(tab, methods=["described"], preview_seeds="1, 0"))
     captions = re.findall('class="reads" title="(.*?)"', last(noted, tab.pictures))
     assert captions == [entry.readings[1], entry.readings[0]]
@@ -124,7 +125,7 @@ def test_every_method_is_run_kept_measured_and_shown(tab: CompareTab) -> None:
         entry = last(seen, tab.entries[method])
         assert library.open_entry(library.runs_folder() / entry).config.method == method
         handed_out = Path(last(seen, tab._kept[method][1]).constructor_args["value"])
-        assert not handed_out.is_relative_to(library.home()), "Gradio hands out no file of the library"
+        assert not handed_out.is_relative_to(folders.home()), "Gradio hands out no file of the library"
         assert handed_out.name == f"{entry}.json"
     assert last(seen, tab.entries["shared"]) == ""
     assert "NADA on the left, IPL on the right" in last(seen, tab._slider_words)

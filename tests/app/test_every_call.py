@@ -33,6 +33,7 @@ from starlette.requests import Request
 
 from ipl_core import catalog, library, people
 from ipl_core.sitters import SeedPerson
+from ipl_core.storage.folders import SETTINGS
 from tabs.telling import UNEXPECTED
 
 CHECKOUT = Path(__file__).parents[2]
@@ -374,7 +375,7 @@ def test_no_file_of_the_server_is_read_or_served(app: App, usual: dict[str, list
                 said = app.call(function, values)
                 assert said is not None, f"{function['id']} {function['api_name']}"
                 assert "wasn't uploaded" in html.unescape(said)
-        for path in (private, "/etc/passwd", library.list_entries()[0].path / library.SETTINGS, CHECKOUT / "app.py"):
+        for path in (private, "/etc/passwd", library.list_entries()[0].path / SETTINGS, CHECKOUT / "app.py"):
             assert app._http.get(f"file={path}").status_code in (403, 404)
     finally:
         private.unlink()

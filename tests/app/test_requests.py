@@ -19,7 +19,8 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from ipl_core import InputError, library, people
-from ipl_core.space import KeptElsewhere
+from ipl_core.storage import folders
+from ipl_core.storage.space import KeptElsewhere
 from tabs import gate
 from tabs.files import MAX_FILE_NAME, inside, uploaded
 from tabs.gate import Bodies, Gate, Refusal, refusal
@@ -123,7 +124,7 @@ def test_folders_of_the_server_are_not_told(monkeypatch: pytest.MonkeyPatch, tmp
         (f"Nothing can be kept in {library.runs_folder()}: full.", "Nothing can be kept in the library: full."),
         (f"There is no picture “x” in {person.parent}: choose one.", "in the library of people: choose one."),
         (f"There is nothing in {person}.", "nothing in “ada-34” in the library of people."),
-        (f"{library.home()}/studies.sqlite3 can't be used.", "The server’s library can't be used."),
+        (f"{folders.home()}/studies.sqlite3 can't be used.", "The server’s library can't be used."),
         (f"{folder}/gradio/{'0f' * 32}/words.pt is a web page.", "“words.pt” is a web page."),
         (f"It is in {folder}/gradio-x7/word.pt.", "It is in a temporary folder."),
         (f"The list {checkout}/pretrained/registry.json is gone.", "The list the folder of models is gone."),

@@ -13,7 +13,7 @@ from kept_domains import entry_of
 from visitor import PATIENCE, SHARED_TOKEN
 
 from ipl_core import InputError, library, people
-from ipl_core.keeping import home
+from ipl_core.storage.folders import home
 from tabs import private
 from tabs.picture import EXAMPLES
 from tabs.policy import Policy

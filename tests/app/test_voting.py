@@ -14,7 +14,8 @@ import pytest
 from kept_domains import entry_of
 
 import tabs.study
-from ipl_core import InputError, library, study
+from ipl_core import InputError, study
+from ipl_core.storage import folders
 from tabs.roles import admin_token
 from tabs.session import Service
 from tabs.study import StudyTab
@@ -81,7 +82,7 @@ def test_from_the_start_of_a_study_to_its_tally(tab: StudyTab) -> None:
     for button, kind in ((tab._tally_file, "tally"), (tab._votes_file, "votes")):
         file = Path(counts[button].constructor_args["value"])
         assert file.name == f"study-{chosen.id}-{kind}.csv"
-        assert not file.is_relative_to(library.home())
+        assert not file.is_relative_to(folders.home())
 
 
 def test_until_the_tally_nothing_names_what_drew_a_picture(tab: StudyTab) -> None:

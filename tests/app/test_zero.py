@@ -21,7 +21,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from visitor import PATIENCE
 
-from ipl_core import AdaptConfig, InputError, library
+from ipl_core import AdaptConfig, InputError, catalog, library
 from ipl_core.forecast import Pace
 from ipl_core.snapshot import Snapshot, Start
 from tabs import zero
@@ -162,7 +162,7 @@ def test_the_weights_are_those_of_a_run_in_one_process(
     expected = torch.load(alone, weights_only=True)
     monkeypatch.setenv("IPL_PRETRAINED", str(tiny_pretrained))
     monkeypatch.setenv("IPL_HOME", str(space.home))
-    weights = library.changed_weights(library.runs_folder() / name)
+    weights = catalog.changed_weights(library.runs_folder() / name)
     assert weights.keys() == expected.keys()
     for tensor, value in expected.items():
         assert torch.equal(value, weights[tensor]), tensor

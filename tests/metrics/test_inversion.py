@@ -10,7 +10,8 @@ import torch
 from ipl_core.errors import InputError
 from ipl_core.media import to_uint8
 from ipl_core.metrics import inversion
-from ipl_core.metrics.inversion import InversionScore, held_out_portraits, identity_similarity, markdown
+from ipl_core.metrics.inversion import InversionScore, held_out_portraits, markdown
+from ipl_core.metrics.kept_attributes import identity_similarity
 from ipl_core.metrics.scores import write_csv
 from ipl_core.metrics.ssim import ssim
 from ipl_core.studio.subject import SUBJECTS, Subject

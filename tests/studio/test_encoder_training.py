@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ipl_core.checkpoints import load_tensors, save_generator
+from ipl_core.checkpoints import save_generator
 from ipl_core.encoder import load_encoder
+from ipl_core.storage.tensors import load_tensors
 from ipl_core.studio.__main__ import main
 from ipl_core.studio.subject import LATENT_WIDTH, PEOPLE
 from ipl_core.studio.train_encoder import EncoderRecipe, train_encoder

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ipl_core.checkpoints import load_tensors, save_tensors
 from ipl_core.errors import InputError
+from ipl_core.storage.tensors import load_tensors, save_tensors
 from ipl_core.studio.judge import Judge, load_judge, save_judge
 from ipl_core.studio.subject import DOGS, PEOPLE, SUBJECTS, Subject
 from ipl_core.studio.train_judge import identity_loss

@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 
 from ipl_core import catalog
-from ipl_core.checkpoints import load_generator, load_tensors, save_tensors
+from ipl_core.checkpoints import load_generator
 from ipl_core.clip import WEIGHTS_FILE, load_critic
 from ipl_core.errors import InputError
+from ipl_core.storage.tensors import load_tensors, save_tensors
 from ipl_core.studio.__main__ import main
 from ipl_core.studio.attempts import FIRST_AGREEMENT, Cast, FoolingPictures, Memory, wanted_agreement
 from ipl_core.studio.attributes import Categorical

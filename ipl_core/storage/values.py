@@ -11,7 +11,7 @@ from collections.abc import Collection
 from numbers import Real
 from typing import Any
 
-from .errors import InputError
+from ..errors import InputError
 from .words import quoted
 
 #: Truncation ψ of drawn people: 0 is the mean picture, 1 leaves latents as they are.

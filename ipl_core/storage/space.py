@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import shutil
 import tempfile
@@ -11,11 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from . import catalog
-from .checkpoints import read_shapes
-from .errors import InputError
-from .keeping import Full
+from ..errors import InputError
+from .folders import Full
 from .paths import as_path
+from .words import size_words
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +42,8 @@ def check(needs: Sequence[tuple[Path, int]], what: str) -> None:
         free = shutil.disk_usage(folder).free
         if free < size:
             raise Full(
-                f"{what} will take about {catalog.size_words(size)} on the disk of {folder}, where "
-                f"{catalog.size_words(free)} are free: free some space, or choose a folder on another disk."
+                f"{what} will take about {size_words(size)} on the disk of {folder}, where "
+                f"{size_words(free)} are free: free some space, or choose a folder on another disk."
             )
 
 
@@ -92,20 +90,3 @@ def _places(own: Sequence[str | os.PathLike[str] | None]) -> Iterator[Path]:
     yield folder
     with suppress(OSError):
         folder.rmdir()
-
-
-def synthesis_bytes(model: str) -> int:
-    """What the weights that training may change take as float32, for a generator's name or path.
-
-    Of files that aren't safetensors, their size, which is no less. Raises InputError if the model can't be found.
-    """
-    from . import library
-
-    path = catalog.find_generator(model)
-    if library.is_adapted(path):
-        return synthesis_bytes(library.read_settings(path)["config"]["model"])
-    try:
-        shapes = read_shapes(path)
-    except InputError:
-        return path.stat().st_size
-    return 4 * sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("synthesis."))

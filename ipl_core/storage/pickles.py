@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from ipl_core.errors import InputError
-from ipl_core.words import quoted, reason
+from ipl_core.storage.words import quoted, reason
 
 from .files import ZIP, explanation, first_bytes
 

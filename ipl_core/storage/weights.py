@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .apart import Contents
-from .parts import MAX_NAME, MAX_TENSORS
 from .pickles import StoredTensor, Unreadable, opened
+
+MAX_TENSORS = 10_000  # of one network; rosinality's generator of 1024×1024 has 180
+MAX_NAME = 200
 
 
 def read_weights(path: Path, start: str = "", inside: str = "") -> Contents:

@@ -17,7 +17,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ipl_core.errors import InputError
-from ipl_core.locks import new_lock
-from ipl_core.words import read_json, reason
+from ipl_core.storage.locks import new_lock
+from ipl_core.storage.words import read_json, reason
 
 from .files import unwritable
-from .safetensors import MAX_HEADER, load_tensors
+from .lru import LRU
+from .tensors import MAX_HEADER, load_tensors
 
 #: A file's tensors by name and what it says about them, ready for JSON.
 Contents = tuple[dict[str, Tensor], dict[str, Any]]
@@ -48,7 +48,7 @@ _TENSORS, _ANSWER, _READY = "tensors.safetensors", "answer.json", "ready"
 # -I keeps environment and working folder out of the search path; modules are found where this program found them.
 _PROGRAM = (
     "import json, sys; job = json.loads(sys.stdin.read()); sys.path[:] = job['search']; "
-    "from ipl_core.checkpoints import apart; apart.work(job)"
+    "from ipl_core.storage import apart; apart.work(job)"
 )
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "TMP")
 
@@ -167,7 +167,7 @@ def _not_started(path: Path) -> InputError:
     )
 
 
-_recent: OrderedDict[tuple[Any, ...], Contents] = OrderedDict()
+_recent: LRU[tuple[Any, ...], Contents] = LRU(REMEMBERED_BYTES, lambda contents: _nbytes(contents[0]))
 _recent_lock = new_lock()
 
 
@@ -175,7 +175,6 @@ def _remembered(key: tuple[Any, ...]) -> Contents | None:
     with _recent_lock:
         if key not in _recent:
             return None
-        _recent.move_to_end(key)
         tensors, description = _recent[key]
         return dict(tensors), dict(description)
 
@@ -183,8 +182,6 @@ def _remembered(key: tuple[Any, ...]) -> Contents | None:
 def _remember(key: tuple[Any, ...], contents: Contents) -> None:
     with _recent_lock:
         _recent[key] = dict(contents[0]), dict(contents[1])
-        while sum(_nbytes(tensors) for tensors, _ in _recent.values()) > REMEMBERED_BYTES:
-            _recent.popitem(last=False)
 
 
 def _nbytes(tensors: Mapping[str, Tensor]) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .checkpoints import atomic_path
+from .files import atomic_path
 from .words import csv_cell
 
 

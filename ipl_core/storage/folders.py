@@ -6,9 +6,7 @@ knows nothing about runs or people; library.py and people.py say what belongs in
 
 from __future__ import annotations
 
-import csv
 import errno
-import io
 import logging
 import os
 import platform
@@ -21,19 +19,18 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from . import catalog, durable, stored, tables
-from .errors import InputError
+from ..errors import InputError
+from ..version import __version__
+from . import digests, durable, stored
 from .paths import as_path, exists_at
+from .tensors import save_tensors
 from .words import json_text, quoted, reason
-
-if TYPE_CHECKING:
-    from .snapshot import Snapshot
 
 Kept = TypeVar("Kept")
 
@@ -41,12 +38,9 @@ log = logging.getLogger(__name__)
 
 SETTINGS = "settings.json"
 HISTORY = "history.csv"
-_MAX_HISTORY = 50_000_000  # bytes; ten thousand steps take one
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 #: safetensors tells the number in words alone: “(os error 28)”, older ones “Os { code: 28, …”.
 _FULL_IN_WORDS = re.compile(rf"os error {errno.ENOSPC}\)|code: {errno.ENOSPC},")
-_STAGES = ("prompts", "generator", "latent", "tuning")
-_NO_TERMS = ("stage", "step", "seconds")  # columns of a history that every row has
 
 
 def home() -> Path:
@@ -338,15 +332,13 @@ class Kind:
 
         Gives what tells later whether the file is as it was written: its "bytes" and "sha256".
         """
-        from .checkpoints import save_tensors
-
         description = {"format": self.format, "settings": json_text(stored.finite(settings), ascii_only=True)}
         save_tensors(tensors, path, description, dtype)
-        return {"bytes": path.stat().st_size, "sha256": catalog.file_digest(path)}
+        return {"bytes": path.stat().st_size, "sha256": digests.file_digest(path)}
 
     def check_whole(self, path: Path, facts: Mapping[str, Any]) -> None:
         """Raises InputError unless the file `path` has the bytes that `write_tensors` told of."""
-        if not path.is_file() or catalog.file_digest(path) != facts.get("sha256"):
+        if not path.is_file() or digests.file_digest(path) != facts.get("sha256"):
             raise self.damaged(path.parent, f"{path.name} isn't as it was written")
 
     def circumstances(self) -> dict[str, Any]:
@@ -368,8 +360,6 @@ def write_settings(settings: Mapping[str, Any], folder: Path) -> None:
 
 def versions() -> dict[str, str]:
     """Versions of everything that a run's numbers may depend on."""
-    from . import __version__
-
     found = {"ipl_core": __version__, "python": platform.python_version()}
     for package in ("torch", "open_clip_torch", "safetensors", "numpy", "pillow"):
         try:
@@ -378,53 +368,3 @@ def versions() -> dict[str, str]:
             found[package] = "unknown"
     found["torch"] = str(torch.__version__)
     return found
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# History
-
-
-def history_row(snapshot: Snapshot) -> dict[str, Any]:
-    """What a step leaves in the history: stage, step, its losses, diversity where it was measured, seconds."""
-    row = {"stage": snapshot.phase, "step": snapshot.step, **snapshot.losses}
-    if snapshot.diversity is not None and snapshot.phase == "generator":
-        row["diversity"] = snapshot.diversity
-    return {**row, "seconds": snapshot.seconds}
-
-
-def terms(row: Mapping[str, Any]) -> dict[str, float]:
-    """The measurements in a row of a history: loss terms, and diversity where it has one."""
-    return {name: value for name, value in row.items() if name not in _NO_TERMS}
-
-
-def history_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of a history as CSV, a column for every term of any row."""
-    names = dict.fromkeys(name for row in rows for name in terms(row))
-    columns = ["stage", "step", *names, "seconds"]
-    return tables.csv_text(({**row, "seconds": f"{row['seconds']:.3f}"} for row in rows), columns)
-
-
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """The rows of a history.csv: stage (text), step (int), terms and seconds (float).
-
-    Raises OSError, ValueError, KeyError or TypeError if the file is missing or damaged.
-    """
-    return parsed_history(stored.read_text(path, _MAX_HISTORY))
-
-
-def parsed_history(text: str) -> list[dict[str, Any]]:
-    """The rows in the text of a history; raises as `read_history` does for one that is damaged."""
-    if "\0" in text:  # which Python 3.10 refuses and later ones read
-        raise ValueError("it holds NUL characters")
-    try:
-        return [_row(row) for row in csv.DictReader(io.StringIO(text, newline=""))]
-    except csv.Error as error:
-        raise ValueError(str(error)) from error
-
-
-def _row(row: Mapping[str, str]) -> dict[str, Any]:
-    numbers = {name: float(text) for name, text in row.items() if name not in ("stage", "step") and text}
-    stage = row["stage"]
-    if stage not in _STAGES or "seconds" not in numbers:
-        raise ValueError(f"a row of the stage {quoted(stage)} without seconds, or of no stage")
-    return {"stage": stage, "step": int(row["step"]), **numbers}

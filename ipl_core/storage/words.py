@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
+from ..errors import InputError
 
 #: Characters that an error quotes of a value; enough to recognise it.
 MAX_QUOTED = 80
@@ -194,3 +194,12 @@ def csv_cell(value: Any) -> Any:
     except ValueError:
         return f"'{value}"
     return value
+
+
+def size_words(size: int | None) -> str:
+    """Bytes as a person reads them: "133 MB"."""
+    if size is None:
+        return "size unknown"
+    if size < 1_000_000:
+        return f"{size / 1000:.0f} kB"
+    return f"{size / 1_000_000:.0f} MB" if size < 1_000_000_000 else f"{size / 1_000_000_000:.1f} GB"

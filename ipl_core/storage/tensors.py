@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ipl_core.errors import InputError
-from ipl_core.paths import in_utf8
-from ipl_core.words import json_text, quoted, read_json
+from ipl_core.storage.paths import in_utf8
+from ipl_core.storage.words import json_text, quoted, read_json
 
 from .files import atomic_path, explanation, first_bytes, is_safetensors, readable_file, unwritable
 

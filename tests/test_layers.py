@@ -1,0 +1,123 @@
+"""The order of the house: which module may import which, drawn from the code. Imports inside functions count, too."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: The rooms from the ground up, each with its modules and packages of `ipl_core`, or all of `tabs`. A room imports from
+#: those above it in this table, that is from lower floors, and from itself.
+ROOMS = {
+    "errors": "errors version",
+    "storage: files, folders, tensors": "storage",
+    "machine: devices, memory, progress": "console devices memory licences snapshot stepping step_history",
+    "words": "vocabulary nearest ensemble",
+    "pictures": "pictures mending media",
+    "settings": "config latents",
+    "hub": "hub fetching",
+    "the portrait studio": "studio.people studio.dogs studio.attributes studio.augment studio.contrast studio.form "
+    "studio.portrait studio.traits studio.styles studio.domains studio.subject studio.captions studio.data "
+    "studio.muon studio.training studio.judge studio.reader studio.way",
+    "networks": "ops stylegan2 clip lpips studio.towers",
+    "files of networks": "checkpoints e4e encoder quantised shipped domain_folder",
+    "the method": "losses directions prompts pool",
+    "drawing": "rendering sampling framing faces sitters latent_settings",
+    "catalog": "catalog",
+    "runs": "adapt invert forecast",
+    "what is kept": "library people model_commands exchange mixing examples study",
+    "package": "ipl_core",
+    "metrics of pictures": "metrics metrics.clip_distance metrics.intervals metrics.ssim metrics.frechet "
+    "metrics.scores metrics.judge_score metrics.spread metrics.kept_attributes",
+    "running": "runs interpolate restyle",
+    "measuring": "metrics.generator_report metrics.direction_report metrics.restyling metrics.table "
+    "metrics.inversion metrics.side_by_side metrics.critic_report",
+    "training the embedded models": "studio.ends studio.supervised studio.attempts studio.train_text "
+    "studio.train_judge studio.train_generator studio.train_encoder studio.train_clip studio.sheets studio.ship",
+    "command line": "examples_commands library_commands animation_commands study_commands __main__ studio.__main__",
+    "app": "tabs",
+}
+
+
+def module_names() -> dict[str, Path]:
+    found = {}
+    for package in ("ipl_core", "tabs"):
+        for file in (ROOT / package).rglob("*.py"):
+            parts = file.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return found
+
+
+MODULES = module_names()
+
+
+def imports(module: str, file: Path) -> Iterator[str]:
+    """The project's modules that one imports, but for those that only its annotations need."""
+    package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
+
+    def inside(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, (ast.Import, ast.ImportFrom)):
+                yield child
+            elif not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
+                yield from inside(child)
+
+    for statement in inside(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(statement, ast.Import):
+            named = [alias.name for alias in statement.names]
+        else:
+            above = package[: len(package) - statement.level + 1] if statement.level else []
+            base = ".".join([*above, *([statement.module] if statement.module else [])])
+            named = [f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base for alias in statement.names]
+        yield from (name for name in named if name in MODULES and name != module)
+
+
+GRAPH = {module: set(imports(module, file)) for module, file in MODULES.items()}
+
+
+def floor(module: str) -> int:
+    """The place of a module's room: that which names it, or else the nearest package that it is in."""
+    name = module.removeprefix("ipl_core.")
+    while True:
+        for place, modules in enumerate(ROOMS.values()):
+            if name in modules.split():
+                return place
+        assert "." in name, f"no room has {module}"
+        name = name.rpartition(".")[0]
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    try:
+        TopologicalSorter(GRAPH).prepare()
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
+
+
+def test_each_room_imports_from_the_rooms_below_it() -> None:
+    upwards = [
+        f"{module} imports {other}, of “{list(ROOMS)[floor(other)]}”"
+        for module, others in sorted(GRAPH.items())
+        for other in sorted(others)
+        if floor(other) > floor(module)
+    ]
+    assert not upwards, "\n".join(upwards)
+
+
+def test_the_table_names_what_there_is() -> None:
+    named = [name for modules in ROOMS.values() for name in modules.split()]
+    assert len(named) == len(set(named))
+    known = {module.removeprefix("ipl_core.") for module in MODULES}
+    assert set(named) <= known
+    assert len(GRAPH) > 100
+    assert GRAPH["ipl_core.storage.folders"] >= {"ipl_core.storage.durable", "ipl_core.errors"}
+
+
+def test_only_the_app_knows_gradio() -> None:
+    for module, file in MODULES.items():
+        if not module.startswith("tabs"):
+            assert "gradio" not in file.read_text(encoding="utf-8").replace("gradio_api", ""), module
