@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from . import catalog, shipped, step_history
-from .config import METHODS, REVISION, AdaptConfig
+from .config import LEARNED, METHODS, REVISION, AdaptConfig
 from .domain_folder import (
     ADAPTED,
     FILES,
@@ -797,7 +797,7 @@ def synthesis_bytes(model: str) -> int:
 
 def learned_prompts(entry: Entry) -> dict[str, torch.Tensor]:
     """What stage 1 of an entry's run taught its prompts, float32 by name, on the CPU; {} where nothing was learnt."""
-    return tensors_of(entry.path, entry.settings, PROMPTS)
+    return tensors_of(entry.path, entry.settings, PROMPTS) if entry.config.method in LEARNED else {}
 
 
 def continuation(entry: Entry, steps: int) -> tuple[AdaptConfig, Start]:

@@ -179,6 +179,14 @@ def test_readings_are_those_that_the_run_noted(finished: Path) -> None:
             runs.readings(noted, seeds, psi)
 
 
+def test_described_pictures_are_read_anew_as_nothing_was_learnt(finished: Path) -> None:
+    model = finished_model("zombie", finished, "described")
+    assert library.learned_prompts(model) == {}
+    read = runs.readings(model, [1, 5])
+    assert read.keys() == {1, 5}
+    assert all(read.values())
+
+
 def test_other_weights_of_the_source_are_refused_in_a_sentence(
     finished: Path, tiny_pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
