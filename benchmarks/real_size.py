@@ -43,9 +43,9 @@ def make_weights(folder: Path, resolution: int) -> tuple[Path, Path]:
     import torch
     from safetensors.torch import save_file
 
-    from ipl_core.checkpoints import save_generator
-    from ipl_core.clip import CONFIG_FILE, WEIGHTS_FILE
-    from ipl_core.stylegan2 import Generator, GeneratorConfig
+    from ipl_core.clip.model import CONFIG_FILE, WEIGHTS_FILE
+    from ipl_core.generators.files import save_generator
+    from ipl_core.generators.stylegan2.network import Generator, GeneratorConfig
 
     generator, critic = folder / "generator.safetensors", folder / "critic"
     save_generator(Generator(GeneratorConfig(resolution), torch.Generator().manual_seed(0)), generator)

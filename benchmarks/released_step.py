@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ipl_core.adapt import GENERATOR_BETAS, LAYER_CHOICE_LATENTS
-from ipl_core.clip import Critic
-from ipl_core.ops import bias_act, blur, upsample
-from ipl_core.prompts import Mapper, templates
-from ipl_core.stylegan2 import DEMODULATION_EPS, Generator, SynthesisLayer, SynthesisNetwork, ToRGB
+from ipl_core.clip.model import Critic
+from ipl_core.generators.stylegan2.network import DEMODULATION_EPS, Generator, SynthesisLayer, SynthesisNetwork, ToRGB
+from ipl_core.generators.stylegan2.ops import bias_act, blur, upsample
+from ipl_core.methods.adapt import GENERATOR_BETAS, LAYER_CHOICE_LATENTS
+from ipl_core.methods.prompts import Mapper, templates
 
 CONTEXT = "a photo of a"
 CONTEXT_VECTORS = 4

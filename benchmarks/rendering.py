@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from ipl_core.studio.domains import PHOTO, Domain
-from ipl_core.studio.subject import SUBJECTS, Subject
+from ipl_core.studio.world.domains import PHOTO, Domain
+from ipl_core.studio.world.subject import SUBJECTS, Subject
 
 BATCH, RESOLUTION, ROUNDS = 32, 128, 3
 

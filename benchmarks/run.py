@@ -31,15 +31,9 @@ import torch  # noqa: E402
 from benchmarks.real_size import make_weights  # noqa: E402
 from benchmarks.released_step import Released  # noqa: E402
 from ipl_core import AdaptConfig, InvertConfig  # noqa: E402
-from ipl_core.adapt import (  # noqa: E402
-    GeneratorTraining,
-    PromptTraining,
-    Samples,
-    open_views,
-    seconds_of_drawing,
-)
-from ipl_core.catalog import load_critic, load_encoder, load_generator, starting_encoder  # noqa: E402
-from ipl_core.invert import LatentSearch, PictureLoss, view_of  # noqa: E402
+from ipl_core.generators.invert import LatentSearch, PictureLoss, view_of  # noqa: E402
+from ipl_core.methods.adapt import GeneratorTraining, PromptTraining, Samples, open_views, seconds_of_drawing  # noqa: E402
+from ipl_core.models.catalog import load_critic, load_encoder, load_generator, starting_encoder  # noqa: E402
 
 TARGET = "Tolkien elf"
 #: The released code's, and how often layers are chosen where speed is asked for.

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ipl_core.config import MAX_SEED
-from ipl_core.errors import InputError
-from ipl_core.storage.words import quoted
+from .errors import InputError
+from .methods.config import MAX_SEED
+from .storage.words import quoted
 
 if TYPE_CHECKING:
-    from ipl_core.stylegan2 import Generator
+    from .generators.stylegan2.network import Generator
 
 MAX_SEEDS = 10_000
 

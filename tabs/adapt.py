@@ -19,14 +19,17 @@ from typing import Any
 
 import gradio as gr
 
-from ipl_core import AdaptConfig, InputError, Snapshot, catalog, domain_folder, examples, library
-from ipl_core.config import LAYER_GROUPS, MAX_PREVIEWS, MAX_TEXT, PRESETS, WORD_PROMPTS, preset_settings
-from ipl_core.ensemble import members
+from ipl_core import AdaptConfig, InputError, Snapshot
+from ipl_core.clip.ensemble import members
+from ipl_core.drawing.sampling import draw
 from ipl_core.latents import parse_seeds
-from ipl_core.media import grid, save_png, to_uint8
-from ipl_core.prompts import vocabulary_of
-from ipl_core.sampling import draw
-from ipl_core.stepping import PREVIEW_SHARE
+from ipl_core.library import domain_folder, examples
+from ipl_core.library import store as library
+from ipl_core.methods.config import LAYER_GROUPS, MAX_PREVIEWS, MAX_TEXT, PRESETS, WORD_PROMPTS, preset_settings
+from ipl_core.methods.prompts import vocabulary_of
+from ipl_core.models import catalog
+from ipl_core.pictures.media import grid, save_png, to_uint8
+from ipl_core.running.stepping import PREVIEW_SHARE
 from ipl_core.storage.values import choice, whole
 from ipl_core.storage.words import clean_line, quoted, size_words
 

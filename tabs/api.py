@@ -14,10 +14,10 @@ from typing import Any
 
 import gradio as gr
 
-from ipl_core import library
 from ipl_core.latents import parse_seeds
-from ipl_core.media import save_animation
-from ipl_core.people import Inverted, Kept
+from ipl_core.library import store as library
+from ipl_core.library.inversions import Inverted, Kept
+from ipl_core.pictures.media import save_animation
 from ipl_core.storage.values import whole
 
 from .adapt import MAX_STEP, make_config

@@ -17,12 +17,15 @@ from typing import Any
 import gradio as gr
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, catalog, domain_folder, library, runs
-from ipl_core.config import MAX_PREVIEWS, METHODS, PRESETS
+from ipl_core import AdaptConfig, InputError
+from ipl_core.drawing.sampling import draw
 from ipl_core.latents import MAX_SEED, parse_seeds
-from ipl_core.media import enlarged, enlargement, grid, save_png, to_pictures, to_uint8
+from ipl_core.library import domain_folder, runs
+from ipl_core.library import store as library
+from ipl_core.methods.config import MAX_PREVIEWS, METHODS, PRESETS
 from ipl_core.metrics.side_by_side import Figures, SideBySide
-from ipl_core.sampling import draw
+from ipl_core.models import catalog
+from ipl_core.pictures.media import enlarged, enlargement, grid, save_png, to_pictures, to_uint8
 from ipl_core.storage.values import choice, whole
 from ipl_core.storage.words import json_text
 

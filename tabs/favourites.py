@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ipl_core import InputError
-from ipl_core.sitters import SeedPerson
+from ipl_core.drawing.seed_people import SeedPerson
 
 from .gate import detail
 from .session import AT_ONCE

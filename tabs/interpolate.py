@@ -14,8 +14,8 @@ from typing import Any
 import gradio as gr
 from torch import Tensor
 
-from ipl_core import InputError, catalog, examples
-from ipl_core.interpolate import (
+from ipl_core import InputError
+from ipl_core.drawing.interpolate import (
     MAX_POINTS,
     MAX_PSI,
     Frame,
@@ -25,9 +25,11 @@ from ipl_core.interpolate import (
     through_domains,
     through_people,
 )
+from ipl_core.drawing.mixing import Mixer
 from ipl_core.latents import parse_seeds
-from ipl_core.media import ANIMATIONS, MAX_RATE, enlargement, left_out_words, save_animation, to_pictures
-from ipl_core.mixing import Mixer
+from ipl_core.library import examples
+from ipl_core.models import catalog
+from ipl_core.pictures.media import ANIMATIONS, MAX_RATE, enlargement, left_out_words, save_animation, to_pictures
 from ipl_core.storage.values import flag, number
 from ipl_core.storage.words import quoted
 

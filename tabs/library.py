@@ -15,16 +15,21 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, catalog, domain_folder, library, people, study
-from ipl_core.config import MAX_PREVIEWS, MAX_TEXT
-from ipl_core.exchange import FORMATS, export_generator, formats, import_generator
+from ipl_core import AdaptConfig, InputError
+from ipl_core.drawing.mixing import MAX_STRENGTH, Mixer
+from ipl_core.drawing.sampling import draw, seed_latents
 from ipl_core.latents import parse_seeds
-from ipl_core.media import to_uint8
+from ipl_core.library import domain_folder
+from ipl_core.library import inversions as people
+from ipl_core.library import store as library
+from ipl_core.library.exchange import FORMATS, export_generator, formats, import_generator
 from ipl_core.memory import pictures_at_once
-from ipl_core.mixing import MAX_STRENGTH, Mixer
-from ipl_core.sampling import draw, seed_latents
+from ipl_core.methods.config import MAX_PREVIEWS, MAX_TEXT
+from ipl_core.models import catalog
+from ipl_core.pictures.media import to_uint8
 from ipl_core.storage.values import number, whole
 from ipl_core.storage.words import clean_line, quoted, size_words
+from ipl_core.study import study
 
 from . import show
 from .adapt import MAX_STEP, known_model

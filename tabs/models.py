@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ipl_core import InputError, catalog, library
+from ipl_core import InputError
+from ipl_core.library import store as library
+from ipl_core.models import catalog
 from ipl_core.storage.words import quoted
 
 from . import show

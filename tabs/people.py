@@ -18,12 +18,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ipl_core import InputError, catalog, library, people
-from ipl_core.config import MAX_TEXT
-from ipl_core.media import labelled, save_png, to_pictures, to_uint8
-from ipl_core.mixing import MAX_STRENGTH
-from ipl_core.restyle import Restyler
-from ipl_core.sitters import SeedPerson
+from ipl_core import InputError
+from ipl_core.drawing.mixing import MAX_STRENGTH
+from ipl_core.drawing.restyle import Restyler
+from ipl_core.drawing.seed_people import SeedPerson
+from ipl_core.library import inversions as people
+from ipl_core.library import store as library
+from ipl_core.methods.config import MAX_TEXT
+from ipl_core.models import catalog
+from ipl_core.pictures.media import labelled, save_png, to_pictures, to_uint8
 from ipl_core.storage.values import number
 from ipl_core.storage.words import clean_line, quoted
 

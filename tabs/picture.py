@@ -1,7 +1,7 @@
 """The tab Your picture: a photo becomes a latent, and the person goes through every domain of the library.
 
-Where the face lies is proposed by `ipl_core.faces` and decided by the visitor. What was found is kept with the other
-inverted people: tabs/people.py draws them in the lower half, and the tab Sample beside its seeds.
+Where the face lies is proposed by `ipl_core.pictures.faces` and decided by the visitor. What was found is kept with
+the other inverted people: tabs/people.py draws them in the lower half, and the tab Sample beside its seeds.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ipl_core import InputError, InvertConfig, Snapshot, catalog, lpips, people
-from ipl_core.config import INVERT_PRESETS
-from ipl_core.faces import CROPS, Crop, Face, cut, find_faces
-from ipl_core.media import to_pictures, to_uint8
-from ipl_core.pictures import read_smaller
-from ipl_core.runs import crop_for
+from ipl_core import InputError, InvertConfig, Snapshot, lpips
+from ipl_core.library import inversions as people
+from ipl_core.library.runs import crop_for
+from ipl_core.methods.config import INVERT_PRESETS
+from ipl_core.models import catalog
+from ipl_core.pictures.faces import CROPS, Crop, Face, cut, find_faces
+from ipl_core.pictures.media import to_pictures, to_uint8
+from ipl_core.pictures.reading import read_smaller
 from ipl_core.storage.values import choice, number, whole
 from ipl_core.storage.words import clean_line, file_words
 

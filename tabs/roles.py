@@ -21,8 +21,11 @@ from typing import Any
 
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, InvertConfig, Snapshot, invert, library, people, runs
-from ipl_core.faces import Crop
+from ipl_core import AdaptConfig, InputError, InvertConfig, Snapshot, invert
+from ipl_core.library import inversions as people
+from ipl_core.library import runs
+from ipl_core.library import store as library
+from ipl_core.pictures.faces import Crop
 from ipl_core.storage.lru import LRU
 from ipl_core.storage.values import flag
 from ipl_core.storage.words import quoted

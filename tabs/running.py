@@ -13,11 +13,14 @@ from typing import Any
 
 from torch import Tensor
 
-from ipl_core import AdaptConfig, Snapshot, adapt, catalog, library, step_history
-from ipl_core.config import LEARNED
-from ipl_core.ensemble import members
-from ipl_core.hub import Stopped
-from ipl_core.snapshot import Start
+from ipl_core import AdaptConfig, Snapshot, adapt
+from ipl_core.clip.ensemble import members
+from ipl_core.library import store as library
+from ipl_core.methods.config import LEARNED
+from ipl_core.models import catalog
+from ipl_core.models.hub import Stopped
+from ipl_core.running import step_history
+from ipl_core.running.snapshot import Start
 from ipl_core.storage import folders
 from ipl_core.storage.words import size_words
 

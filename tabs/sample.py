@@ -20,10 +20,10 @@ import gradio as gr
 from torch import Tensor
 
 from ipl_core import InputError
+from ipl_core.drawing.seed_people import MAX_PSI, SeedPerson
+from ipl_core.drawing.seed_people import draw_people as draw
 from ipl_core.latents import MAX_SEED, parse_seeds
-from ipl_core.media import grid, save_png, to_pictures, to_uint8
-from ipl_core.sitters import MAX_PSI, SeedPerson
-from ipl_core.sitters import draw_people as draw
+from ipl_core.pictures.media import grid, save_png, to_pictures, to_uint8
 from ipl_core.storage.values import truncation, whole
 from ipl_core.storage.words import json_text
 

@@ -13,15 +13,18 @@ from typing import Any
 
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, InvertConfig, Snapshot, catalog, library, people
-from ipl_core.faces import Crop
-from ipl_core.forecast import Pace, pace_key
-from ipl_core.restyle import Restyler
-from ipl_core.sitters import Likenesses
-from ipl_core.snapshot import Start
+from ipl_core import AdaptConfig, InputError, InvertConfig, Snapshot
+from ipl_core.drawing.restyle import Restyler
+from ipl_core.drawing.seed_people import Likenesses
+from ipl_core.generators.stylegan2.network import Generator
+from ipl_core.library import inversions as people
+from ipl_core.library import store as library
+from ipl_core.models import catalog
+from ipl_core.pictures.faces import Crop
+from ipl_core.running.forecast import Pace, pace_key
+from ipl_core.running.snapshot import Start
 from ipl_core.storage.lru import LRU
 from ipl_core.storage.words import quoted
-from ipl_core.stylegan2 import Generator
 
 from .policy import Policy
 from .roles import Roles

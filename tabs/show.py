@@ -23,12 +23,12 @@ from PIL import Image
 from torch import Tensor
 
 from ipl_core import AdaptConfig, Snapshot
-from ipl_core.interpolate import Frame
-from ipl_core.library import Entry
-from ipl_core.media import to_pictures
+from ipl_core.drawing.interpolate import Frame
+from ipl_core.library.store import Entry
 from ipl_core.metrics.side_by_side import Figures
+from ipl_core.pictures.media import to_pictures
 from ipl_core.storage.words import model_words, size_words
-from ipl_core.study import LEFT, QUESTIONS, RIGHT, Question, Study, Tally
+from ipl_core.study.study import LEFT, QUESTIONS, RIGHT, Question, Study, Tally
 
 from .telling import told
 

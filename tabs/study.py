@@ -17,8 +17,10 @@ from typing import Any
 
 import gradio as gr
 
-from ipl_core import InputError, library, study
+from ipl_core import InputError
 from ipl_core.latents import parse_seeds
+from ipl_core.library import store as library
+from ipl_core.study import study
 
 from . import show
 from .controls import Controls

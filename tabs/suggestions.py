@@ -9,8 +9,9 @@ from typing import Any
 
 import gradio as gr
 
-from ipl_core import InputError, catalog
-from ipl_core.nearest import nearest_domains
+from ipl_core import InputError
+from ipl_core.clip.nearest import nearest_domains
+from ipl_core.models import catalog
 from ipl_core.storage.words import size_words
 
 from . import show

@@ -15,7 +15,11 @@ from pathlib import Path
 from gradio.exceptions import AppError
 from gradio.utils import get_upload_folder
 
-from ipl_core import InputError, catalog, library, people, shipped
+from ipl_core import InputError
+from ipl_core.library import inversions as people
+from ipl_core.library import shipped
+from ipl_core.library import store as library
+from ipl_core.models import catalog
 from ipl_core.storage import folders
 from ipl_core.storage.space import KeptElsewhere
 

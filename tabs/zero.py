@@ -32,10 +32,11 @@ import torch
 from gradio.exceptions import Error
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, InvertConfig, Snapshot, adapt, devices, forecast, invert
-from ipl_core.forecast import Pace, pace_key
-from ipl_core.snapshot import Start
-from ipl_core.stepping import PREVIEW_SHARE
+from ipl_core import AdaptConfig, InputError, InvertConfig, Snapshot, adapt, devices, invert
+from ipl_core.running import forecast
+from ipl_core.running.forecast import Pace, pace_key
+from ipl_core.running.snapshot import Start
+from ipl_core.running.stepping import PREVIEW_SHARE
 from ipl_core.storage.lru import LRU
 
 from . import private
@@ -181,7 +182,7 @@ class Gpu:
         return replace(config, device="cuda" if torch.cuda.is_available() else "cpu")
 
     def adapt(self, config: AdaptConfig, stop: Stop, start: Start | None = None) -> Iterator[Snapshot]:
-        """As `ipl_core.adapt`. A run that takes longer than the GPU is lent for ends as if stopped."""
+        """As `ipl_core.methods.adapt`. A run that takes longer than the GPU is lent for ends as if stopped."""
         if not LENT:
             yield from adapt(config, stop, start=start)
             return
@@ -195,7 +196,7 @@ class Gpu:
     def invert(
         self, config: InvertConfig, picture: Tensor, stop: Stop, preview_interval: float = 1.0
     ) -> Iterator[Snapshot]:
-        """As `ipl_core.invert`; likewise."""
+        """As `ipl_core.generators.invert`; likewise."""
         if LENT:
             yield from self._borrow(config, picture.numpy(), stop, self._seconds, preview_interval)
         else:

@@ -16,12 +16,12 @@ import pytest
 import torch
 from hypothesis import settings
 
-from ipl_core.checkpoints import save_generator
-from ipl_core.clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE, Critic, load_critic
+from ipl_core.clip.model import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE, Critic, load_critic
+from ipl_core.generators.files import save_generator
+from ipl_core.generators.stylegan2.network import Generator, GeneratorConfig
 from ipl_core.storage import apart
 from ipl_core.studio.judge import Judge, save_judge
-from ipl_core.studio.subject import DOGS, LATENT_WIDTH, PEOPLE
-from ipl_core.stylegan2 import Generator, GeneratorConfig
+from ipl_core.studio.world.subject import DOGS, LATENT_WIDTH, PEOPLE
 
 # The same examples each time: what passes here passes elsewhere. HYPOTHESIS_PROFILE=explore looks further.
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import foreign_files as foreign
 import torch
 
-from ipl_core.clip import Critic
+from ipl_core.clip.model import Critic
 
 #: As OpenAI's own class for CLIP takes it.
 CLIP_SHAPE = dict(

@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
-from ipl_core import AdaptConfig, Snapshot, catalog, library
-from ipl_core.config import METHODS
+from ipl_core import AdaptConfig, Snapshot
+from ipl_core.library import store as library
+from ipl_core.methods.config import METHODS
+from ipl_core.models import catalog
 from ipl_core.studio.ship import ship
 
 #: What the Library tab asks for its list: who may see everything, and a visitor of a shared app.

@@ -19,8 +19,11 @@ from typing import Any
 import torch
 from kept_domains import entry_of
 
-from ipl_core import AdaptConfig, InputError, Snapshot, catalog, library, people
-from ipl_core.sitters import SeedPerson
+from ipl_core import AdaptConfig, InputError, Snapshot
+from ipl_core.drawing.seed_people import SeedPerson
+from ipl_core.library import inversions as people
+from ipl_core.library import store as library
+from ipl_core.models import catalog
 from ipl_core.storage import durable, folders
 
 State = dict[str, Any]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ipl_core.__main__ import main
+from ipl_core.commands.main import main
 
 
 def refusal(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:

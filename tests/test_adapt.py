@@ -15,17 +15,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, Snapshot, adapt, catalog, pool
-from ipl_core.adapt import GeneratorTraining, View, adaptation_loss, choose_layers, group_parameters
-from ipl_core.clip import Critic
-from ipl_core.directions import normalise, text_direction
-from ipl_core.domain_folder import apply_weights
+from ipl_core import AdaptConfig, InputError, Snapshot, adapt
+from ipl_core.clip.model import Critic
+from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.latents import generator_from_seed
-from ipl_core.pool import SourcePool
-from ipl_core.prompts import ManualPrompts, PromptScheme, make_prompts
-from ipl_core.stylegan2 import Generator
+from ipl_core.library.domain_folder import apply_weights
+from ipl_core.methods import source_samples as pool
+from ipl_core.methods.adapt import GeneratorTraining, View, adaptation_loss, choose_layers, group_parameters
+from ipl_core.methods.directions import normalise, text_direction
+from ipl_core.methods.prompts import ManualPrompts, PromptScheme, make_prompts
+from ipl_core.methods.source_samples import SourcePool
+from ipl_core.models import catalog
 
-rooms = importlib.import_module("ipl_core.adapt")  # the module; `ipl_core.adapt` is the function
+rooms = importlib.import_module("ipl_core.methods.adapt")
 
 TINY = dict(mapper_steps=3, mapper_batch=4, steps=3, batch=2, preview_seeds=(0, 1))
 pytestmark = pytest.mark.usefixtures("studio")
@@ -121,9 +123,9 @@ def test_diversity_of_one_picture_is_not_a_number_to_show() -> None:
 
 
 def test_how_varied_people_are_is_the_judges_to_say_or_the_critics_where_there_is_none() -> None:
-    from ipl_core.losses import diversity
+    from ipl_core.drawing.sampling import draw
+    from ipl_core.methods.losses import diversity
     from ipl_core.metrics.spread import identity_spread
-    from ipl_core.sampling import draw
 
     file = str(catalog.pretrained_folder() / catalog.registry()["generators"]["studio"]["file"])
     critic, judge = catalog.load_critic("studio"), catalog.load_judge(catalog.judge_of("studio"))
@@ -145,8 +147,8 @@ def test_last_pictures_are_those_of_the_kept_weights() -> None:
     result = last(tiny())
     generator = catalog.load_generator("studio")
     apply_weights(generator, result.weights)
-    from ipl_core.media import to_uint8
-    from ipl_core.sampling import draw
+    from ipl_core.drawing.sampling import draw
+    from ipl_core.pictures.media import to_uint8
 
     assert torch.equal(to_uint8(draw(generator, [0, 1], psi=0.7)), result.after)
 

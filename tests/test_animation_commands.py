@@ -8,11 +8,13 @@ import pytest
 from kept_domains import entry_of
 from PIL import Image
 
-from ipl_core import InvertConfig, catalog, people
-from ipl_core.__main__ import main
-from ipl_core.media import read_settings, to_uint8
-from ipl_core.runs import finished_inversion
-from ipl_core.sampling import draw
+from ipl_core import InvertConfig
+from ipl_core.commands.main import main
+from ipl_core.drawing.sampling import draw
+from ipl_core.library import inversions as people
+from ipl_core.library.runs import finished_inversion
+from ipl_core.models import catalog
+from ipl_core.pictures.media import read_settings, to_uint8
 
 pytestmark = pytest.mark.usefixtures("studio")
 

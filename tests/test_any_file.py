@@ -22,23 +22,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ipl_core import catalog, people
-from ipl_core.checkpoints import load_generator, save_generator
-from ipl_core.checkpoints.generators import read_foreign
-from ipl_core.clip import load_critic
-from ipl_core.config import AdaptConfig
-from ipl_core.e4e import read_released
-from ipl_core.encoder import EncoderConfig, PictureEncoder, load_encoder, save_encoder
+from ipl_core.clip.model import load_critic
+from ipl_core.drawing.rendering import read_latents
+from ipl_core.drawing.seed_people import SeedPerson
 from ipl_core.errors import InputError
-from ipl_core.exchange import export_generator, import_generator
-from ipl_core.media import read_settings
-from ipl_core.people import drawn_person
-from ipl_core.pictures import read_picture, read_smaller
-from ipl_core.rendering import read_latents
-from ipl_core.sitters import SeedPerson
+from ipl_core.generators.e4e import read_released
+from ipl_core.generators.encoder import EncoderConfig, PictureEncoder, load_encoder, save_encoder
+from ipl_core.generators.files import load_generator, read_foreign, save_generator
+from ipl_core.generators.stylegan2.network import Generator, GeneratorConfig
+from ipl_core.library import inversions as people
+from ipl_core.library.exchange import export_generator, import_generator
+from ipl_core.library.inversions import drawn_person
+from ipl_core.methods.config import AdaptConfig
+from ipl_core.models import catalog
+from ipl_core.pictures.media import read_settings
+from ipl_core.pictures.reading import read_picture, read_smaller
 from ipl_core.storage.tensors import METADATA_KEY, load_tensors, save_tensors
 from ipl_core.storage.weights import read_weights
-from ipl_core.stylegan2 import Generator, GeneratorConfig
 
 pytestmark = [
     pytest.mark.usefixtures("read_in_process"),

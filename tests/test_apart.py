@@ -16,14 +16,16 @@ import slow_readers
 import torch
 from kept_domains import entry_of
 
-from ipl_core import InputError, catalog, library, people
-from ipl_core.catalog import load_generator as load_known
-from ipl_core.checkpoints import load_generator
-from ipl_core.checkpoints.generators import read_foreign
-from ipl_core.e4e import read_released
-from ipl_core.exchange import export_generator, import_generator
-from ipl_core.people import drawn_person
-from ipl_core.sitters import SeedPerson
+from ipl_core import InputError
+from ipl_core.drawing.seed_people import SeedPerson
+from ipl_core.generators.e4e import read_released
+from ipl_core.generators.files import load_generator, read_foreign
+from ipl_core.library import inversions as people
+from ipl_core.library import store as library
+from ipl_core.library.exchange import export_generator, import_generator
+from ipl_core.library.inversions import drawn_person
+from ipl_core.models import catalog
+from ipl_core.models.catalog import load_generator as load_known
 from ipl_core.storage import apart
 from ipl_core.storage.tensors import load_tensors, save_tensors
 from ipl_core.storage.weights import read_weights

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from ipl_core import catalog
-from ipl_core.checkpoints import save_generator
-from ipl_core.config import AdaptConfig
 from ipl_core.devices import usable_device
 from ipl_core.errors import InputError
-from ipl_core.stylegan2 import Generator
+from ipl_core.generators.files import save_generator
+from ipl_core.generators.stylegan2.network import Generator
+from ipl_core.methods.config import AdaptConfig
+from ipl_core.models import catalog
 
 
 @pytest.fixture

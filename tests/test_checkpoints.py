@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ipl_core.checkpoints import load_generator, save_generator
 from ipl_core.errors import InputError
+from ipl_core.generators.files import load_generator, save_generator
+from ipl_core.generators.stylegan2.network import Generator, GeneratorConfig
 from ipl_core.storage import tensors
 from ipl_core.storage.files import atomic_path
 from ipl_core.storage.tensors import load_tensors, read_metadata, save_tensors
-from ipl_core.stylegan2 import Generator, GeneratorConfig
 
 
 @pytest.fixture

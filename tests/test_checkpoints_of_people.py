@@ -16,10 +16,10 @@ import pytest
 import torch
 from torch import nn
 
-from ipl_core.checkpoints import load_generator, save_rosinality
-from ipl_core.checkpoints.rosinality import to_be_told
 from ipl_core.errors import InputError
-from ipl_core.stylegan2 import Generator, GeneratorConfig
+from ipl_core.generators.files import load_generator
+from ipl_core.generators.stylegan2.network import Generator, GeneratorConfig
+from ipl_core.generators.stylegan2.rosinality import save_rosinality, to_be_told
 
 pytestmark = pytest.mark.usefixtures("read_in_process")
 SMALL = {4: 6, 8: 4}

@@ -16,9 +16,13 @@ import torch
 from PIL import Image
 from refusals import refusal
 
-from ipl_core import AdaptConfig, Snapshot, adapt, catalog, domain_folder, invert, library, people
-from ipl_core.__main__ import COMMANDS, INTERRUPTED, _ProgressBar, main
-from ipl_core.media import read_settings
+from ipl_core import AdaptConfig, Snapshot, adapt, invert
+from ipl_core.commands.main import COMMANDS, INTERRUPTED, _ProgressBar, main
+from ipl_core.library import domain_folder
+from ipl_core.library import inversions as people
+from ipl_core.library import store as library
+from ipl_core.models import catalog
+from ipl_core.pictures.media import read_settings
 
 TINY = ["--mapper-steps", "2", "--mapper-batch", "2", "--steps", "2", "--batch", "2"]
 pytestmark = pytest.mark.usefixtures("studio")
@@ -57,7 +61,7 @@ def test_a_run_that_exists_is_not_made_again(
     def never(*arguments: Any, **options: Any) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(sys.modules["ipl_core.adapt"], "adapt", never)
+    monkeypatch.setattr(sys.modules["ipl_core.methods.adapt"], "adapt", never)
     capsys.readouterr()
     assert main(["adapt", "werewolf", "--method", "nada", *TINY, "--out", str(tmp_path / "two")]) == 0
     assert "exists already" in capsys.readouterr().out
@@ -156,7 +160,7 @@ def test_interrupt_keeps_what_an_inversion_reached(
             if (snapshot.phase, snapshot.step) == ("latent", 2):
                 signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("ipl_core.runs.invert", interrupted)
+    monkeypatch.setattr("ipl_core.library.runs.invert", interrupted)
     request = ["invert", str(a_photo(tmp_path / "a.png")), "--preset", "fast", "--crop", "center", "--steps", "9"]
     assert main([*request, "--out", str(tmp_path / "out")]) == INTERRUPTED
     assert "Stopped as asked after 2 steps" in capsys.readouterr().out
@@ -231,7 +235,7 @@ def test_unwritable_out_is_said_before_any_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("x")
-    monkeypatch.setattr(sys.modules["ipl_core.adapt"], "adapt", None)
+    monkeypatch.setattr(sys.modules["ipl_core.methods.adapt"], "adapt", None)
     assert main(["adapt", "werewolf", "--out", str(tmp_path / "file")]) == 2
     assert "Nothing can be written to the folder" in capsys.readouterr().err
     assert main(["sample", "studio", "--out", str(tmp_path / "file" / "a.png")]) == 2
@@ -260,7 +264,7 @@ def test_interrupt_keeps_what_was_reached(
             if (snapshot.phase, snapshot.step) == ("generator", 2):
                 signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("ipl_core.runs.adapt", interrupted)
+    monkeypatch.setattr("ipl_core.library.runs.adapt", interrupted)
     request = ["adapt", "werewolf", "--method", "nada", "--steps", "9", "--batch", "1"]
     assert main([*request, "--out", str(tmp_path / "out")]) == INTERRUPTED
     assert "after 2 of 9 steps" in capsys.readouterr().out
@@ -272,7 +276,7 @@ def test_interrupt_keeps_what_was_reached(
 def test_numbers_that_are_not_finite_are_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    room = sys.modules["ipl_core.adapt"]
+    room = sys.modules["ipl_core.methods.adapt"]
     loss_of = room.adaptation_loss
     monkeypatch.setattr(room, "adaptation_loss", lambda *arguments: loss_of(*arguments) * float("nan"))
     assert main(["adapt", "werewolf", "--method", "nada", *TINY, "--out", str(tmp_path / "out")]) == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ipl_core.clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE, Critic, load_critic
+from ipl_core.clip.model import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE, Critic, load_critic
 from ipl_core.errors import InputError
 from ipl_core.storage.tensors import load_tensors
 
@@ -245,14 +245,14 @@ def test_names_that_mean_nothing_get_an_answer(name: str, says: str) -> None:
 
 
 def test_openai_weights_get_their_own_activation() -> None:
-    from ipl_core.clip import _architecture_and_weights
+    from ipl_core.clip.model import _architecture_and_weights
 
     assert _architecture_and_weights("ViT-B-32") == ("ViT-B-32-quickgelu", "openai")
     assert _architecture_and_weights("ViT-B/16:laion2b_s34b_b88k") == ("ViT-B-16", "laion2b_s34b_b88k")
 
 
 def test_pickled_weights_of_ones_own_are_read_apart(tmp_path: Path) -> None:
-    from ipl_core.clip import _readable
+    from ipl_core.clip.model import _readable
 
     path = tmp_path / "clip.pt"
     state = {"visual.proj": torch.randn(2, 3).half(), "bn.num_batches_tracked": torch.tensor(4)}

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from ipl_core.errors import InputError
-from ipl_core.ops import LEAKY_SLOPE, bias_act, blur, compiled, styled_act, upsample, use
-from ipl_core.stylegan2 import Generator, GeneratorConfig
+from ipl_core.generators.stylegan2.network import Generator, GeneratorConfig
+from ipl_core.generators.stylegan2.ops import LEAKY_SLOPE, bias_act, blur, compiled, styled_act, upsample, use
 
 ROOT = Path(__file__).parent.parent
 

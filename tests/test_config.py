@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from ipl_core.config import INVERT_PRESETS, PRESETS, AdaptConfig, InvertConfig
 from ipl_core.errors import InputError
+from ipl_core.methods.config import INVERT_PRESETS, PRESETS, AdaptConfig, InvertConfig
 
 
 @pytest.mark.parametrize("preset", PRESETS)

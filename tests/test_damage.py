@@ -17,10 +17,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ipl_core import InputError, catalog, domain_folder, library, people, study
-from ipl_core.__main__ import main
-from ipl_core.sitters import SeedPerson
+from ipl_core import InputError
+from ipl_core.commands.main import main
+from ipl_core.drawing.seed_people import SeedPerson
+from ipl_core.library import domain_folder
+from ipl_core.library import inversions as people
+from ipl_core.library import store as library
+from ipl_core.models import catalog
 from ipl_core.storage import stored
+from ipl_core.study import study
 from tabs import api, show
 from tabs.library import LibraryTab
 from tabs.models import choices

@@ -11,8 +11,9 @@ import pytest
 import torch
 from refusals import refusal
 
-from ipl_core import InputError, catalog
-from ipl_core.clip import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE
+from ipl_core import InputError
+from ipl_core.clip.model import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE
+from ipl_core.models import catalog
 from ipl_core.storage.tensors import save_tensors
 
 RUN = ["adapt", "werewolf", "--method", "nada", "--steps", "1", "--batch", "2", "--out", "{}"]
@@ -146,7 +147,7 @@ def test_a_whole_file_of_another_model_is_said_to_be_one(ending: str, tmp_path: 
 
 
 def test_what_a_file_holds_decides_not_its_name(tmp_path: Path) -> None:
-    from ipl_core.clip import _readable
+    from ipl_core.clip.model import _readable
     from ipl_core.storage.tensors import load_tensors
 
     state = {"visual.proj": torch.randn(2, 3)}

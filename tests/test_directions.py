@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ipl_core.directions import SHORTEST_MOVE, image_direction, normalise, text_direction, turned_away
+from ipl_core.methods.directions import SHORTEST_MOVE, image_direction, normalise, text_direction, turned_away
 
 
 def unit(*shape: int, rng: torch.Generator) -> torch.Tensor:

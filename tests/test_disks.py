@@ -19,13 +19,18 @@ import torch
 from kept_domains import OWN_MACHINE, entry_of
 from mounts import read_only, small_disk
 
-from ipl_core import AdaptConfig, InvertConfig, Snapshot, catalog, library, people, pool, study
-from ipl_core.__main__ import main
-from ipl_core.media import to_uint8
-from ipl_core.runs import finished_inversion, finished_run
-from ipl_core.sampling import draw
-from ipl_core.sitters import SeedPerson
+from ipl_core import AdaptConfig, InvertConfig, Snapshot
+from ipl_core.commands.main import main
+from ipl_core.drawing.sampling import draw
+from ipl_core.drawing.seed_people import SeedPerson
+from ipl_core.library import inversions as people
+from ipl_core.library import store as library
+from ipl_core.library.runs import finished_inversion, finished_run
+from ipl_core.methods import source_samples as pool
+from ipl_core.models import catalog
+from ipl_core.pictures.media import to_uint8
 from ipl_core.storage import folders, space
+from ipl_core.study import study
 from tabs import running
 from tabs.library import LibraryTab
 
@@ -268,7 +273,7 @@ def test_a_full_out_folder_says_where_the_run_is(
 
 def test_room_is_asked_for_before_a_run(studio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = AdaptConfig("zombie", method="nada", steps=5, keep_every=1, keep_state=True)
-    monkeypatch.setattr("ipl_core.runs.adapt", None)
+    monkeypatch.setattr("ipl_core.library.runs.adapt", None)
     monkeypatch.setattr(running, "adapt", None)
     with small_disk(studio, "1m") as disk:
         fill(disk, 8192)

@@ -13,14 +13,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from ipl_core import InputError, InvertConfig, catalog, invert, people
-from ipl_core.encoder import EncoderConfig, PictureEncoder, load_encoder, save_encoder
-from ipl_core.media import to_uint8
-from ipl_core.ops import LEAKY_SLOPE
-from ipl_core.runs import finished_inversion
-from ipl_core.sampling import draw, seed_latents
+from ipl_core import InputError, InvertConfig, invert
+from ipl_core.drawing.sampling import draw, seed_latents
+from ipl_core.generators.encoder import EncoderConfig, PictureEncoder, load_encoder, save_encoder
+from ipl_core.generators.stylegan2.ops import LEAKY_SLOPE
+from ipl_core.library import inversions as people
+from ipl_core.library.runs import finished_inversion
+from ipl_core.models import catalog
+from ipl_core.pictures.media import to_uint8
 from ipl_core.storage.tensors import load_tensors, save_tensors
-from ipl_core.studio.train_generator import GENERATOR
+from ipl_core.studio.training.generator import GENERATOR
 
 # What omertov/encoder4editing computed on the CPU with the weights of the recipe, of the pictures "e4e.pictures",
 # plus the mean latent: values [0, ::2, ::7] of the w_plus.

@@ -10,19 +10,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, Snapshot, adapt, catalog, domain_folder, library, pool
-from ipl_core.__main__ import main
-from ipl_core.adapt import GeneratorTraining, View
-from ipl_core.clip import Critic
-from ipl_core.config import InvertConfig
-from ipl_core.ensemble import members
-from ipl_core.invert import PictureLoss, critic_view, mean_view
+from ipl_core import AdaptConfig, InputError, Snapshot, adapt
+from ipl_core.clip.ensemble import members
+from ipl_core.clip.model import Critic
+from ipl_core.commands.main import main
+from ipl_core.generators.invert import PictureLoss, critic_view, mean_view
+from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.latents import generator_from_seed
-from ipl_core.pool import SourcePool, take_samples
-from ipl_core.prompts import make_prompts
+from ipl_core.library import domain_folder
+from ipl_core.library import store as library
+from ipl_core.methods import source_samples as pool
+from ipl_core.methods.adapt import GeneratorTraining, View
+from ipl_core.methods.config import InvertConfig
+from ipl_core.methods.prompts import make_prompts
+from ipl_core.methods.source_samples import SourcePool, take_samples
+from ipl_core.models import catalog
 from ipl_core.storage.folders import SETTINGS
 from ipl_core.storage.tensors import load_tensors
-from ipl_core.stylegan2 import Generator
 
 TINY = dict(mapper_steps=3, mapper_batch=4, steps=3, batch=2, preview_seeds=(0, 1))
 

@@ -8,10 +8,12 @@ import pytest
 import torch
 from kept_domains import entry_of
 
-from ipl_core import InputError, catalog, examples
-from ipl_core.__main__ import main
-from ipl_core.media import to_uint8
-from ipl_core.sampling import draw
+from ipl_core import InputError
+from ipl_core.commands.main import main
+from ipl_core.drawing.sampling import draw
+from ipl_core.library import examples
+from ipl_core.models import catalog
+from ipl_core.pictures.media import to_uint8
 
 pytestmark = pytest.mark.usefixtures("studio")
 
@@ -72,6 +74,6 @@ def test_the_command_makes_sure_of_the_runs(tmp_path: Path, monkeypatch: pytest.
 
 
 def examples_presets() -> dict:
-    from ipl_core.config import PRESETS
+    from ipl_core.methods.config import PRESETS
 
     return PRESETS

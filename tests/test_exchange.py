@@ -11,11 +11,15 @@ import pytest
 import torch
 from kept_domains import entry_of
 
-from ipl_core import InputError, catalog, domain_folder, library
-from ipl_core.checkpoints import save_generator, save_rosinality
-from ipl_core.exchange import export_generator, import_generator
+from ipl_core import InputError
+from ipl_core.generators.files import save_generator
+from ipl_core.generators.stylegan2.network import Generator, GeneratorConfig
+from ipl_core.generators.stylegan2.rosinality import save_rosinality
+from ipl_core.library import domain_folder
+from ipl_core.library import store as library
+from ipl_core.library.exchange import export_generator, import_generator
+from ipl_core.models import catalog
 from ipl_core.storage.tensors import read_metadata
-from ipl_core.stylegan2 import Generator, GeneratorConfig
 
 pytestmark = pytest.mark.usefixtures("studio", "read_in_process")
 

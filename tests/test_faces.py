@@ -12,12 +12,12 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from ipl_core import faces
 from ipl_core.errors import InputError
-from ipl_core.faces import Crop, Face, centre_quad, choose_crop, cut, face_quad, find_faces
-from ipl_core.media import to_pictures
-from ipl_core.studio.domains import PHOTO
-from ipl_core.studio.subject import PEOPLE
+from ipl_core.pictures import faces
+from ipl_core.pictures.faces import Crop, Face, centre_quad, choose_crop, cut, face_quad, find_faces
+from ipl_core.pictures.media import to_pictures
+from ipl_core.studio.world.domains import PHOTO
+from ipl_core.studio.world.subject import PEOPLE
 
 WIDE = Image.new("RGB", (300, 200), "grey")
 

@@ -17,11 +17,11 @@ import pytest
 import torch
 from refusals import refusal
 
-from ipl_core import catalog, fetching
-from ipl_core.__main__ import main
+from ipl_core.commands.main import main
 from ipl_core.errors import InputError
-from ipl_core.fetching import Offer
-from ipl_core.hub import PART, HubFile
+from ipl_core.models import catalog, fetching
+from ipl_core.models.fetching import Offer
+from ipl_core.models.hub import PART, HubFile
 from ipl_core.storage import folders
 
 FIRST, SECOND = HubFile("one/models", "ada/dogs.pt"), HubFile("two/mirror", "dogs.pt")
@@ -326,7 +326,7 @@ def test_critics_are_fetched_and_say_what_they_need(hub: hub_server.Hub, monkeyp
     assert catalog.is_here(critic)
     catalog.fetch_critic("RN101")  # only open_clip knows it
     catalog.fetch_critic("studio")
-    monkeypatch.setattr("ipl_core.catalog.find_spec", lambda name: None)
+    monkeypatch.setattr("ipl_core.models.catalog.find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install transformers"):
         catalog.fetch_critic("ViT-B-16-SigLIP2")
     hub.files = {}

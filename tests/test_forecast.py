@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ipl_core import AdaptConfig, adapt, forecast
-from ipl_core.forecast import Pace, measure
-from ipl_core.pool import SIZE
+from ipl_core import AdaptConfig, adapt
+from ipl_core.methods.source_samples import SIZE
+from ipl_core.running import forecast
+from ipl_core.running.forecast import Pace, measure
 
 CONFIG = AdaptConfig("pencil sketch", mapper_steps=10, mapper_batch=8, steps=20, batch=2, memory="plain")
 PACE = Pace(picture=0.1, prompts=0.01, missing=0.0, resolution=64)

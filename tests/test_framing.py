@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipl_core import catalog
-from ipl_core.faces import Crop
-from ipl_core.framing import fitted
-from ipl_core.media import to_uint8
-from ipl_core.sampling import draw
+from ipl_core.drawing.framing import fitted
+from ipl_core.drawing.sampling import draw
+from ipl_core.models import catalog
+from ipl_core.pictures.faces import Crop
+from ipl_core.pictures.media import to_uint8
 
 MARGIN, SIDE = 40, 128
 

@@ -18,15 +18,14 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from ipl_core import pictures
-from ipl_core.checkpoints import load_generator
-from ipl_core.checkpoints.generators import read_foreign
-from ipl_core.e4e import read_released
-from ipl_core.encoder import load_encoder
+from ipl_core.drawing.rendering import read_latents
 from ipl_core.errors import InputError
-from ipl_core.rendering import read_latents
+from ipl_core.generators.e4e import read_released
+from ipl_core.generators.encoder import load_encoder
+from ipl_core.generators.files import load_generator, read_foreign
+from ipl_core.generators.stylegan2.network import GeneratorConfig
+from ipl_core.pictures import reading as pictures
 from ipl_core.storage.tensors import METADATA_KEY, load_tensors, read_metadata, save_tensors
-from ipl_core.stylegan2 import GeneratorConfig
 
 SMALL = {4: 6, 8: 4}
 MOST_SECONDS = 10.0  # of processor time; most take a tenth of one

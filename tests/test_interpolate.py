@@ -10,13 +10,16 @@ import torch
 from kept_domains import entry_of
 from torch import Tensor
 
-from ipl_core import InputError, InvertConfig, catalog, library, people
-from ipl_core.interpolate import EASINGS, MAX_FRAMES, Walk, described, through_domains, through_people
-from ipl_core.media import to_uint8
-from ipl_core.mixing import Mixer
-from ipl_core.runs import finished_inversion
-from ipl_core.sampling import draw
-from ipl_core.sitters import SeedPerson, draw_people
+from ipl_core import InputError, InvertConfig
+from ipl_core.drawing.interpolate import EASINGS, MAX_FRAMES, Walk, described, through_domains, through_people
+from ipl_core.drawing.mixing import Mixer
+from ipl_core.drawing.sampling import draw
+from ipl_core.drawing.seed_people import SeedPerson, draw_people
+from ipl_core.library import inversions as people
+from ipl_core.library import store as library
+from ipl_core.library.runs import finished_inversion
+from ipl_core.models import catalog
+from ipl_core.pictures.media import to_uint8
 
 pytestmark = pytest.mark.usefixtures("studio")
 EVEN = Walk(frames=8, easing="even")
@@ -201,6 +204,6 @@ def test_what_cannot_be_drawn_is_said_before_the_first_frame(mixer: Mixer, monke
     other = library.Entry(entry.path, {**entry.settings, "model_sha256": "0"})
     with pytest.raises(InputError, match="adapted from another model"):
         through_domains(mixer, 1, [None, other], EVEN)
-    monkeypatch.setattr("ipl_core.interpolate.MAX_BYTES", 5 * 32 * 32 * 3)
+    monkeypatch.setattr("ipl_core.drawing.interpolate.MAX_BYTES", 5 * 32 * 32 * 3)
     with pytest.raises(InputError, match="at most 5"):
         through_people(mixer, [1, 2], EVEN)

@@ -12,15 +12,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from ipl_core import InputError, InvertConfig, Snapshot, catalog, invert
-from ipl_core.clip import Critic
-from ipl_core.domain_folder import apply_weights
-from ipl_core.invert import LatentSpace, PictureLoss, critic_view, noise_structure
-from ipl_core.media import to_uint8
-from ipl_core.sampling import draw, draw_latents, seed_latents
-from ipl_core.stylegan2 import Generator
+from ipl_core import InputError, InvertConfig, Snapshot, invert
+from ipl_core.clip.model import Critic
+from ipl_core.drawing.sampling import draw, draw_latents, seed_latents
+from ipl_core.generators.invert import LatentSpace, PictureLoss, critic_view, noise_structure
+from ipl_core.generators.stylegan2.network import Generator
+from ipl_core.library.domain_folder import apply_weights
+from ipl_core.models import catalog
+from ipl_core.pictures.media import to_uint8
 
-rooms = importlib.import_module("ipl_core.invert")  # the module; `ipl_core.invert` is the function
+rooms = importlib.import_module("ipl_core.generators.invert")
 
 TINY = dict(preset="fast", starts=4, steps=4, tune_steps=3)
 pytestmark = pytest.mark.usefixtures("studio")

@@ -22,7 +22,10 @@ import pytest
 from kept_domains import entry_of
 from kills import Report, killed_at_every_rename, killed_at_random
 
-from ipl_core import InputError, catalog, library, people
+from ipl_core import InputError
+from ipl_core.library import inversions as people
+from ipl_core.library import store as library
+from ipl_core.models import catalog
 from ipl_core.storage import durable
 
 pytestmark = [

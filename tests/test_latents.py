@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ipl_core.errors import InputError
+from ipl_core.generators.stylegan2.network import Generator, GeneratorConfig
 from ipl_core.latents import (
     MAX_SEED,
     generator_from_seed,
@@ -15,7 +16,6 @@ from ipl_core.latents import (
     parse_seeds,
     slerp,
 )
-from ipl_core.stylegan2 import Generator, GeneratorConfig
 
 
 @pytest.mark.parametrize(

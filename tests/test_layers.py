@@ -16,30 +16,33 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "errors": "errors version",
     "storage: files, folders, tensors": "storage",
-    "machine: devices, memory, progress": "console devices memory licences snapshot stepping step_history",
-    "words": "vocabulary nearest ensemble",
-    "pictures": "pictures mending media",
-    "settings": "config latents",
-    "hub": "hub fetching",
-    "the portrait studio": "studio.people studio.dogs studio.attributes studio.augment studio.contrast studio.form "
-    "studio.portrait studio.traits studio.styles studio.domains studio.subject studio.captions studio.data "
-    "studio.muon studio.training studio.judge studio.reader studio.way",
-    "networks": "ops stylegan2 clip lpips studio.towers",
-    "files of networks": "checkpoints e4e encoder quantised shipped domain_folder",
-    "the method": "losses directions prompts pool",
-    "drawing": "rendering sampling framing faces sitters latent_settings",
-    "catalog": "catalog",
-    "runs": "adapt invert forecast",
-    "what is kept": "library people model_commands exchange mixing examples study",
+    "machine: devices, memory, progress": "devices memory running running.snapshot running.stepping "
+    "running.step_history commands.console",
+    "words": "clip clip.vocabulary clip.nearest clip.ensemble",
+    "pictures": "pictures pictures.reading pictures.mending pictures.media",
+    "settings": "methods methods.config latents",
+    "hub": "models models.hub models.fetching",
+    "the portrait studio": "studio studio.world studio.judge studio.way studio.data studio.training "
+    "studio.training.augment studio.training.contrast studio.training.muon studio.training.loop "
+    "studio.training.reader",
+    "networks": "generators generators.stylegan2 clip.model lpips studio.training.towers",
+    "files of networks": "generators.files generators.e4e generators.encoder library library.quantised "
+    "library.shipped library.domain_folder",
+    "the method": "methods.losses methods.directions methods.prompts methods.source_samples",
+    "drawing": "drawing drawing.rendering drawing.sampling drawing.framing pictures.faces drawing.seed_people "
+    "library.latent_settings",
+    "catalog": "models.catalog",
+    "runs": "methods.adapt generators.invert running.forecast",
+    "what is kept": "library.store library.inversions models.licences library.exchange drawing.mixing "
+    "library.examples study",
     "package": "ipl_core",
-    "metrics of pictures": "metrics metrics.clip_distance metrics.intervals metrics.ssim metrics.frechet "
-    "metrics.scores metrics.judge_score metrics.spread metrics.kept_attributes",
-    "running": "runs interpolate restyle",
-    "measuring": "metrics.generator_report metrics.direction_report metrics.restyling metrics.table "
-    "metrics.inversion metrics.side_by_side metrics.critic_report",
-    "training the embedded models": "studio.ends studio.supervised studio.attempts studio.train_text "
-    "studio.train_judge studio.train_generator studio.train_encoder studio.train_clip studio.sheets studio.ship",
-    "command line": "examples_commands library_commands animation_commands study_commands __main__ studio.__main__",
+    "metrics of pictures": "metrics",
+    "running": "library.runs drawing.interpolate drawing.restyle",
+    "measuring": "metrics.side_by_side metrics.reports",
+    "training the embedded models": "studio.training.ends studio.training.supervised studio.training.attempts "
+    "studio.training.text_tower studio.training.judge studio.training.generator studio.training.encoder "
+    "studio.training.clip studio.sheets studio.ship",
+    "command line": "commands __main__ studio.__main__",
     "app": "tabs",
 }
 

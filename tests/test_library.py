@@ -13,14 +13,18 @@ from typing import Any
 import pytest
 import torch
 
-from ipl_core import AdaptConfig, InputError, Snapshot, adapt, catalog, domain_folder, library, step_history
-from ipl_core.checkpoints import save_generator
-from ipl_core.media import read_settings as picture_settings
-from ipl_core.media import to_uint8
-from ipl_core.runs import finished_run, resumed_run
+from ipl_core import AdaptConfig, InputError, Snapshot, adapt
+from ipl_core.generators.files import save_generator
+from ipl_core.generators.stylegan2.network import Generator
+from ipl_core.library import domain_folder
+from ipl_core.library import store as library
+from ipl_core.library.runs import finished_run, resumed_run
+from ipl_core.models import catalog
+from ipl_core.pictures.media import read_settings as picture_settings
+from ipl_core.pictures.media import to_uint8
+from ipl_core.running import step_history
 from ipl_core.storage import folders
 from ipl_core.storage.tensors import load_tensors
-from ipl_core.stylegan2 import Generator
 
 pytestmark = pytest.mark.usefixtures("studio")
 

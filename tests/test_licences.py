@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ipl_core import InputError
-from ipl_core.__main__ import main
-from ipl_core.licences import Licence, ffmpeg, installed
+from ipl_core.commands.main import main
+from ipl_core.models.licences import Licence, ffmpeg, installed
 
 
 def package(site: Path, name: str, *lines: str) -> None:

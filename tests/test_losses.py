@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from ipl_core import losses
-from ipl_core.directions import image_direction, normalise
+from ipl_core.methods import losses
+from ipl_core.methods.directions import image_direction, normalise
 
 
 @pytest.fixture

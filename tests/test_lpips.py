@@ -9,8 +9,9 @@ import foreign_files as foreign
 import pytest
 import torch
 
-from ipl_core import InputError, InvertConfig, catalog, invert, lpips
-from ipl_core.sampling import draw
+from ipl_core import InputError, InvertConfig, invert, lpips
+from ipl_core.drawing.sampling import draw
+from ipl_core.models import catalog
 
 # What the package lpips 0.1.4 computed with the weights of the recipe, of the pictures "lpips.a" and "lpips.b".
 GOLDEN = [1.377404, 1.366307]
@@ -82,7 +83,7 @@ def test_files_of_another_kind_are_refused(models: Path) -> None:
 
 def test_an_inversion_may_look_with_it(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(models)
-    rooms = importlib.import_module("ipl_core.invert")  # the module; `ipl_core.invert` is the function
+    rooms = importlib.import_module("ipl_core.generators.invert")
     monkeypatch.setattr(rooms, "load_critic", None)  # the critic has no part then
     picture = draw(catalog.load_generator("studio"), [3])
     *_, last = invert(InvertConfig(preset="fast", view="lpips-alex", steps=2, starts=2), picture)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from ipl_core.errors import InputError
-from ipl_core.media import (
+from ipl_core.pictures.media import (
     enlargement,
     grid,
     labelled,

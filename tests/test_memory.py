@@ -17,21 +17,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, adapt, catalog, clip, library, memory, sampling
-from ipl_core.__main__ import main
-from ipl_core.adapt import GeneratorTraining, View
-from ipl_core.clip import Critic
-from ipl_core.config import SHORTEST_MOVE
+from ipl_core import AdaptConfig, InputError, adapt, memory
+from ipl_core.clip import model as clip
+from ipl_core.clip.model import Critic
+from ipl_core.commands.main import main
 from ipl_core.devices import check_precision, choose_device, cores
+from ipl_core.drawing import sampling
+from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.latents import generator_from_seed
+from ipl_core.library import store as library
 from ipl_core.memory import OutOfMemory, enough_memory, pictures_at_once, saves_memory
-from ipl_core.pool import SourcePool
-from ipl_core.prompts import make_prompts
-from ipl_core.stepping import Pace, seconds_between
+from ipl_core.methods.adapt import GeneratorTraining, View
+from ipl_core.methods.config import SHORTEST_MOVE
+from ipl_core.methods.prompts import make_prompts
+from ipl_core.methods.source_samples import SourcePool
+from ipl_core.models import catalog
+from ipl_core.running.stepping import Pace, seconds_between
 from ipl_core.storage.locks import new_lock
-from ipl_core.stylegan2 import Generator
 
-rooms = importlib.import_module("ipl_core.adapt")  # the module; `ipl_core.adapt` is the function
+rooms = importlib.import_module("ipl_core.methods.adapt")
 
 TINY = dict(mapper_steps=2, mapper_batch=4, steps=2, batch=3, preview_seeds=(0, 1))
 CONFIG = AdaptConfig("pencil sketch", method="nada", **TINY)
@@ -198,7 +202,7 @@ def test_a_run_that_lacks_memory_ends_in_a_sentence(
     def lacking(*arguments: Any) -> Any:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(sys.modules["ipl_core.adapt"], where, lacking)
+    monkeypatch.setattr(sys.modules["ipl_core.methods.adapt"], where, lacking)
     request = ["adapt", "werewolf", "--method", "nada", "--steps", "1", "--memory", "low", "--out", str(tmp_path / "o")]
     assert main(request) == 2
     said = capsys.readouterr().err
@@ -286,7 +290,7 @@ def test_a_fork_waits_for_a_lock_and_leaves_it_open() -> None:
 
 def test_a_slow_first_step_does_not_spoil_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 50.0, 51.0, 52.0, 53.0])
-    monkeypatch.setattr("ipl_core.stepping.time.perf_counter", lambda: next(now))
+    monkeypatch.setattr("ipl_core.running.stepping.time.perf_counter", lambda: next(now))
     pace = Pace({"prompts": 100, "generator": 10}, {"prompts": 0.0, "generator": 3.0})
     pace.begin("prompts")
     assert pace.remaining(1) == 99 * 50.0 + 30.0  # nothing else is known yet
@@ -298,8 +302,8 @@ def test_a_slow_first_step_does_not_spoil_the_time_left(monkeypatch: pytest.Monk
 @pytest.mark.usefixtures("studio")
 def test_source_pictures_are_drawn_once_and_so_they_are_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pool of 64 pictures at 5 s a block of 8, two blocks a step of stage 1; what else a step does takes 1 s."""
-    monkeypatch.setattr("ipl_core.pool.BLOCKS", 8)
-    monkeypatch.setattr("ipl_core.pool.SIZE", 64)
+    monkeypatch.setattr("ipl_core.methods.source_samples.BLOCKS", 8)
+    monkeypatch.setattr("ipl_core.methods.source_samples.SIZE", 64)
     clock = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
     take, check = rooms.take_samples, rooms.require_finite

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from ipl_core.errors import InputError
-from ipl_core.mending import mended
-from ipl_core.pictures import MAX_NOTES, read_picture, read_smaller
+from ipl_core.pictures.mending import mended
+from ipl_core.pictures.reading import MAX_NOTES, read_picture, read_smaller
 
 
 @pytest.fixture(scope="module")

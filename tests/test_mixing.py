@@ -10,9 +10,11 @@ import pytest
 import torch
 from kept_domains import entry_of
 
-from ipl_core import InputError, catalog, library
-from ipl_core.mixing import Mixer
-from ipl_core.sampling import draw, seed_latents
+from ipl_core import InputError
+from ipl_core.drawing.mixing import Mixer
+from ipl_core.drawing.sampling import draw, seed_latents
+from ipl_core.library import store as library
+from ipl_core.models import catalog
 from ipl_core.storage.tensors import read_metadata
 
 pytestmark = pytest.mark.usefixtures("studio")

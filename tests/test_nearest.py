@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ipl_core import AdaptConfig, InputError, catalog
-from ipl_core.clip import Critic, load_critic
-from ipl_core.forecast import Pace, with_open_critic
-from ipl_core.nearest import nearest_domains
+from ipl_core import AdaptConfig, InputError
+from ipl_core.clip.model import Critic, load_critic
+from ipl_core.clip.nearest import nearest_domains
+from ipl_core.models import catalog
+from ipl_core.running.forecast import Pace, with_open_critic
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import foreign_files as foreign
 import pytest
 import torch
 
-from ipl_core.checkpoints import load_generator
 from ipl_core.errors import InputError
+from ipl_core.generators.files import load_generator
 
 pytestmark = pytest.mark.usefixtures("read_in_process")
 

@@ -13,16 +13,19 @@ import pytest
 import torch
 from PIL import Image
 
-from ipl_core import AdaptConfig, InputError, domain_folder, library, people
-from ipl_core.__main__ import main
-from ipl_core.checkpoints import save_generator
-from ipl_core.console import lasting_output
-from ipl_core.media import read_settings, save_png, save_webp
+from ipl_core import AdaptConfig, InputError
+from ipl_core.commands.console import lasting_output
+from ipl_core.commands.main import main
+from ipl_core.generators.files import save_generator
+from ipl_core.generators.stylegan2.network import Generator
+from ipl_core.library import domain_folder
+from ipl_core.library import inversions as people
+from ipl_core.library import store as library
+from ipl_core.pictures.media import read_settings, save_png, save_webp
 from ipl_core.storage.files import atomic_path
 from ipl_core.storage.paths import as_path, exists, path_text
 from ipl_core.storage.tensors import load_tensors, read_metadata, save_tensors
 from ipl_core.storage.words import file_words, json_text, readable
-from ipl_core.stylegan2 import Generator
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ["--mapper-steps", "1", "--mapper-batch", "2", "--steps", "1", "--batch", "2"]
@@ -244,9 +247,9 @@ def test_a_name_that_no_file_can_have_is_refused_before_any_work(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("work was done")
 
-    monkeypatch.setattr("ipl_core.catalog.load_generator", never)
-    monkeypatch.setattr("ipl_core.pictures.read_picture", lambda *_: Image.new("RGB", (64, 64)))
-    monkeypatch.setattr("ipl_core.runs.finished_run", never)
+    monkeypatch.setattr("ipl_core.models.catalog.load_generator", never)
+    monkeypatch.setattr("ipl_core.pictures.reading.read_picture", lambda *_: Image.new("RGB", (64, 64)))
+    monkeypatch.setattr("ipl_core.library.runs.finished_run", never)
     filled = [part.format(tmp_path / ("x" * 300)) for part in request_]
     sentence = refusal(filled, capsys)
     assert "too long" in sentence

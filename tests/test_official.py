@@ -18,12 +18,12 @@ from golden_clip import golden_critic
 from torch import Tensor
 
 from ipl_core import AdaptConfig
-from ipl_core.adapt import GeneratorTraining, View, adaptation_loss, choose_layers, movement, released_groups
-from ipl_core.checkpoints import load_generator
-from ipl_core.clip import Critic
-from ipl_core.pool import SourcePool
-from ipl_core.prompts import ManualPrompts, PromptScheme, make_prompts, templates
-from ipl_core.stylegan2 import Generator
+from ipl_core.clip.model import Critic
+from ipl_core.generators.files import load_generator
+from ipl_core.generators.stylegan2.network import Generator
+from ipl_core.methods.adapt import GeneratorTraining, View, adaptation_loss, choose_layers, movement, released_groups
+from ipl_core.methods.prompts import ManualPrompts, PromptScheme, make_prompts, templates
+from ipl_core.methods.source_samples import SourcePool
 
 PICTURES = 5
 # By the side of the pictures: 32 is the CLIP's own, 101 is resized.

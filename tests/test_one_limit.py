@@ -9,12 +9,13 @@ import gradio as gr
 import pytest
 from gradio.data_classes import FileData
 
-from ipl_core import AdaptConfig, InputError, InvertConfig, adapt, exchange
-from ipl_core.checkpoints.rosinality import save_rosinality
-from ipl_core.config import MAX_SEED
+from ipl_core import AdaptConfig, InputError, InvertConfig, adapt
+from ipl_core.drawing.seed_people import SeedPerson
+from ipl_core.generators.stylegan2.network import Generator
+from ipl_core.generators.stylegan2.rosinality import save_rosinality
 from ipl_core.latents import generator_from_seed, parse_seeds
-from ipl_core.sitters import SeedPerson
-from ipl_core.stylegan2 import Generator
+from ipl_core.library import exchange
+from ipl_core.methods.config import MAX_SEED
 
 pytestmark = pytest.mark.usefixtures("studio")
 

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from ipl_core.ops import bias_act, blur, fir_kernel, styled_act, upsample
+from ipl_core.generators.stylegan2.ops import bias_act, blur, fir_kernel, styled_act, upsample
 
 
 def reference_upfirdn(x, kernel, up=1, down=1, before=0, after=0):

@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from ipl_core import AdaptConfig, InputError, InvertConfig, catalog, library
-from ipl_core.__main__ import main
-from ipl_core.checkpoints import save_generator
-from ipl_core.checkpoints.rosinality import save_rosinality
-from ipl_core.ensemble import members, stored
-from ipl_core.sitters import SeedPerson
+from ipl_core import AdaptConfig, InputError, InvertConfig
+from ipl_core.clip.ensemble import members, stored
+from ipl_core.commands.main import main
+from ipl_core.drawing.seed_people import SeedPerson
+from ipl_core.generators.files import save_generator
+from ipl_core.generators.stylegan2.network import Generator
+from ipl_core.generators.stylegan2.rosinality import save_rosinality
+from ipl_core.library import store as library
+from ipl_core.models import catalog
 from ipl_core.storage.words import model_words
-from ipl_core.stylegan2 import Generator
 
 TINY = ["--method", "nada", "--steps", "1", "--batch", "2", "--critic", "studio"]
 pytestmark = pytest.mark.usefixtures("studio")

@@ -12,14 +12,17 @@ import torch
 from kept_domains import entry_of
 from torch import Tensor
 
-from ipl_core import InputError, InvertConfig, catalog, library, people
-from ipl_core.faces import Crop, centre_quad
+from ipl_core import InputError, InvertConfig
+from ipl_core.drawing.restyle import Restyler, restyle
+from ipl_core.drawing.sampling import draw, draw_latents, seed_latents
+from ipl_core.drawing.seed_people import SeedPerson, draw_people
 from ipl_core.latents import lerp
-from ipl_core.media import read_settings, to_uint8
-from ipl_core.restyle import Restyler, restyle
-from ipl_core.runs import crop_for, finished_inversion, inversion
-from ipl_core.sampling import draw, draw_latents, seed_latents
-from ipl_core.sitters import SeedPerson, draw_people
+from ipl_core.library import inversions as people
+from ipl_core.library import store as library
+from ipl_core.library.runs import crop_for, finished_inversion, inversion
+from ipl_core.models import catalog
+from ipl_core.pictures.faces import Crop, centre_quad
+from ipl_core.pictures.media import read_settings, to_uint8
 from ipl_core.storage.tensors import load_tensors, save_tensors
 
 pytestmark = pytest.mark.usefixtures("studio", "read_in_process")
@@ -69,7 +72,7 @@ def test_a_kept_picture_is_found_listed_and_deleted(aligned: Tensor, monkeypatch
     kept = finished_inversion(tiny(), aligned, "Ada Lovelace")
     assert kept.path.parent == people.people_folder()
     assert kept.path.name.startswith("ada-lovelace-")
-    monkeypatch.setattr("ipl_core.runs.invert", None)  # not made again
+    monkeypatch.setattr("ipl_core.library.runs.invert", None)  # not made again
     assert same(finished_inversion(tiny(), aligned, "Ada"), kept)
     assert same(finished_inversion(tiny(tune_steps=9), aligned), kept)  # no part of it without tuning
     assert people.find(tiny(seed=1), aligned) is None
@@ -151,7 +154,7 @@ def test_other_weights_of_the_model_are_refused(aligned: Tensor) -> None:
 def test_the_crop_follows_what_the_model_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     from PIL import Image
 
-    from ipl_core import faces
+    from ipl_core.pictures import faces
 
     picture = Image.new("RGB", (200, 160))
     found = faces.Face((80, 60), (120, 60), (100, 100), (60, 40, 80, 80), 0.9, "network")

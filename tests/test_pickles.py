@@ -22,8 +22,8 @@ import foreign_files as foreign
 import pytest
 import torch
 
-from ipl_core.checkpoints import load_generator
 from ipl_core.errors import InputError
+from ipl_core.generators.files import load_generator
 from ipl_core.storage import files
 from ipl_core.storage.pickles import opened
 
@@ -289,7 +289,7 @@ def test_depth_is_no_danger(tmp_path: Path) -> None:
 def test_reading_imports_nothing(tmp_path: Path) -> None:
     path = foreign.write_nvidia(tmp_path / "a.pkl", {"G_ema": foreign.nvidia_generator(SMALL)})
     code = (
-        "import sys; from pathlib import Path; from ipl_core.checkpoints.generators import read_foreign; "
+        "import sys; from pathlib import Path; from ipl_core.generators.files import read_foreign; "
         f"before = set(sys.modules); read_foreign(Path({str(path)!r})); print(*(set(sys.modules) - before))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)

@@ -14,10 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ipl_core import pictures
 from ipl_core.errors import InputError
-from ipl_core.media import to_pictures
-from ipl_core.pictures import WORKING_SIDE, read_picture, read_smaller, to_tensor
+from ipl_core.pictures import reading as pictures
+from ipl_core.pictures.media import to_pictures
+from ipl_core.pictures.reading import WORKING_SIDE, read_picture, read_smaller, to_tensor
 
 ORIENTATION = 0x0112
 

@@ -8,10 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from ipl_core import pool
-from ipl_core.clip import Critic
-from ipl_core.pool import BLOCK, BLOCKS, SIZE, SourcePool, blocks_of, draw_indices, open_pool, pool_path
-from ipl_core.stylegan2 import Generator
+from ipl_core.clip.model import Critic
+from ipl_core.generators.stylegan2.network import Generator
+from ipl_core.methods import source_samples as pool
+from ipl_core.methods.source_samples import (
+    BLOCK,
+    BLOCKS,
+    SIZE,
+    SourcePool,
+    blocks_of,
+    draw_indices,
+    open_pool,
+    pool_path,
+)
 
 
 def test_embeddings_are_those_of_the_latents(tiny_generator: Generator, tiny_critic: Critic) -> None:

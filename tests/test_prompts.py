@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ipl_core.clip import Critic, load_critic
-from ipl_core.config import RESIDUALS, WORD_PROMPTS, AdaptConfig
-from ipl_core.directions import normalise, text_direction
+from ipl_core.clip.model import Critic, load_critic
+from ipl_core.clip.vocabulary import parse
 from ipl_core.errors import InputError
-from ipl_core.prompts import (
+from ipl_core.methods.config import RESIDUALS, WORD_PROMPTS, AdaptConfig
+from ipl_core.methods.directions import normalise, text_direction
+from ipl_core.methods.prompts import (
     DescribedPrompts,
     ImagePrompts,
     ManualPrompts,
@@ -23,7 +24,6 @@ from ipl_core.prompts import (
     make_prompts,
     templates,
 )
-from ipl_core.vocabulary import parse
 
 W_DIM = 16
 CONTEXT = "a photo of a"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ipl_core import InputError
-from ipl_core.quantised import deflated, inflated, quantise, restored
+from ipl_core.library.quantised import deflated, inflated, quantise, restored
 
 
 @pytest.mark.parametrize("bits", range(2, 9))

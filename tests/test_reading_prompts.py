@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from ipl_core import AdaptConfig, InputError, adapt, catalog, library
-from ipl_core.__main__ import main
-from ipl_core.config import METHODS, PRESETS, PROMPTS, WORD_PROMPTS, preset_settings
-from ipl_core.runs import finished_run, resumed_run
-from ipl_core.vocabulary import known_to
+from ipl_core import AdaptConfig, InputError, adapt
+from ipl_core.clip.vocabulary import known_to
+from ipl_core.commands.main import main
+from ipl_core.library import store as library
+from ipl_core.library.runs import finished_run, resumed_run
+from ipl_core.methods.config import METHODS, PRESETS, PROMPTS, WORD_PROMPTS, preset_settings
+from ipl_core.models import catalog
 
 pytestmark = pytest.mark.usefixtures("studio")
 
@@ -137,7 +139,7 @@ def vocabulary_of(given: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> 
         asked.append(config.vocabulary)
         raise InputError("No run is needed here.")
 
-    monkeypatch.setattr("ipl_core.runs.finished_run", finished_run)
+    monkeypatch.setattr("ipl_core.library.runs.finished_run", finished_run)
     assert main(["adapt", "zombie", "--method", "described", "--vocabulary", given, "--out", str(folder / "out")]) == 2
     return asked[0] if asked else None
 

@@ -7,11 +7,11 @@ import torch
 from golden_clip import golden_critic
 
 from benchmarks.released_step import Released, synthesise
-from ipl_core.adapt import adaptation_loss, choose_layers, released_groups
-from ipl_core.clip import Critic
-from ipl_core.config import AdaptConfig
-from ipl_core.prompts import PromptScheme, make_prompts
-from ipl_core.stylegan2 import Generator
+from ipl_core.clip.model import Critic
+from ipl_core.generators.stylegan2.network import Generator
+from ipl_core.methods.adapt import adaptation_loss, choose_layers, released_groups
+from ipl_core.methods.config import AdaptConfig
+from ipl_core.methods.prompts import PromptScheme, make_prompts
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import pytest
 import torch
 from refusals import refusal
 
-from ipl_core.__main__ import main
-from ipl_core.catalog import load_generator
+from ipl_core.commands.main import main
 from ipl_core.devices import choose_device
+from ipl_core.models.catalog import load_generator
 
 pytestmark = pytest.mark.usefixtures("studio")
 LAYERS = 8  # of the tiny generator, 32×32 with z and w of 16 numbers
@@ -90,7 +90,7 @@ def test_one_array_in_an_archive_is_the_latents(tmp_path: Path, latents: torch.T
 def test_an_archive_that_unpacks_without_end_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ipl_core.rendering.MAX_LATENT_BYTES", 2**20)
+    monkeypatch.setattr("ipl_core.drawing.rendering.MAX_LATENT_BYTES", 2**20)
     np.savez_compressed(tmp_path / "big.npz", np.zeros((20_000, 16), np.float32))
     request = ["render", "--model", "studio", "--latents", str(tmp_path / "big.npz"), "--space", "z"]
     assert "more than 1 MB" in refusal([*request, "--out", str(tmp_path / "out.npy")], capsys)

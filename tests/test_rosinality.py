@@ -13,10 +13,11 @@ import foreign_files as foreign
 import pytest
 import torch
 
-from ipl_core.checkpoints import load_generator, save_rosinality
 from ipl_core.errors import InputError
+from ipl_core.generators.files import load_generator
+from ipl_core.generators.stylegan2.network import Generator, GeneratorConfig
+from ipl_core.generators.stylegan2.rosinality import save_rosinality
 from ipl_core.storage.pickles import LEGACY_MAGIC
-from ipl_core.stylegan2 import Generator, GeneratorConfig
 
 pytestmark = pytest.mark.usefixtures("read_in_process")
 

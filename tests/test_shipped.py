@@ -10,23 +10,27 @@ import pytest
 import torch
 from kept_domains import entry_of, finished_model, trained_entry
 
-from ipl_core import AdaptConfig, InputError, catalog, library, people, runs, shipped
-from ipl_core.__main__ import main
-from ipl_core.checkpoints import load_generator
-from ipl_core.exchange import export_generator
-from ipl_core.media import to_uint8
+from ipl_core import AdaptConfig, InputError
+from ipl_core.commands.main import main
+from ipl_core.drawing.mixing import Mixer
+from ipl_core.drawing.sampling import draw
+from ipl_core.drawing.seed_people import SeedPerson
+from ipl_core.generators.files import load_generator
+from ipl_core.library import inversions as people
+from ipl_core.library import runs, shipped
+from ipl_core.library import store as library
+from ipl_core.library.exchange import export_generator
+from ipl_core.library.runs import finished_run
 from ipl_core.metrics.side_by_side import SideBySide
-from ipl_core.mixing import Mixer
-from ipl_core.runs import finished_run
-from ipl_core.sampling import draw
-from ipl_core.sitters import SeedPerson
+from ipl_core.models import catalog
+from ipl_core.pictures.media import to_uint8
 from ipl_core.storage import digests
 from ipl_core.studio.__main__ import main as studio
-from ipl_core.studio.ends import library_ends
 from ipl_core.studio.ship import ship
-from ipl_core.studio.subject import PEOPLE
-from ipl_core.study import find as newest_study
-from ipl_core.study import start
+from ipl_core.studio.training.ends import library_ends
+from ipl_core.studio.world.subject import PEOPLE
+from ipl_core.study.study import find as newest_study
+from ipl_core.study.study import start
 
 pytestmark = pytest.mark.usefixtures("studio")
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from ipl_core import InputError
-from ipl_core.clip import Critic
+from ipl_core.clip.model import Critic
+from ipl_core.drawing.sampling import draw, seed_latents
+from ipl_core.drawing.seed_people import Likenesses, SeedPerson, draw_people
+from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.latents import MAX_SEED
-from ipl_core.sampling import draw, seed_latents
-from ipl_core.sitters import Likenesses, SeedPerson, draw_people
-from ipl_core.stylegan2 import Generator
 
 MIXED = SeedPerson("studio", 3, 0.5, fine=8, crossover=4)
 

@@ -21,8 +21,12 @@ import kept_domains
 import pytest
 from PIL import Image
 
-from ipl_core import InputError, catalog, exchange, library, study
-from ipl_core.__main__ import main
+from ipl_core import InputError
+from ipl_core.commands.main import main
+from ipl_core.library import exchange
+from ipl_core.library import store as library
+from ipl_core.models import catalog
+from ipl_core.study import study
 
 pytestmark = pytest.mark.usefixtures("studio")
 

@@ -11,9 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from ipl_core.errors import InputError
-from ipl_core.latents import latents_from_seeds, noise_from_seeds
-from ipl_core.ops import fir_kernel, upsample
-from ipl_core.stylegan2 import (
+from ipl_core.generators.stylegan2.network import (
     EqualLinear,
     Generator,
     GeneratorConfig,
@@ -23,6 +21,8 @@ from ipl_core.stylegan2 import (
     initialise,
     pixel_norm,
 )
+from ipl_core.generators.stylegan2.ops import fir_kernel, upsample
+from ipl_core.latents import latents_from_seeds, noise_from_seeds
 
 TABLE = ((4, 6), (8, 5), (16, 4), (32, 3))
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipl_core import step_history
 from ipl_core.metrics.scores import write_scores
+from ipl_core.running import step_history
 from ipl_core.storage import tables
-from ipl_core.studio.training import FigureLog
+from ipl_core.studio.training.loop import FigureLog
 
 ROOT = Path(__file__).resolve().parents[1]
 FORMULA = '=HYPERLINK("http://example.org")'

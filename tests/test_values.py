@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipl_core import AdaptConfig, InputError, InvertConfig
-from ipl_core.config import MAX_PREVIEWS
-from ipl_core.interpolate import Walk
+from ipl_core.drawing.interpolate import Walk
+from ipl_core.drawing.seed_people import SeedPerson
 from ipl_core.latents import MAX_SEED, parse_seeds
-from ipl_core.media import check_animation
-from ipl_core.sitters import SeedPerson
+from ipl_core.methods.config import MAX_PREVIEWS
+from ipl_core.pictures.media import check_animation
 from ipl_core.storage.values import MAX_PSI, choice, flag, number, truncation, whole
 from ipl_core.storage.words import quoted
 

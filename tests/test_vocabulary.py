@@ -2,11 +2,11 @@
 
 import pytest
 
-from ipl_core.catalog import load_critic
-from ipl_core.clip import Critic
+from ipl_core.clip.model import Critic
+from ipl_core.clip.vocabulary import LISTS, MAX_TEXT, Phrase, known_to, parse
 from ipl_core.errors import InputError
-from ipl_core.studio.subject import DOGS, PEOPLE, Subject
-from ipl_core.vocabulary import LISTS, MAX_TEXT, Phrase, known_to, parse
+from ipl_core.models.catalog import load_critic
+from ipl_core.studio.world.subject import DOGS, PEOPLE, Subject
 
 
 def test_groups_alternatives_and_forms() -> None:
@@ -52,7 +52,7 @@ def test_an_open_vocabulary_knows_every_word(tiny_critic: Critic) -> None:
 
 
 def test_words_of_ones_own_must_be_known(make_critic_folder, tmp_path) -> None:
-    from ipl_core.clip import load_critic as load
+    from ipl_core.clip.model import load_critic as load
 
     critic = load(make_critic_folder(tmp_path / "closed", words={"words": ["photo", "young", "old"], "domains": {}}))
     assert known_to(critic, "young, old") == parse("young, old")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..studio.domains import Domain
 from ..studio.judge import Verdict
+from ..studio.world.domains import Domain
 
 
 def judge_score(verdict: Verdict, domain: Domain) -> float:

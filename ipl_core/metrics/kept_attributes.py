@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..catalog import own_judge
-from ..media import to_float
-from ..studio.domains import Domain
+from ..models.catalog import own_judge
+from ..pictures.media import to_float
 from ..studio.judge import Verdict
+from ..studio.world.domains import Domain
 
 
 def kept_attributes(before: Verdict, after: Verdict, domain: Domain) -> float:

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..catalog import judge_of, load_judge
-from ..clip import Critic
+from ..clip.model import Critic
+from ..drawing.sampling import draw
 from ..errors import InputError
-from ..losses import diversity
-from ..sampling import draw
-from ..stylegan2 import Generator
+from ..generators.stylegan2.network import Generator
+from ..methods.losses import diversity
+from ..models.catalog import judge_of, load_judge
 from .clip_distance import clip_distance
 from .judge_score import judge_score
 from .kept_attributes import kept_attributes, kept_identity
+from .reports.methods import FIRST_SAMPLE_SEED
 from .spread import identity_spread
-from .table import FIRST_SAMPLE_SEED
 
 
 @dataclass(frozen=True)

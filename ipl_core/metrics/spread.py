@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..losses import diversity
+from ..methods.losses import diversity
 from ..studio.judge import Verdict
 
 

@@ -25,13 +25,12 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ipl_core.errors import InputError
-from ipl_core.storage.locks import new_lock
-from ipl_core.storage.words import read_json, reason
-
+from ..errors import InputError
 from .files import unwritable
+from .locks import new_lock
 from .lru import LRU
 from .tensors import MAX_HEADER, load_tensors
+from .words import read_json, reason
 
 #: A file's tensors by name and what it says about them, ready for JSON.
 Contents = tuple[dict[str, Tensor], dict[str, Any]]

@@ -8,9 +8,9 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from ipl_core.errors import InputError
-from ipl_core.storage import durable
-from ipl_core.storage.words import quoted, reason
+from ..errors import InputError
+from . import durable
+from .words import quoted, reason
 
 #: No file of weights is larger: a training checkpoint of 1024×1024 with discriminator and optimisers takes about 1 GB.
 MAX_BYTES = 4 * 2**30

@@ -28,10 +28,9 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from ipl_core.errors import InputError
-from ipl_core.storage.words import quoted, reason
-
+from ..errors import InputError
 from .files import ZIP, explanation, first_bytes
+from .words import quoted, reason
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # first object of files written before PyTorch 1.6
 LEGACY_PROTOCOL = 1001

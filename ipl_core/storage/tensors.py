@@ -13,11 +13,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ipl_core.errors import InputError
-from ipl_core.storage.paths import in_utf8
-from ipl_core.storage.words import json_text, quoted, read_json
-
+from ..errors import InputError
 from .files import atomic_path, explanation, first_bytes, is_safetensors, readable_file, unwritable
+from .paths import in_utf8
+from .words import json_text, quoted, read_json
 
 METADATA_KEY = "ipl_studio"  # our JSON description lives under this key of the safetensors header
 #: Bytes of a header: names and places of the tensors, and the description. Ours have some 100 kB.

@@ -15,11 +15,11 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from .. import shipped
-from ..catalog import pretrained_folder
-from ..console import lasting_output
+from ..commands.console import lasting_output
 from ..devices import usable_device
 from ..errors import InputError
+from ..library import shipped
+from ..models.catalog import pretrained_folder
 from ..storage.tables import write_csv
 
 _SMOKE = {
@@ -47,8 +47,8 @@ def _file(options: argparse.Namespace, subject: str, model: str) -> Path:
 
 
 def _generator(options: argparse.Namespace) -> None:
-    from .subject import subject_named
-    from .train_generator import GeneratorRecipe, train_generator
+    from .training.generator import GeneratorRecipe, train_generator
+    from .world.subject import subject_named
 
     recipe, out = _recipe(GeneratorRecipe, options), _file(options, options.subject, "generator")
     train_generator(subject_named(options.subject), recipe, options.work, out, options.device, start=options.start)
@@ -58,9 +58,9 @@ def _clip(options: argparse.Namespace) -> None:
     if options.text_only:
         _text(options)
         return
-    from .ends import library_ends
-    from .subject import SUBJECTS
-    from .train_clip import ClipRecipe, train_clip
+    from .training.clip import ClipRecipe, train_clip
+    from .training.ends import library_ends
+    from .world.subject import SUBJECTS
 
     generators = {subject.name: _file(options, subject.name, "generator") for subject in SUBJECTS}
     ends = {s.name: library_ends(s, _model(s.name)) for s in SUBJECTS} if options.runs else {}
@@ -73,10 +73,10 @@ def _clip(options: argparse.Namespace) -> None:
 
 
 def _clip_pictures(options: argparse.Namespace) -> None:
-    from ..checkpoints import load_generator
-    from .attempts import Cast
-    from .subject import subject_named
-    from .train_clip import ClipRecipe
+    from ..generators.files import load_generator
+    from .training.attempts import Cast
+    from .training.clip import ClipRecipe
+    from .world.subject import subject_named
 
     recipe = _recipe(ClipRecipe, options)
     source = load_generator(_file(options, options.subject, "generator"), options.device).requires_grad_(False)
@@ -85,7 +85,7 @@ def _clip_pictures(options: argparse.Namespace) -> None:
 
 def _text(options: argparse.Namespace) -> None:
     """The step of train-clip that teaches a trained critic's text tower alone."""
-    from .train_text import TextRecipe, train_text
+    from .training.text_tower import TextRecipe, train_text
 
     if options.start is None:
         raise InputError(
@@ -103,26 +103,26 @@ def _text(options: argparse.Namespace) -> None:
 
 
 def _average(options: argparse.Namespace) -> None:
-    from .towers import average_clips
+    from .training.towers import average_clips
 
     average_clips(options.of, options.out / "studio-clip")
 
 
 def _judge(options: argparse.Namespace) -> None:
-    from .train_judge import JudgeRecipe, train_judge
+    from .training.judge import JudgeRecipe, train_judge
 
     _reader(options, "judge", JudgeRecipe, train_judge)
 
 
 def _encoder(options: argparse.Namespace) -> None:
-    from .train_encoder import EncoderRecipe, train_encoder
+    from .training.encoder import EncoderRecipe, train_encoder
 
     _reader(options, "encoder", EncoderRecipe, train_encoder)
 
 
 def _reader(options: argparse.Namespace, model: str, kind: type, train: Callable[..., dict[str, object]]) -> None:
     """Train a network that reads the pictures of a subject's generator, and keep its report beside it."""
-    from .subject import subject_named
+    from .world.subject import subject_named
 
     generator, out = _file(options, options.subject, "generator"), _file(options, options.subject, model)
     recipe = _recipe(kind, options)
@@ -137,7 +137,7 @@ def _model(subject: str) -> str:
 
 
 def _generator_report(options: argparse.Namespace) -> None:
-    from ..metrics.generator_report import generator_report
+    from ..metrics.reports.generator import generator_report
     from .sheets import sample_sheet
 
     figures = generator_report(_model(options.subject), 8 if options.smoke else 5_000)
@@ -155,7 +155,7 @@ def write_report(figures: dict[str, object], path: Path) -> None:
 
 
 def _critic_report(options: argparse.Namespace) -> None:
-    from ..metrics.critic_report import critic_report
+    from ..metrics.reports.clip_model import critic_report
 
     for line in critic_report(_model(options.subject), smoke=options.smoke):
         sys.stdout.write(line + "\n")
@@ -192,8 +192,8 @@ _COLUMNS_WITHOUT_RENDERER = {
 
 
 def _direction_report(options: argparse.Namespace) -> None:
-    from ..metrics.direction_report import direction_report, mean_row, report_without_renderer
-    from .subject import subject_named
+    from ..metrics.reports.directions import direction_report, mean_row, report_without_renderer
+    from .world.subject import subject_named
 
     if options.model and not options.domains:
         raise InputError(f"What should “{options.model}” become? Name the domains with --domains.")
@@ -236,7 +236,7 @@ def write_rows(rows: Sequence[dict[str, str | float | None]], path: Path) -> Non
 
 def _sheet(options: argparse.Namespace) -> None:
     from .sheets import domain_sheet
-    from .subject import subject_named
+    from .world.subject import subject_named
 
     file = options.out / f"{options.subject}-domains.jpg"
     domain_sheet(file, subject_named(options.subject))
@@ -251,7 +251,7 @@ SHOWN = {
 
 
 def _ship(options: argparse.Namespace) -> None:
-    from ..library_commands import named_entry
+    from ..commands.library import named_entry
     from .ship import described, ship
 
     samples = 4 if options.smoke else options.samples
@@ -350,7 +350,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     import torch
 
-    from .subject import subject_named
+    from .world.subject import subject_named
 
     torch.set_num_threads(options.threads)
     try:

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-from .domains import PHOTO, Domain
-from .subject import LATENT_WIDTH, Subject
+from .world.domains import PHOTO, Domain
+from .world.subject import LATENT_WIDTH, Subject
 
 log = logging.getLogger(__name__)
 _CHUNK = 32

@@ -15,7 +15,7 @@ from torch import nn
 
 from ..errors import InputError
 from ..storage.tensors import load_tensors, save_tensors
-from .subject import PEOPLE, Subject, subject_named
+from .world.subject import PEOPLE, Subject, subject_named
 
 KIND = "judge"
 GRID = 4  # cells a side

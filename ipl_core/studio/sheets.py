@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..catalog import load_adapted, load_generator
-from ..config import AdaptConfig, settings_of
-from ..media import grid, labelled, save_png, to_pictures
-from ..runs import finished_run
-from ..sampling import draw
-from .subject import PEOPLE, Subject
+from ..drawing.sampling import draw
+from ..library.runs import finished_run
+from ..methods.config import AdaptConfig, settings_of
+from ..models.catalog import load_adapted, load_generator
+from ..pictures.media import grid, labelled, save_png, to_pictures
+from .world.subject import PEOPLE, Subject
 
 
 def domain_sheet(path: Path, subject: Subject, sitters: int = 4, resolution: int = 96, seed: int = 5) -> None:
@@ -60,7 +60,7 @@ def sample_sheet(path: Path, model: str, count: int = 64) -> None:
 
 def example_portraits(folder: Path, count: int = 4, model: str = "studio") -> list[Path]:
     """Write portraits of people that no training saw, as large as the model's own pictures: portrait-1.png and on."""
-    from ..metrics.inversion import held_out_portraits
+    from ..metrics.reports.inversion import held_out_portraits
 
     _, portraits = held_out_portraits(PEOPLE, count, load_generator(model).config.resolution)
     files = [folder / f"portrait-{number}.png" for number in range(1, count + 1)]

@@ -15,13 +15,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .. import catalog, domain_folder, library, shipped, step_history
+from ..drawing.sampling import draw
 from ..errors import InputError
-from ..media import grid, to_uint8
+from ..generators.stylegan2.network import Generator
+from ..library import domain_folder, shipped
+from ..library import store as library
 from ..metrics.side_by_side import Figures, SideBySide
-from ..sampling import draw
+from ..models import catalog
+from ..pictures.media import grid, to_uint8
+from ..running import step_history
 from ..storage import folders
-from ..stylegan2 import Generator
 
 MAX_BYTES = 12_000_000  # of all finished models together
 _QUALITY = 85  # of the pictures that lists show

@@ -13,9 +13,12 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from ipl_core import AdaptConfig, InputError, catalog, examples, library
-from ipl_core.clip import load_critic
-from ipl_core.runs import finished_run
+from ipl_core import AdaptConfig, InputError
+from ipl_core.clip.model import load_critic
+from ipl_core.library import examples
+from ipl_core.library import store as library
+from ipl_core.library.runs import finished_run
+from ipl_core.models import catalog
 from tabs import adapt as room
 from tabs.adapt import LAST, AdaptTab, examples_row, make_config, wrong_fields
 from tabs.controls import Controls
@@ -74,7 +77,7 @@ def test_what_a_described_prompt_says_stands_under_each_person_from_the_first_st
 
 def test_prompts_of_words_are_read_when_they_are_learned(tab: AdaptTab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        importlib.import_module("ipl_core.adapt").adapt, "__defaults__", (None, 0.0, None)
+        importlib.import_module("ipl_core.methods.adapt").adapt, "__defaults__", (None, 0.0, None)
     )  # pictures at every step
     seen = list(tab._run(threading.Event(), *asked(tab, prompts="words", preview_seeds="3, 5")))
     assert "Done: zombie by IPL with prompts of words" in seen[-1][tab._controls.status]

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 from visitor import Visitor
 
-from ipl_core.media import read_settings
+from ipl_core.pictures.media import read_settings
 
 Visit = Callable[..., Visitor]
 

@@ -14,8 +14,9 @@ from gradio_client.exceptions import AppError
 from PIL import Image, ImageChops
 from visitor import PATIENCE
 
-from ipl_core import library, load_generator
-from ipl_core.media import read_settings
+from ipl_core import load_generator
+from ipl_core.library import store as library
+from ipl_core.pictures.media import read_settings
 
 FEW = {"mapper_steps": 3, "steps": 4, "batch": 2}
 MANY = {"mapper_steps": 2, "steps": 5000, "batch": 2}

@@ -12,10 +12,11 @@ import gradio as gr
 import pytest
 import torch
 
-from ipl_core import library, runs
-from ipl_core.catalog import load_critic, load_generator
+from ipl_core.library import runs
+from ipl_core.library import store as library
 from ipl_core.metrics.clip_distance import clip_distance
 from ipl_core.metrics.side_by_side import SideBySide
+from ipl_core.models.catalog import load_critic, load_generator
 from ipl_core.storage import folders
 from tabs.compare import CompareTab
 from tabs.favourites import Favourites

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from visitor import Visitor
 
-from ipl_core.media import read_settings
+from ipl_core.pictures.media import read_settings
 
 Visit = Callable[..., Visitor]
 SIZES = [(1440, 900, "light"), (1440, 900, "dark"), (390, 844, "light"), (390, 844, "dark")]

@@ -31,8 +31,10 @@ from kept_domains import entry_of
 from PIL import Image
 from starlette.requests import Request
 
-from ipl_core import catalog, library, people
-from ipl_core.sitters import SeedPerson
+from ipl_core.drawing.seed_people import SeedPerson
+from ipl_core.library import inversions as people
+from ipl_core.library import store as library
+from ipl_core.models import catalog
 from ipl_core.storage.folders import SETTINGS
 from tabs.telling import UNEXPECTED
 

@@ -15,9 +15,11 @@ from gradio_client.exceptions import AppError
 from kept_domains import entry_of, finished_model
 from visitor import SHARED_TOKEN
 
-from ipl_core import InputError, library, people
-from ipl_core.catalog import load_generator
-from ipl_core.sitters import SeedPerson
+from ipl_core import InputError
+from ipl_core.drawing.seed_people import SeedPerson
+from ipl_core.library import inversions as people
+from ipl_core.library import store as library
+from ipl_core.models.catalog import load_generator
 from tabs import models, show
 from tabs.compare import CompareTab, finished_models
 from tabs.favourites import Favourites

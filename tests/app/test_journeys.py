@@ -11,9 +11,10 @@ import gradio as gr
 import pytest
 from kept_domains import entry_of
 
-from ipl_core import InputError, catalog
-from ipl_core.__main__ import main
-from ipl_core.media import read_settings
+from ipl_core import InputError
+from ipl_core.commands.main import main
+from ipl_core.models import catalog
+from ipl_core.pictures.media import read_settings
 from tabs.favourites import Favourites
 from tabs.interpolate import InterpolateTab, example
 from tabs.session import Service

@@ -8,7 +8,8 @@ import gradio as gr
 import pytest
 from kept_domains import entry_of
 
-from ipl_core import InputError, library
+from ipl_core import InputError
+from ipl_core.library import store as library
 from tabs.library import LibraryTab, domains_mixed
 from tabs.session import Service
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from ipl_core import AdaptConfig, InputError, catalog
-from ipl_core.hub import Stopped
+from ipl_core import AdaptConfig, InputError
+from ipl_core.models import catalog
+from ipl_core.models.hub import Stopped
 from tabs import adapt as tab
 from tabs import running
 
@@ -93,7 +94,7 @@ def test_nothing_is_fetched_for_a_run_that_is_not_allowed(hub: dict[str, Any]) -
 
 
 def test_stopped_passes_through_the_hub() -> None:
-    from ipl_core.hub import _reasons
+    from ipl_core.models.hub import _reasons
 
     with pytest.raises(Stopped), _reasons():
         raise Stopped

@@ -13,9 +13,10 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from visitor import PATIENCE
 
-from ipl_core import InputError, people
-from ipl_core.media import read_settings
-from ipl_core.pictures import MAX_PIXELS
+from ipl_core import InputError
+from ipl_core.library import inversions as people
+from ipl_core.pictures.media import read_settings
+from ipl_core.pictures.reading import MAX_PIXELS
 from tabs.people import weighted
 from tabs.picture import EXAMPLES, called, chosen_crop, crop_view, look_at, make_config
 

@@ -14,8 +14,8 @@ from playwright.sync_api import expect
 from test_browser import SIZES, UNREADABLE
 from visitor import PATIENCE, Visitor
 
-from ipl_core import people
-from ipl_core.media import read_settings
+from ipl_core.library import inversions as people
+from ipl_core.pictures.media import read_settings
 from tabs.picture import EXAMPLES
 
 expect.set_options(timeout=1000 * PATIENCE)

@@ -18,7 +18,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from ipl_core import InputError, library, people
+from ipl_core import InputError
+from ipl_core.library import inversions as people
+from ipl_core.library import store as library
 from ipl_core.storage import folders
 from ipl_core.storage.space import KeptElsewhere
 from tabs import gate

@@ -12,7 +12,9 @@ from gradio_client.exceptions import AppError
 from kept_domains import entry_of
 from visitor import PATIENCE, SHARED_TOKEN
 
-from ipl_core import InputError, library, people
+from ipl_core import InputError
+from ipl_core.library import inversions as people
+from ipl_core.library import store as library
 from ipl_core.storage.folders import home
 from tabs import private
 from tabs.picture import EXAMPLES

@@ -15,9 +15,10 @@ import pytest
 import torch
 from kept_domains import entry_of
 
-from ipl_core import InputError, library
-from ipl_core.media import read_settings
-from ipl_core.sitters import SeedPerson
+from ipl_core import InputError
+from ipl_core.drawing.seed_people import SeedPerson
+from ipl_core.library import store as library
+from ipl_core.pictures.media import read_settings
 from tabs import sample as room
 from tabs.favourites import MAX_FAVOURITES, Favourites, known
 from tabs.models import Model

@@ -14,8 +14,9 @@ import pytest
 from kept_domains import entry_of
 
 import tabs.study
-from ipl_core import InputError, study
+from ipl_core import InputError
 from ipl_core.storage import folders
+from ipl_core.study import study
 from tabs.roles import admin_token
 from tabs.session import Service
 from tabs.study import StudyTab

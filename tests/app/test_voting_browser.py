@@ -13,7 +13,8 @@ import pytest
 from kept_domains import entry_of
 from visitor import Visitor
 
-from ipl_core import library, study
+from ipl_core.library import store as library
+from ipl_core.study import study
 from tabs.roles import admin_token
 
 Visit = Callable[..., Visitor]

@@ -21,9 +21,11 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from visitor import PATIENCE
 
-from ipl_core import AdaptConfig, InputError, catalog, library
-from ipl_core.forecast import Pace
-from ipl_core.snapshot import Snapshot, Start
+from ipl_core import AdaptConfig, InputError
+from ipl_core.library import store as library
+from ipl_core.models import catalog
+from ipl_core.running.forecast import Pace
+from ipl_core.running.snapshot import Snapshot, Start
 from tabs import zero
 from tabs.policy import Policy
 from tabs.session import Service
@@ -325,7 +327,7 @@ def test_what_visitors_see_first_is_loaded_before_they_come(studio: Path, monkey
     def load(*_: Any) -> None:
         raise AssertionError("a visitor waits for this")
 
-    monkeypatch.setattr("ipl_core.catalog.load_generator", load)
+    monkeypatch.setattr("ipl_core.models.catalog.load_generator", load)
     assert service.generators.get("studio").config.resolution == 32
 
 

@@ -2,10 +2,10 @@
 
 import torch
 
-from ipl_core.catalog import load_critic
-from ipl_core.metrics.critic_report import attribute_retrieval, domain_names, zero_shot
-from ipl_core.studio.domains import PHOTO
-from ipl_core.studio.subject import PEOPLE
+from ipl_core.metrics.reports.clip_model import attribute_retrieval, domain_names, zero_shot
+from ipl_core.models.catalog import load_critic
+from ipl_core.studio.world.domains import PHOTO
+from ipl_core.studio.world.subject import PEOPLE
 
 
 def test_what_the_critic_sees_of_people_is_told_from_what_it_says_of_anybody() -> None:

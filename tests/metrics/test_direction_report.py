@@ -6,18 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from ipl_core import catalog
-from ipl_core.directions import normalise
 from ipl_core.errors import InputError
-from ipl_core.metrics.direction_report import (
-    COLUMNS,
-    agreement,
-    direction_report,
-    mean_row,
-    report_without_renderer,
-)
+from ipl_core.methods.directions import normalise
+from ipl_core.metrics.reports.directions import COLUMNS, agreement, direction_report, mean_row, report_without_renderer
+from ipl_core.models import catalog
 from ipl_core.studio.__main__ import main
-from ipl_core.studio.subject import DOGS, PEOPLE, Subject
+from ipl_core.studio.world.subject import DOGS, PEOPLE, Subject
 
 
 @pytest.fixture(autouse=True)

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ipl_core.errors import InputError
-from ipl_core.metrics import generator_report as report
-from ipl_core.studio.domains import PHOTO
+from ipl_core.metrics.reports import generator as report
 from ipl_core.studio.judge import Verdict
-from ipl_core.studio.subject import DOGS, LATENT_WIDTH
+from ipl_core.studio.world.domains import PHOTO
+from ipl_core.studio.world.subject import DOGS, LATENT_WIDTH
 
 
 class Onlooker:

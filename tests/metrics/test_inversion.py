@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from ipl_core.errors import InputError
-from ipl_core.media import to_uint8
-from ipl_core.metrics import inversion
-from ipl_core.metrics.inversion import InversionScore, held_out_portraits, markdown
 from ipl_core.metrics.kept_attributes import identity_similarity
+from ipl_core.metrics.reports import inversion
+from ipl_core.metrics.reports.inversion import InversionScore, held_out_portraits, markdown
 from ipl_core.metrics.scores import write_csv
 from ipl_core.metrics.ssim import ssim
-from ipl_core.studio.subject import SUBJECTS, Subject
+from ipl_core.pictures.media import to_uint8
+from ipl_core.studio.world.subject import SUBJECTS, Subject
 
 
 def test_ssim_is_1_for_equal_pictures_and_falls_with_noise(rng: torch.Generator) -> None:

@@ -7,18 +7,20 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from ipl_core import AdaptConfig, InputError, catalog, library
-from ipl_core.config import METHODS, VARIANTS, method_of, settings_of
-from ipl_core.metrics import table
+from ipl_core import AdaptConfig, InputError
+from ipl_core.library import store as library
+from ipl_core.methods.config import METHODS, VARIANTS, method_of, settings_of
 from ipl_core.metrics.judge_score import judge_score
 from ipl_core.metrics.kept_attributes import kept_attributes, kept_identity
+from ipl_core.metrics.reports import methods as table
+from ipl_core.metrics.reports.methods import Score, compare, markdown, paired
 from ipl_core.metrics.scores import read_csv, write_csv
 from ipl_core.metrics.side_by_side import SideBySide
 from ipl_core.metrics.spread import identity_spread
-from ipl_core.metrics.table import Score, compare, markdown, paired
-from ipl_core.studio.domains import PHOTO
+from ipl_core.models import catalog
 from ipl_core.studio.judge import Verdict
-from ipl_core.studio.subject import PEOPLE, SUBJECTS, Subject
+from ipl_core.studio.world.domains import PHOTO
+from ipl_core.studio.world.subject import PEOPLE, SUBJECTS, Subject
 
 each_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
 

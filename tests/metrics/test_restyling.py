@@ -8,13 +8,13 @@ import pytest
 from kept_domains import entry_of
 
 from ipl_core import AdaptConfig, InputError, InvertConfig
-from ipl_core.__main__ import main
-from ipl_core.invert import invert
-from ipl_core.media import to_float
-from ipl_core.metrics import restyling
-from ipl_core.metrics.inversion import held_out_portraits
-from ipl_core.metrics.restyling import TRUE, RestyleScore, Restyling, markdown
-from ipl_core.studio.subject import PEOPLE
+from ipl_core.commands.main import main
+from ipl_core.generators.invert import invert
+from ipl_core.metrics.reports import restyling
+from ipl_core.metrics.reports.inversion import held_out_portraits
+from ipl_core.metrics.reports.restyling import TRUE, RestyleScore, Restyling, markdown
+from ipl_core.pictures.media import to_float
+from ipl_core.studio.world.subject import PEOPLE
 
 FEW = InvertConfig(preset="fast", starts=0, steps=2, start="mean")
 
@@ -73,7 +73,7 @@ def test_the_table_says_before_and_after() -> None:
 def test_the_command_writes_both_tables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made(monkeypatch, 0.5)
     monkeypatch.setitem(
-        __import__("ipl_core.config", fromlist=["INVERT_PRESETS"]).INVERT_PRESETS,
+        __import__("ipl_core.methods.config", fromlist=["INVERT_PRESETS"]).INVERT_PRESETS,
         "fast",
         dict(space="w", starts=0, steps=1, learning_rate=0.1, noise=False, tune=False, tune_steps=1, tune_further=0),
     )

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 import pytest
 import torch
 
-from ipl_core.clip import _words
-from ipl_core.studio.captions import (
+from ipl_core.clip.model import _words
+from ipl_core.studio.training.towers import MODEL
+from ipl_core.studio.world.captions import (
     _FIGURE,
     BROKEN_INDEX,
     PLAIN,
@@ -20,9 +21,8 @@ from ipl_core.studio.captions import (
     known_words,
     truth,
 )
-from ipl_core.studio.domains import DOMAINS, PHOTO, TARGETS, domain_number
-from ipl_core.studio.subject import DOGS, PEOPLE, SUBJECTS, Subject
-from ipl_core.studio.towers import MODEL
+from ipl_core.studio.world.domains import DOMAINS, PHOTO, TARGETS, domain_number
+from ipl_core.studio.world.subject import DOGS, PEOPLE, SUBJECTS, Subject
 
 SILENT = -1
 FIRST_TRAIT = {"people": 2, "dogs": 2 + len(PEOPLE.traits)}

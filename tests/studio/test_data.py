@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from ipl_core.clip import Critic
+from ipl_core.clip.model import Critic
 from ipl_core.studio import data
 from ipl_core.studio.data import halved, photos, portrayed, scattered, to_bytes, to_float
-from ipl_core.studio.domains import PHOTO
-from ipl_core.studio.subject import DOGS, LATENT_WIDTH, PEOPLE
+from ipl_core.studio.world.domains import PHOTO
+from ipl_core.studio.world.subject import DOGS, LATENT_WIDTH, PEOPLE
 
 
 def test_a_photo_is_of_the_sitter_that_its_latent_stands_for(tmp_path: Path) -> None:

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from ipl_core.studio.attributes import Categorical, Sitters, sitters_from_unit
-from ipl_core.studio.dogs.attributes import ATTRIBUTES, TRAITS
-from ipl_core.studio.dogs.renderer import draw_dogs
-from ipl_core.studio.form import AS_THEY_ARE, Form
+from ipl_core.studio.world.attributes import Categorical, Sitters, sitters_from_unit
+from ipl_core.studio.world.dogs.attributes import ATTRIBUTES, TRAITS
+from ipl_core.studio.world.dogs.renderer import draw_dogs
+from ipl_core.studio.world.form import AS_THEY_ARE, Form
 
 SIZE = 48
 BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}

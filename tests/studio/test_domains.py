@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from ipl_core.errors import InputError
-from ipl_core.studio.domains import DOMAINS, NAMES, PHOTO, TARGETS, domain_number
-from ipl_core.studio.subject import SUBJECTS
+from ipl_core.studio.world.domains import DOMAINS, NAMES, PHOTO, TARGETS, domain_number
+from ipl_core.studio.world.subject import SUBJECTS
 
 
 def _drawn(subject, domain, seed: int = 1, resolution: int = 64) -> torch.Tensor:

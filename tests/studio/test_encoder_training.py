@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from ipl_core.checkpoints import save_generator
-from ipl_core.encoder import load_encoder
+from ipl_core.generators.encoder import load_encoder
+from ipl_core.generators.files import save_generator
+from ipl_core.generators.stylegan2.network import Generator, GeneratorConfig
 from ipl_core.storage.tensors import load_tensors
 from ipl_core.studio.__main__ import main
-from ipl_core.studio.subject import LATENT_WIDTH, PEOPLE
-from ipl_core.studio.train_encoder import EncoderRecipe, train_encoder
-from ipl_core.stylegan2 import Generator, GeneratorConfig
+from ipl_core.studio.training.encoder import EncoderRecipe, train_encoder
+from ipl_core.studio.world.subject import LATENT_WIDTH, PEOPLE
 
 SMALL = GeneratorConfig(32, z_dim=LATENT_WIDTH, w_dim=8, mapping_layers=1, channels=((4, 8), (8, 8), (16, 8), (32, 4)))
 

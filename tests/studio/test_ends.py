@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from ipl_core import catalog
-from ipl_core.config import AdaptConfig
-from ipl_core.runs import finished_run
-from ipl_core.studio.domains import domain_number
-from ipl_core.studio.ends import library_ends
-from ipl_core.studio.subject import DOGS, PEOPLE
+from ipl_core.library.runs import finished_run
+from ipl_core.methods.config import AdaptConfig
+from ipl_core.models import catalog
+from ipl_core.studio.training.ends import library_ends
+from ipl_core.studio.world.domains import domain_number
+from ipl_core.studio.world.subject import DOGS, PEOPLE
 
 
 def test_runs_end_where_their_weights_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

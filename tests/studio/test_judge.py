@@ -6,8 +6,8 @@ import torch
 from ipl_core.errors import InputError
 from ipl_core.storage.tensors import load_tensors, save_tensors
 from ipl_core.studio.judge import Judge, load_judge, save_judge
-from ipl_core.studio.subject import DOGS, PEOPLE, SUBJECTS, Subject
-from ipl_core.studio.train_judge import identity_loss
+from ipl_core.studio.training.judge import identity_loss
+from ipl_core.studio.world.subject import DOGS, PEOPLE, SUBJECTS, Subject
 
 
 @pytest.fixture

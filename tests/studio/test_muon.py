@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ipl_core.studio.muon import Muon, Together, orthogonal
-from ipl_core.studio.training import Checkpoint
+from ipl_core.studio.training.loop import Checkpoint
+from ipl_core.studio.training.muon import Muon, Together, orthogonal
 
 
 def _rms(values: Tensor) -> float:

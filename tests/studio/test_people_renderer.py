@@ -5,11 +5,11 @@ from dataclasses import fields
 import pytest
 import torch
 
-from ipl_core.studio.attributes import Categorical, Sitters, sitters_from_unit
-from ipl_core.studio.form import AS_THEY_ARE, Form
-from ipl_core.studio.people.attributes import ATTRIBUTES, TRAITS
-from ipl_core.studio.people.renderer import draw_people
-from ipl_core.studio.portrait import Portrait
+from ipl_core.studio.world.attributes import Categorical, Sitters, sitters_from_unit
+from ipl_core.studio.world.form import AS_THEY_ARE, Form
+from ipl_core.studio.world.people.attributes import ATTRIBUTES, TRAITS
+from ipl_core.studio.world.people.renderer import draw_people
+from ipl_core.studio.world.portrait import Portrait
 
 NAMES = [a.name for a in ATTRIBUTES]
 CATEGORICAL = [a for a in ATTRIBUTES if isinstance(a, Categorical)]

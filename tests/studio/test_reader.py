@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ipl_core.studio.reader import Reader, reader_loss, trained_reader
+from ipl_core.studio.training.reader import Reader, reader_loss, trained_reader
 
 CPU = torch.device("cpu")
 

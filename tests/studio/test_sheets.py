@@ -8,12 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from ipl_core import AdaptConfig, library
-from ipl_core.media import to_pictures
-from ipl_core.metrics.inversion import held_out_portraits
+from ipl_core import AdaptConfig
+from ipl_core.library import store as library
+from ipl_core.metrics.reports.inversion import held_out_portraits
+from ipl_core.pictures.media import to_pictures
 from ipl_core.studio import sheets
 from ipl_core.studio.__main__ import SHOWN
-from ipl_core.studio.subject import DOGS, PEOPLE, SUBJECTS
+from ipl_core.studio.world.subject import DOGS, PEOPLE, SUBJECTS
 
 
 def test_a_sheet_has_every_domain_of_its_subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

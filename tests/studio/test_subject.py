@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from ipl_core.errors import InputError
-from ipl_core.studio.attributes import Continuous, Sitters
-from ipl_core.studio.domains import DOMAINS, PHOTO, TARGETS
-from ipl_core.studio.subject import DOGS, LATENT_WIDTH, PEOPLE, SUBJECTS, Subject, subject_named
+from ipl_core.studio.world.attributes import Continuous, Sitters
+from ipl_core.studio.world.domains import DOMAINS, PHOTO, TARGETS
+from ipl_core.studio.world.subject import DOGS, LATENT_WIDTH, PEOPLE, SUBJECTS, Subject, subject_named
 
 
 @pytest.fixture(params=SUBJECTS, ids=lambda subject: subject.name)

@@ -13,24 +13,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ipl_core import catalog
-from ipl_core.checkpoints import load_generator
-from ipl_core.clip import WEIGHTS_FILE, load_critic
+from ipl_core.clip.model import WEIGHTS_FILE, load_critic
 from ipl_core.errors import InputError
+from ipl_core.generators.files import load_generator
+from ipl_core.generators.stylegan2.network import Generator, GeneratorConfig
+from ipl_core.models import catalog
 from ipl_core.storage.tensors import load_tensors, save_tensors
 from ipl_core.studio.__main__ import main
-from ipl_core.studio.attempts import FIRST_AGREEMENT, Cast, FoolingPictures, Memory, wanted_agreement
-from ipl_core.studio.attributes import Categorical
-from ipl_core.studio.augment import nuisance, roughen
-from ipl_core.studio.captions import known_words, truth
-from ipl_core.studio.contrast import contrast
 from ipl_core.studio.data import to_bytes, to_float
-from ipl_core.studio.domains import DOMAINS, PHOTO
-from ipl_core.studio.subject import DOGS, LATENT_WIDTH, PEOPLE, SUBJECTS, Subject
-from ipl_core.studio.supervised import supervised
-from ipl_core.studio.towers import MODEL, build_model, take_weights, write_clip
-from ipl_core.studio.train_clip import ClipRecipe, MeanDirections, Trainer
-from ipl_core.studio.train_generator import (
+from ipl_core.studio.training.attempts import FIRST_AGREEMENT, Cast, FoolingPictures, Memory, wanted_agreement
+from ipl_core.studio.training.augment import nuisance, roughen
+from ipl_core.studio.training.clip import ClipRecipe, MeanDirections, Trainer
+from ipl_core.studio.training.contrast import contrast
+from ipl_core.studio.training.generator import (
     GENERATOR,
     GeneratorRecipe,
     PatchDiscriminator,
@@ -40,9 +35,14 @@ from ipl_core.studio.train_generator import (
     train_generator,
     train_mapping,
 )
-from ipl_core.studio.train_text import TextRecipe, Views, lesson, train_text
-from ipl_core.studio.training import Checkpoint, FigureLog, half_precision
-from ipl_core.stylegan2 import Generator, GeneratorConfig
+from ipl_core.studio.training.loop import Checkpoint, FigureLog, half_precision
+from ipl_core.studio.training.supervised import supervised
+from ipl_core.studio.training.text_tower import TextRecipe, Views, lesson, train_text
+from ipl_core.studio.training.towers import MODEL, build_model, take_weights, write_clip
+from ipl_core.studio.world.attributes import Categorical
+from ipl_core.studio.world.captions import known_words, truth
+from ipl_core.studio.world.domains import DOMAINS, PHOTO
+from ipl_core.studio.world.subject import DOGS, LATENT_WIDTH, PEOPLE, SUBJECTS, Subject
 
 REGISTRY = Path(__file__).resolve().parents[2] / "pretrained" / catalog.REGISTRY
 #: Names of the embedded generators in the registry.
@@ -119,7 +119,7 @@ def test_the_critic_knows_the_words_of_every_domain_and_subject_and_no_others(
 def test_a_critic_is_gone_on_with_for_as_many_steps_as_are_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from ipl_core.studio import train_clip
+    from ipl_core.studio.training import clip as train_clip
 
     recipes = []
     monkeypatch.setattr(train_clip, "train_clip", lambda recipe, *_: recipes.append(recipe))
@@ -258,7 +258,7 @@ def test_the_text_tower_is_taught_alone_and_an_interruption_changes_nothing(
     assert record["recipe"]["data_seed"] == recipe.data_seed
     assert len((tmp_path / "whole" / "text.csv").read_text().splitlines()) == 2
     monkeypatch.setattr(
-        "ipl_core.studio.train_text.views", lambda *_: pytest.fail("sitters are rendered before the refusal")
+        "ipl_core.studio.training.text_tower.views", lambda *_: pytest.fail("sitters are rendered before the refusal")
     )
     with pytest.raises(InputError, match="began with another critic"):
         train_text(recipe, tmp_path / "whole", tmp_path / "whole" / "studio-clip", tmp_path / "other")

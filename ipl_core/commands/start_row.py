@@ -1,0 +1,51 @@
+"""The command `start-row`: the examples that the app shows before any run. Part of the command line."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..errors import InputError
+from ..library.examples import MAX_BYTES, ROW, drawn, save
+from ..storage.paths import as_path
+from .models import AUTO_DEVICE, chosen_device, number
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    add = parser.add_argument
+    add(
+        "targets", metavar="DOMAIN", nargs="*", help="in this order; none given, all that the model's critic was taught"
+    )
+    add("--model", default="studio", help="name of the generator (%(default)s)")
+    add("--method", help="of the runs; left out, the one that suits the model's critic")
+    add("--preset", default="default", help="of the runs (%(default)s)")
+    add("--seed", type=number, default=0, help="of the runs (%(default)s)")
+    add("--people", default="0-1", metavar="SEEDS", help="who is shown in every domain (%(default)s)")
+    add("--device", default="cpu", help=AUTO_DEVICE)
+    add("--out", default=str(ROW), metavar="FILE.webp", help=f"at most {MAX_BYTES // 1000} kB (%(default)s)")
+
+
+def start_row(options: argparse.Namespace) -> int:
+    """The command `start-row`; gives the exit status. Runs that the library has are taken from it."""
+    from tqdm import tqdm
+
+    from ..latents import parse_seeds
+    from ..library.runs import finished_run
+    from ..methods.config import AdaptConfig, settings_of
+    from ..models import catalog
+
+    path = as_path(options.out)
+    if path.suffix.lower() != ".webp":
+        raise InputError(f"The row is written as WebP: give --out a file that ends in .webp, not {options.out}.")
+    seeds = parse_seeds(options.people, 8)
+    known = catalog.generators().get(options.model)
+    source, device = known.source if known else "photo", chosen_device(options.device)
+    critic = catalog.critic_of(options.model)
+    targets = options.targets or [words for words in catalog.load_critic(critic).domains if words != source]
+    facts = {"source": source, "device": device}
+    facts |= settings_of(options.method) if options.method else catalog.suited_to(critic)
+    facts.update({name: getattr(options, name) for name in ("model", "preset", "seed")})
+    configs = [AdaptConfig(target, **facts) for target in targets]
+    entries = [finished_run(config) for config in tqdm(configs, "domains", disable=None)]
+    print(save(drawn(entries, seeds), path))
+    return 0

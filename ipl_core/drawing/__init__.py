@@ -1,0 +1,1 @@
+"""Pictures out of generators: samples by seed, mixed weights, animations and restyled people."""

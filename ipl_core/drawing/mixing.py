@@ -1,0 +1,162 @@
+"""Weights of generators as vectors: a source, a share of what each domain changed, and what tuning for a picture did.
+
+    source + Σ share · (adapted − source) + Σ share · (tuned − source)
+
+Any domains adapted from one model, at any strength, for any latents. Knows nothing about whose latents they are.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from ..errors import InputError
+from ..generators.files import save_generator
+from ..generators.stylegan2.network import Generator
+from ..library import domain_folder
+from ..library import store as library
+from ..methods.config import MAX_TEXT, AdaptConfig
+from ..models import catalog
+from ..storage.lru import LRU
+from ..storage.values import number
+from .sampling import draw
+
+#: A domain of the library, and how much of it.
+Share = tuple[library.Entry, float]
+
+MAX_STRENGTH = 2.0
+_MAX_DOMAINS = 8  # whose tensors stay in memory
+_SYNTHESIS = "synthesis."
+
+
+class Mixer:
+    """A source generator, ready to be drawn with mixed weights; may be used from many threads.
+
+    model: name or path of the source generator. generator: the same where it is loaded already; never changed.
+    Raises InputError if the model isn't there.
+    """
+
+    def __init__(self, model: str, device: str = "cpu", generator: Generator | None = None) -> None:
+        self.model = model
+        self.source = generator or catalog.load_generator(model, device)
+        self.model_sha256 = catalog.generator_digest(model)
+        self._own = dict(self.source.named_parameters()) | dict(self.source.named_buffers())
+        # Weights are swapped in place while it draws, so it works on modules of its own that share the tensors.
+        self._synthesis = copy.deepcopy(self.source.synthesis, {id(tensor): tensor for tensor in self._own.values()})
+        self._domains: LRU[str, dict[str, Tensor]] = LRU(_MAX_DOMAINS)
+        self._lock = threading.Lock()
+
+    def weights(
+        self, domains: Sequence[Share] = (), tuned: Sequence[tuple[Mapping[str, Tensor], float]] = ()
+    ) -> dict[str, Tensor]:
+        """The tensors in which the mix differs from the source, by state-dict name, on its device.
+
+        domains: entries of the library with a share each, 0 (nothing of the domain) to 2; 1 is the adapted generator
+            itself. tuned: tensors that `fitted` has passed, with a share each, such as those that pivotal tuning gave.
+        Raises InputError for a share outside these or a domain of another model.
+        """
+        parts = []
+        for entry, share in domains:
+            share = number(share, "The strength of a domain", 0, MAX_STRENGTH)
+            parts.append((self._domain(entry), share))
+        return self._blend([*parts, *tuned])
+
+    @torch.no_grad()
+    def _blend(self, parts: Sequence[tuple[Mapping[str, Tensor], float]]) -> dict[str, Tensor]:
+        weights: dict[str, Tensor] = {}
+        for changed, share in parts:
+            for name, tensor in changed.items():
+                source = self._own[name]
+                if name in weights:
+                    weights[name] = weights[name] + share * (tensor - source)
+                else:
+                    weights[name] = torch.lerp(source, tensor, share)  # exact at both ends, unlike a sum
+        return weights
+
+    @torch.no_grad()
+    def draw(
+        self, w: Tensor, weights: Mapping[str, Tensor] | None = None, noise: Sequence[Tensor] | str = "const"
+    ) -> Tensor:
+        """Latents w_plus (N, rows, w_dim) or w (N, w_dim) with `weights`, as (N, 3, R, R) about [-1, 1] on the CPU.
+
+        weights: what `weights` gave; None draws the source. noise: as `Generator.synthesis` takes it.
+        """
+        parts = {name[len(_SYNTHESIS) :]: tensor for name, tensor in (weights or {}).items()}
+        device = self.source.device
+        maps = noise if isinstance(noise, str) else [one.to(device) for one in noise]
+        with self._lock:
+            return functional_call(self._synthesis, parts, (w.to(device), maps)).cpu()
+
+    def generator(self, domains: Sequence[Share]) -> Generator:
+        """The mix as a generator of its own. Raises InputError as `weights` does."""
+        mixed = copy.deepcopy(self.source)
+        domain_folder.apply_weights(mixed, self.weights(domains))
+        return mixed
+
+    def save(self, domains: Sequence[Share], path: str | os.PathLike[str]) -> Path:
+        """Writes the mix as a generator's file, whole or not at all, which `load_generator` and `--model` take.
+
+        What it is a mix of stands inside. Raises InputError as `weights` does, or if the file can't be written.
+        """
+        save_generator(self.generator(domains), path, self.described(domains))
+        return Path(path)
+
+    def keep(self, domains: Sequence[Share], title: str = "") -> library.Entry:
+        """Keeps the mix in the library and gives its entry, which is used as any other; kept again, it is the same.
+
+        title: what to call it; "" leaves its name, such as “60 % zombie + 40 % neon”. Raises InputError as `weights`
+        does, for no domains, for a title as `library.check_title` does, and if the library can't be written; nothing is
+        kept then.
+        """
+        if not any(share for _, share in domains):
+            raise InputError("A mix needs at least one domain with a share above 0.")
+        parts = [(entry, share) for entry, share in domains if share]
+        first = parts[0][0]
+        config = AdaptConfig(
+            " + ".join(f"{100 * share:.0f} % {entry.config.target}" for entry, share in parts)[:MAX_TEXT],
+            source=first.config.source,
+            model=self.model,
+            critic=first.settings["critic"],
+        )
+        title = library.check_title(title, library.mixed_path(config, parts))  # before the work, not after it
+        mixed = self.generator(parts)
+        pictures = [draw(generator, config.preview_seeds, config.preview_psi) for generator in (self.source, mixed)]
+        weights = {name: tensor.cpu() for name, tensor in self.weights(parts).items()}
+        entry = library.keep_mixed(config, parts, weights, *pictures)
+        return library.rename(entry, title) if title else entry
+
+    def described(self, domains: Sequence[Share]) -> dict[str, Any]:
+        """The mix in plain values, for settings beside a picture or a file."""
+        return {
+            "model": self.model,
+            "model_sha256": self.model_sha256,
+            "domains": [{"share": share, "config": entry.settings["config"]} for entry, share in domains],
+        }
+
+    def fitted(self, tensors: Mapping[str, Tensor], of: str) -> dict[str, Tensor]:
+        """`tensors` on the source's device. Raises InputError, naming `of`, for one that the source doesn't have."""
+        for name, tensor in tensors.items():
+            fits = name.startswith(_SYNTHESIS) and name in self._own and self._own[name].shape == tensor.shape
+            if not fits:
+                raise InputError(f"The tensor {name} of “{of}” doesn't fit the model “{self.model}”.")
+        return {name: tensor.to(self.source.device) for name, tensor in tensors.items()}
+
+    def _domain(self, entry: library.Entry) -> dict[str, Tensor]:
+        if entry.settings["model_sha256"] != self.model_sha256:
+            raise InputError(
+                f"The domain “{entry.config.target}” in {entry.path} was adapted from another model than "
+                f"“{self.model}”, so their weights can't be mixed: choose domains of one model."
+            )
+        key = f"{entry.path} {entry.settings['weights']['sha256']}"
+        with self._lock:
+            return self._domains.made(
+                key, lambda: self.fitted(catalog.changed_weights(entry.path), entry.config.target)
+            )

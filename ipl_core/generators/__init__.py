@@ -1,0 +1,1 @@
+"""Generators of pictures and their latents: networks, files, encoders and inversion."""

@@ -1,0 +1,201 @@
+"""Make sure of a run or of an inversion: the kept one if it is there, else a new one, kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from ..drawing.framing import fitted
+from ..errors import InputError
+from ..generators.invert import invert
+from ..methods.adapt import adapt, open_views, take_prompts
+from ..methods.adapt import readings as said_of
+from ..methods.config import LEARNED, AdaptConfig, InvertConfig
+from ..metrics.kept_attributes import identity_similarity
+from ..models import catalog
+from ..pictures.faces import Crop, Face, choose_crop
+from ..pictures.media import to_float
+from ..running.snapshot import Snapshot
+from ..storage import folders
+from . import inversions as people
+from . import store as library
+
+LARGEST_FITTED = 256  # pixels a side of a generator that a crop is fitted with: larger ones would take minutes
+
+
+def finished_run(
+    config: AdaptConfig,
+    stop: threading.Event | None = None,
+    watch: Callable[[Snapshot], None] | None = None,
+    out: str | None = None,
+) -> library.Entry:
+    """The library's entry for `config`, after running it if it isn't there.
+
+    stop: see `adapt`; a stopped run is kept too and is what comes back. watch: called with every Snapshot.
+    out: a folder that will get a copy, and the run itself where the library's disk is full at its end.
+    Raises InputError for what can't be run or written, before the first step where that can be known.
+    """
+    folders.check_writable(library.runs_folder())
+    entry = library.find(config)
+    if entry is not None:
+        return entry
+    library.check_room(config, out)
+    return _run(library.Run(config), adapt(config, stop, preview_interval=float("inf")), watch, out)
+
+
+def resumed_run(
+    entry: library.Entry,
+    steps: int,
+    stop: threading.Event | None = None,
+    watch: Callable[[Snapshot], None] | None = None,
+    out: str | None = None,
+) -> library.Entry:
+    """The library's entry for a run that goes on from `entry` for `steps` more steps; see `library.continuation`.
+
+    stop, watch, out: as in `finished_run`. Raises InputError for what can't be gone on with.
+    """
+    folders.check_writable(library.runs_folder())
+    config, start = library.continuation(entry, steps)
+    library.check_room(config, out)
+    run = library.Run(config, goes_on=entry)
+    return _run(run, adapt(config, stop, preview_interval=float("inf"), start=start), watch, out)
+
+
+def _run(
+    run: library.Run,
+    snapshots: Iterator[Snapshot],
+    watch: Callable[[Snapshot], None] | None,
+    out: str | None,
+) -> library.Entry:
+    for snapshot in snapshots:
+        run.add(snapshot)
+        if watch is not None:
+            watch(snapshot)
+    return run.save(out)
+
+
+def crop_for(
+    model: str, picture: Image.Image, mode: str = "auto", face: int = 1, found: Sequence[Face] | None = None
+) -> Crop:
+    """Where to cut `picture` for the generator `model`; see `choose_crop`.
+
+    A face is put where the generator has its faces, and a small generator with an encoder says which crop near there
+    it draws best (see `framing`); for one that draws no faces, "auto" is the centre square.
+    """
+    known = catalog.generators().get(model)
+    if mode == "auto" and known is not None and not known.faces:
+        return replace(choose_crop(picture, "center"), note=f"“{model}” draws no faces: the centre square is taken.")
+    crop = choose_crop(picture, mode, face, found)
+    if not crop.face or known is None:
+        return crop
+    crop = crop.moved(**known.framing)
+    encoder = catalog.starting_encoder(model)
+    if encoder is None or known.resolution is None or known.resolution > LARGEST_FITTED:
+        return crop
+    generator = catalog.load_generator(model)
+    return fitted(crop, picture, generator, catalog.load_encoder(encoder, model, generator.config))
+
+
+def inversion(
+    config: InvertConfig,
+    aligned: Tensor,
+    name: str = "picture",
+    crop: Crop | None = None,
+    stop: threading.Event | None = None,
+    preview_interval: float = 1.0,
+    out: str | None = None,
+    folder: Path | None = None,
+    whose: str = "",
+    search: Callable[..., Iterator[Snapshot]] | None = None,
+) -> Iterator[Snapshot | people.Inverted]:
+    """Inverts a picture: every Snapshot, then the inverted picture as it is kept; that alone where it was kept before.
+
+    aligned: uint8 (1, R, R, 3), cut for the model. name, crop: noted with it. stop, preview_interval: see
+    `invert`; a stopped inversion is kept too. out: a folder that will get a copy, and the inversion itself where the
+    disk of the people is full at its end. Closing the iterator ends it and keeps nothing. Where the model has a
+    judge, it measures the likeness. folder: where it is looked for and kept, if not in the folder of people. whose:
+    see `people.inversion_key`. search: gives the Snapshots in the place of `invert`. Raises InputError for what can't
+    be run or written, before the first step where that can be known.
+    """
+    folders.check_writable(folder or people.people_folder())
+    found = people.find(config, aligned, folder, whose)
+    if found is not None:
+        yield found
+        return
+    people.check_room(config, out, folder)
+    made = people.Inversion(config, aligned, name, crop, whose)
+    last = None
+    with closing((search or invert)(config, to_float(aligned), stop, preview_interval)) as snapshots:
+        for last in snapshots:
+            made.add(last)
+            yield last
+    yield people.keep(made.result(identity_similarity(config.model, aligned, last.after)), out, folder=folder)
+
+
+def finished_inversion(
+    config: InvertConfig,
+    aligned: Tensor,
+    name: str = "picture",
+    crop: Crop | None = None,
+    stop: threading.Event | None = None,
+    watch: Callable[[Snapshot], None] | None = None,
+    out: str | None = None,
+) -> people.Inverted:
+    """The kept inversion of a picture, after making it if it isn't there; see `inversion`.
+
+    watch: called with every Snapshot.
+    """
+    inverted = None
+    for update in inversion(config, aligned, name, crop, stop, float("inf"), out):
+        if isinstance(update, people.Inverted):
+            inverted = update
+        elif watch is not None:
+            watch(update)
+    return inverted
+
+
+def readings(entry: library.Entry, seeds: Sequence[int], psi: float | None = None) -> dict[int, str]:
+    """What the prompts of a run say of these people, by seed: words of its vocabulary, the weightiest first.
+
+    psi: truncation at which the people are looked at; None for that of the run's previews. Raises InputError for an
+    entry that no run made, for one whose prompts say nothing in words, and of a finished model, which keeps no learned
+    prompts, for other people than the run's own.
+    """
+    if not entry.from_run:
+        how = "imported" if entry.imported else "mixed"
+        raise InputError(f"“{entry.title}” was {how}, so it has no prompts to read.")
+    if entry.shipped and entry.config.method in LEARNED:
+        return _kept_readings(entry, seeds, psi)
+    source = catalog.load_generator(entry.config.model)
+    views, _ = open_views(replace(entry.config, device="cpu"), source)
+    take_prompts(views, library.learned_prompts(entry))
+    said = said_of(views, source, seeds, entry.config.preview_psi if psi is None else psi)
+    if said is None:
+        raise InputError(_no_words(entry))
+    return said
+
+
+def _kept_readings(entry: library.Entry, seeds: Sequence[int], psi: float | None) -> dict[int, str]:
+    """The readings that a run noted of its own people."""
+    said = entry.readings
+    if not said:
+        raise InputError(_no_words(entry))
+    if psi not in (None, entry.config.preview_psi) or any(seed not in said for seed in seeds):
+        raise InputError(
+            f"Of “{entry.name}”, which comes with the app, only what was read of the seeds "
+            f"{', '.join(map(str, said))} at truncation {entry.config.preview_psi:g} is kept: ask for these."
+        )
+    return {seed: said[seed] for seed in seeds}
+
+
+def _no_words(entry: library.Entry) -> str:
+    return (
+        f"The prompts of “{entry.title}” say nothing in words: adapt by IPL with --prompts words, or with "
+        "--method described."
+    )

@@ -1,0 +1,1 @@
+"""The paper, from words to weights: settings, prompts, directions, losses and the two stages of training."""

@@ -1,0 +1,1 @@
+"""Reports that measure many pictures or runs: methods, inversion, restyling, directions and the embedded models."""

@@ -1,0 +1,573 @@
+"""Every model known: which file a name stands for, whether it is whole, what it may be used for.
+
+Names come from `registry.json` in the folder of embedded weights, and from `hub_models.json` beside this file, whose
+models are fetched from the Hugging Face hub when they are first needed; a path of one's own works wherever a name
+does. The room knows nothing about training; the networks themselves are built by `generators` and `clip`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..clip.ensemble import members
+from ..clip.model import load_critic as read_critic
+from ..devices import usable_device
+from ..errors import InputError
+from ..generators.encoder import load_encoder as read_encoder
+from ..generators.files import load_generator as read_generator
+from ..library import domain_folder, shipped
+from ..memory import enough_memory
+from ..methods.config import AdaptConfig
+from ..storage.digests import file_digest
+from ..storage.paths import as_path, exists, is_file, is_folder
+from ..storage.words import MAX_QUOTED_PATH, quoted, size_words
+from ..studio.judge import load_judge as read_judge
+from . import fetching
+from .fetching import Offer
+from .hub import HubFile, Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..clip.model import Critic
+    from ..generators.encoder import Guesser
+    from ..generators.stylegan2.network import Generator, GeneratorConfig
+    from ..studio.judge import Judge
+
+REGISTRY = "registry.json"
+HUB_MODELS = Path(__file__).resolve().parent / "hub_models.json"
+
+
+@dataclass(frozen=True)
+class GeneratorEntry:
+    """A generator that is known: where it is, the critic it is adapted with, what it draws, and its licence.
+
+    file: of an embedded one; None for one of the hub. sources: where the hub has it, in the order to try; page: where a
+    person can get it. title: its name in full. size: of the file in bytes, about; memory: that adapting it is expected
+    to take, in GB. None is what isn't known.
+
+    encoder: name of the encoder that guesses its latents, "" without one.
+    faces: whether it draws faces. framing: where in its pictures a face lies, as `faces.Crop.moved` takes it from
+    FFHQ's place to the generator's own: right, down, zoom; {} for FFHQ's.
+    """
+
+    name: str
+    file: Path | None
+    critic: str
+    source: str
+    licence: str
+    sha256: str | None
+    title: str = ""
+    sources: tuple[HubFile, ...] = ()
+    page: str = ""
+    resolution: int | None = None
+    size: int | None = None
+    memory: float | None = None
+    encoder: str = ""
+    faces: bool = True
+    framing: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def offer(self) -> Offer | None:
+        """What is fetched for it; None for an embedded one."""
+        return None if self.file else Offer(self.name, self.sources, self.page, "--model /path/to/the/file")
+
+
+@dataclass(frozen=True)
+class CriticEntry:
+    """A critic that is known: a folder with an open_clip configuration and weights, or a model of open_clip's own.
+
+    folder: of an embedded one; None for one of the hub. open_clip: its name and pretraining tag there. image_size: side
+    of the pictures that it sees. needs: a Python package that its tokeniser wants. The rest as in GeneratorEntry.
+    """
+
+    name: str
+    folder: Path | None
+    licence: str
+    sha256: str | None
+    title: str = ""
+    sources: tuple[HubFile, ...] = ()
+    page: str = ""
+    open_clip: str = ""
+    image_size: int | None = None
+    size: int | None = None
+    needs: str = ""
+
+    @property
+    def offer(self) -> Offer | None:
+        """What is fetched for it; None for an embedded one."""
+        own_copy = f"--critic {self.open_clip.partition(':')[0]}:/path/to/the/file"
+        return None if self.folder else Offer(self.name, self.sources, self.page, own_copy)
+
+
+@dataclass(frozen=True)
+class EncoderEntry:
+    """An encoder that is known: pictures to latents of one generator. The fields are those of GeneratorEntry."""
+
+    name: str
+    file: Path | None
+    licence: str
+    sha256: str | None
+    title: str = ""
+    sources: tuple[HubFile, ...] = ()
+    page: str = ""
+    size: int | None = None
+
+    @property
+    def offer(self) -> Offer | None:
+        """What is fetched for it; None for an embedded one."""
+        return None if self.file else Offer(self.name, self.sources, self.page, "--encoder /path/to/the/file")
+
+
+#: Whatever is known by name.
+Entry = GeneratorEntry | CriticEntry | EncoderEntry
+
+
+def pretrained_folder() -> Path:
+    """The folder of embedded weights: `IPL_PRETRAINED` if that is set, else `pretrained` beside this package."""
+    chosen = os.environ.get("IPL_PRETRAINED")
+    return as_path(chosen) if chosen else Path(__file__).resolve().parents[2] / "pretrained"
+
+
+def registry() -> dict[str, Any]:
+    """The registry as it stands in its file: kind of model → name → what is known about it.
+
+    Raises InputError if the file is missing or can't be read as JSON.
+    """
+    path = pretrained_folder() / REGISTRY
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"The list of models {path} can't be read ({error.strerror or error}): restore the folder "
+            "“pretrained”, or set IPL_PRETRAINED to where it is."
+        ) from error
+    except ValueError as error:
+        raise InputError(f"The list of models {path} is damaged ({error}): restore it.") from error
+    if not isinstance(known, Mapping):
+        raise InputError(f"The list of models {path} is damaged (not an object): restore it.")
+    return dict(known)
+
+
+@lru_cache(maxsize=1)
+def hub_models() -> dict[str, Any]:
+    """The list of models that the hub has: kind of model → name → what is known about it."""
+    return json.loads(HUB_MODELS.read_text(encoding="utf-8"))
+
+
+def _with_those_of_the_hub(entries: dict[str, Any], kind: str, entry: Callable[..., Any]) -> dict[str, Any]:
+    """The embedded entries, and after them those of the hub whose names are still free."""
+    for name, facts in hub_models()[kind].items():
+        rest = {key: value for key, value in facts.items() if key != "sources"}
+        sources = fetching.sources_from(facts["sources"])
+        entries.setdefault(name, entry(name=name, sha256=None, sources=sources, **rest))
+    return entries
+
+
+def generators() -> dict[str, GeneratorEntry]:
+    """The generators that are known by name, embedded ones first."""
+    entries = {}
+    for name, facts in registry().get("generators", {}).items():
+        entries[name] = GeneratorEntry(
+            name=name,
+            file=_file(name, facts, "file"),
+            critic=facts.get("critic", ""),
+            source=facts.get("source", "photo"),
+            licence=facts.get("licence", ""),
+            sha256=facts.get("sha256"),
+            title=facts.get("title", name),
+            resolution=facts.get("resolution"),
+            encoder=facts.get("encoder", ""),
+            faces=facts.get("faces", True),
+            framing=facts.get("framing", {}),
+        )
+    return _with_those_of_the_hub(entries, "generators", partial(GeneratorEntry, file=None))
+
+
+def critics() -> dict[str, CriticEntry]:
+    """The critics that are known by name, embedded ones first; open_clip knows more."""
+    entries = {
+        name: CriticEntry(
+            name, _file(name, facts, "dir"), facts.get("licence", ""), facts.get("sha256"), facts.get("title", name)
+        )
+        for name, facts in registry().get("critics", {}).items()
+    }
+    return _with_those_of_the_hub(entries, "critics", partial(CriticEntry, folder=None))
+
+
+def encoders() -> dict[str, EncoderEntry]:
+    """The encoders that are known by name, embedded ones first."""
+    entries = {
+        name: EncoderEntry(
+            name, _file(name, facts, "file"), facts.get("licence", ""), facts.get("sha256"), facts.get("title", name)
+        )
+        for name, facts in registry().get("encoders", {}).items()
+    }
+    return _with_those_of_the_hub(entries, "encoders", partial(EncoderEntry, file=None))
+
+
+def is_here(entry: Entry) -> bool:
+    """Whether a model's weights are on this machine; touches no network and reads nothing."""
+    if entry.offer is not None:
+        return fetching.here(entry.offer) is not None
+    return (entry.folder if isinstance(entry, CriticEntry) else entry.file).exists()
+
+
+def where(entry: Entry) -> str:
+    """Where a model's weights are, in a few words: "embedded", "here", "133 MB to fetch"."""
+    if entry.offer is None:
+        return "embedded"
+    if is_here(entry):
+        return "here"
+    return f"{size_words(entry.size)} to fetch" if entry.sources else f"to be had by hand, from {entry.page}"
+
+
+def find_generator(model: str, progress: Progress | None = None) -> Path:
+    """The file, or the folder of an adapted domain, that `model` stands for: a name, a path, or the name of a finished
+    model that comes with the app.
+
+    One of the hub is fetched if it isn't here; progress: called with bytes that are here and bytes in all.
+    Raises InputError if there is no such model, if its file is missing or can't be fetched, or if the file isn't the
+    one registered.
+    """
+    known = generators()
+    if model in known:
+        entry = known[model]
+        if entry.offer is not None:
+            return fetching.obtain(entry.offer, progress)
+        if not entry.file.is_file():
+            raise InputError(
+                f"The weights of the model “{model}” are missing: {entry.file} doesn't exist. "
+                "Restore the folder “pretrained”, or give the path of a copy."
+            )
+        _verify(entry.file, entry.sha256)
+        return entry.file
+    path = as_path(model)
+    if is_folder(model) and not (path / domain_folder.ADAPTED).is_file():
+        raise InputError(f"The folder {path} holds no adapted domain: {domain_folder.ADAPTED} is missing there.")
+    if not exists(model):
+        if (finished := shipped.find(model)) is not None:
+            return finished
+        raise InputError(
+            f"There is no model {quoted(model, MAX_QUOTED_PATH)}: use one of {_listed(known)}, or the path of a model "
+            "file or of an adapted domain's folder."
+        )
+    return path
+
+
+@enough_memory()
+def load_generator(model: str | os.PathLike[str], device: str = "cpu", progress: Progress | None = None) -> Generator:
+    """The generator that `model` stands for: a known name, a model file, an adapted domain's folder or weights in it.
+
+    It is in evaluation mode and its weights are frozen. One of the hub is fetched first if it isn't here, see
+    `find_generator`. Raises InputError if it can't be found or read.
+    """
+    where = usable_device(str(device))
+    path = find_generator(os.fspath(model), progress)
+    if domain_folder.is_adapted(path):
+        return load_adapted(path, device)
+    return read_generator(path, where).eval().requires_grad_(False)
+
+
+def load_adapted(path: str | os.PathLike[str], device: str = "cpu", step: int | None = None) -> Generator:
+    """The adapted generator of a folder that an adaptation wrote, in evaluation mode with frozen weights.
+
+    path: the folder, or the weights in it, of an earlier step too; or the file of a finished model. step: which earlier
+        step; None takes what `path` is.
+    Raises InputError if the folder is damaged, if that step wasn't kept, or if the source model isn't the one it was
+    adapted from.
+    """
+    path = as_path(path)
+    folder = domain_folder.place(path)
+    changed = changed_weights(folder, domain_folder.step_of(path) if step is None else step)
+    generator = load_generator(domain_folder.read_settings(folder)["config"]["model"], device)
+    try:
+        domain_folder.apply_weights(generator, changed)
+    except ValueError as error:
+        raise domain_folder.KIND.damaged(folder, str(error)) from error
+    return generator
+
+
+def changed_weights(folder: Path, step: int | None = None) -> dict[str, Tensor]:
+    """The tensors of the generator that an adaptation changed, float32 by state-dict name, on the CPU.
+
+    folder: that of an adaptation, or the file of a finished model, whose tensors are as near as its bits allow.
+    step: which earlier step; None is the last. Raises InputError as `load_adapted` does.
+    """
+    settings = domain_folder.read_settings(folder)
+    model = settings["config"]["model"]
+    if generator_digest(model) != settings["model_sha256"]:
+        raise InputError(
+            f"The adapted domain in {folder} was made from other weights of the model “{model}” than those here: "
+            "adapt again, or restore the model's file."
+        )
+    if not shipped.is_one(folder):
+        return domain_folder.tensors_of(folder, settings, domain_folder.GENERATOR, step)
+    if step is not None:
+        raise InputError(f"The finished model “{folder.stem}” has no earlier steps, so there is no step {step}.")
+    source = load_generator(model).state_dict()
+    changes = domain_folder.read_shipped(folder, shipped.read_changes, source)
+    return {name: source[name] + change for name, change in changes.items()}
+
+
+def find_critic(critic: str) -> str:
+    """The folder of a critic given by name or path, or the name itself where open_clip is to know it.
+
+    Raises InputError if a registered critic's files are missing or a path holds no critic.
+    """
+    known = critics()
+    if critic in known:
+        entry = known[critic]
+        if entry.folder is None:
+            return entry.open_clip
+        if not entry.folder.is_dir():
+            raise InputError(
+                f"The weights of the critic “{critic}” are missing: {entry.folder} doesn't exist. "
+                "Restore the folder “pretrained”, or name another critic such as ViT-B-32."
+            )
+        return str(entry.folder)
+    path = as_path(critic)
+    return str(path) if is_folder(critic) else critic
+
+
+def fetch_critic(critic: str, progress: Progress | None = None) -> None:
+    """Make sure of the weights of critics that are known by name; open_clip sees to those that only it knows.
+
+    critic: one, or an ensemble (ensemble.py). Raises InputError if weights can't be fetched, or if a critic wants a
+    Python package that isn't there.
+    """
+    for name, _ in members(critic):
+        entry = critics().get(name)
+        if entry is None or entry.offer is None:
+            continue
+        if entry.needs and find_spec(entry.needs) is None:
+            raise InputError(
+                f"The critic “{name}” needs the Python package {entry.needs}: pip install {entry.needs}, "
+                "or name another critic such as ViT-B-32."
+            )
+        fetching.obtain(entry.offer, progress)
+
+
+@enough_memory()
+def load_critic(critic: str, device: str = "cpu", progress: Progress | None = None) -> Critic:
+    """The frozen CLIP model that `critic` (a known name, a folder, or an open_clip name) stands for.
+
+    One of the hub is fetched first if it isn't here. Raises InputError if it can't be found or read.
+    """
+    usable_device(str(device))
+    fetch_critic(critic, progress)
+    return read_critic(find_critic(critic), device)
+
+
+def critic_of(model: str) -> str:
+    """The critic that the registry names for `model`; an adapted domain takes what it was made with, an ensemble too.
+
+    Raises InputError for a model file that says nothing about it.
+    """
+    known = generators()
+    if model in known and known[model].critic:
+        return known[model].critic
+    path = find_generator(model)
+    if domain_folder.is_adapted(path):
+        return domain_folder.read_settings(path)["critic"]
+    raise InputError(
+        f"Say which critic goes with the model {model}: nothing names one for it. "
+        f"Use one of {_listed(critics())}, or an open_clip name such as ViT-B-32."
+    )
+
+
+def suited_to(critic: str) -> dict[str, str]:
+    """The default "method", and what IPL's mapper gives by default ("prompts"), with a critic.
+
+    That is what the registry names for it, as it was measured to be best. Nobody here has measured other critics, and
+    for them it is the paper's IPL.
+    """
+    facts = registry().get("critics", {}).get(critic, {})
+    return {"method": AdaptConfig.method, "prompts": AdaptConfig.prompts, **facts.get("suits", {})}
+
+
+def vocabulary_of(model: str) -> str:
+    """The list of words, see vocabulary.py, that describes whom `model` draws: “faces” or “animals”.
+
+    An adapted domain takes that of the generator it was made from; a model that nobody knows is taken to draw faces.
+    """
+    known = generators()
+    if model in known:
+        return "faces" if known[model].faces else "animals"
+    path = find_generator(model)
+    return (
+        vocabulary_of(domain_folder.read_settings(path)["config"]["model"])
+        if domain_folder.is_adapted(path)
+        else "faces"
+    )
+
+
+def find_encoder(encoder: str, progress: Progress | None = None) -> Path:
+    """The file that an encoder's name or path stands for; one of the hub is fetched if it isn't here.
+
+    Raises InputError if there is none, if it can't be fetched, or if the file isn't the one registered.
+    """
+    known = encoders()
+    if encoder in known:
+        entry = known[encoder]
+        if entry.offer is not None:
+            return fetching.obtain(entry.offer, progress)
+        if not entry.file.is_file():
+            raise InputError(
+                f"The weights of the encoder “{encoder}” are missing: {entry.file} doesn't exist. "
+                "Restore the folder “pretrained”, or choose another start."
+            )
+        _verify(entry.file, entry.sha256)
+        return entry.file
+    path = as_path(encoder)
+    if not is_file(encoder):
+        raise InputError(
+            f"There is no encoder {quoted(encoder, MAX_QUOTED_PATH)}: use one of {_listed(known)}, or a file."
+        )
+    return path
+
+
+def starting_encoder(model: str, start: str = "auto", encoder: str | None = None) -> str | None:
+    """The encoder, by name or path, whose guess an inversion with `model` starts from; None for another start.
+
+    start, encoder: as in InvertConfig. "auto" takes the model's own encoder where that is here: a large one isn't
+    fetched unasked. Raises InputError where the start is to be an encoder's and none is known for the model.
+    """
+    if start not in ("auto", "encoder"):
+        return None
+    if encoder is not None:
+        return encoder
+    known = generators().get(model)
+    own = known.encoder if known is not None else ""
+    if start == "auto":
+        return own if own and is_here(_encoder_entry(own)) else None
+    if not own:
+        raise InputError(
+            f"No encoder is known for the model “{model}”: name one (encoder), or start from random latents."
+        )
+    return own
+
+
+@enough_memory()
+def load_encoder(encoder: str, model: str, shape: GeneratorConfig, device: str = "cpu") -> Guesser:
+    """The encoder of that name or path, for the latents of `model`, whose shape is given.
+
+    One of the hub is fetched if it isn't here. Raises InputError if it can't be found or read, or was trained for
+    another generator.
+    """
+    guesser = read_encoder(find_encoder(encoder), usable_device(str(device)))
+    guesser.check(shape.num_layers, shape.w_dim, generator_digest(model), encoder, model)
+    return guesser
+
+
+def encoder_digest(encoder: str) -> str:
+    """Sha256 of an encoder's file, the same whatever it is called; raises and fetches as `find_encoder` does."""
+    path = find_encoder(encoder)
+    entry = encoders().get(encoder)
+    return fetching.digest(entry.offer) if entry is not None and entry.offer is not None else file_digest(path)
+
+
+def _encoder_entry(encoder: str) -> EncoderEntry:
+    known = encoders()
+    if encoder not in known:
+        raise InputError(f"The list of models is damaged: it names an encoder “{encoder}” that isn't in it.")
+    return known[encoder]
+
+
+def judge_of(model: str) -> str:
+    """The judge that the registry names for `model`; InputError where none can judge it."""
+    facts = registry().get("generators", {}).get(model, {})
+    if not facts.get("judge"):
+        raise InputError(
+            f"There is no judge for the model “{model}”: only pictures of the portrait studio can be judged."
+        )
+    return facts["judge"]
+
+
+def own_judge(model: str) -> Judge | None:
+    """The judge of `model`, None where the registry names none for it. Raises InputError as `load_judge` does."""
+    named = registry().get("generators", {}).get(model, {}).get("judge")
+    return load_judge(named) if named else None
+
+
+def load_judge(judge: str) -> Judge:
+    """The judge of that name, in evaluation mode. Raises InputError if it is unknown, missing or damaged."""
+    known = registry().get("judges", {})
+    if judge not in known:
+        raise InputError(f"There is no judge “{judge}”: use one of {_listed(known)}.")
+    path = _file(judge, known[judge], "file")
+    _verify(path, known[judge].get("sha256"))
+    return read_judge(path)
+
+
+def generator_digest(model: str) -> str:
+    """Sha256 of the file behind `model`, the same whatever it is called; raises as `find_generator` does."""
+    path = find_generator(model)
+    entry = generators().get(model)
+    if entry is not None and entry.offer is not None:
+        return fetching.digest(entry.offer)
+    return file_digest(path / domain_folder.ADAPTED if path.is_dir() else path)
+
+
+def critic_digest(critic: str) -> str:
+    """Sha256 over the files of a critic's folder; for a model of open_clip's own, its name is its identity.
+
+    An ensemble's is that of its critics and weights, in their order; raises as `digested_members` does.
+    """
+    parts = digested_members(critic)
+    if len(parts) == 1:
+        return parts[0][2]
+    return hashlib.sha256(json.dumps([(digest, weight) for _, weight, digest in parts]).encode()).hexdigest()
+
+
+def digested_members(critic: str) -> list[tuple[str, float, str]]:
+    """Name, weight and digest of each critic of an ensemble, or of the single one that `critic` is.
+
+    Raises InputError if one of them can't be found, or if two are the same by another name.
+    """
+    parts = [(name, weight, _critic_digest(name)) for name, weight in members(critic)]
+    if len({digest for _, _, digest in parts}) < len(parts):
+        raise InputError(f"Two critics of “{critic}” have the same weights: name each critic once.")
+    return parts
+
+
+def _critic_digest(critic: str) -> str:
+    found = find_critic(critic)
+    folder = as_path(found)
+    if not is_folder(found):
+        name, _, weights = critic.partition(":")
+        own = as_path(weights)
+        there = weights and is_file(weights)
+        return f"open_clip:{name}:{file_digest(own)}" if there else f"open_clip:{critic}"
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".json", ".safetensors", ".bin", ".pt"):
+            digest.update(f"{path.name}:{file_digest(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _verify(path: Path, expected: str | None) -> None:
+    found = file_digest(path)
+    if expected and found != expected:
+        raise InputError(
+            f"{path} isn't the file it should be (sha256 {found[:12]}…, expected {expected[:12]}…): "
+            "it is damaged or was changed. Restore it."
+        )
+
+
+def _file(name: str, facts: Any, field: str) -> Path:
+    if not isinstance(facts, Mapping) or not isinstance(facts.get(field), str):
+        raise InputError(f"The list of models is damaged: “{name}” has no “{field}”. Restore {REGISTRY}.")
+    return pretrained_folder() / facts[field]
+
+
+def _listed(known: Mapping[str, Any]) -> str:
+    return ", ".join(known) if known else "none (the list of models is empty)"

@@ -1,0 +1,159 @@
+"""Models of the hub on this machine: mirrors tried in turn, and the hash that a file had when it was first seen.
+
+What was seen is kept in `hub.json` in the library's folder: once a file has been fetched and checked, the same name
+never quietly becomes another file. The room knows files and hashes, not what the files hold.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..storage.files import atomic_path
+from ..storage.folders import home
+from ..storage.words import read_json, reason
+from . import hub
+from .hub import HubFile, NotFetched, Progress
+
+log = logging.getLogger(__name__)
+
+STATE = "hub.json"
+_MAX_STATE = 2**20  # characters; a file of the hub takes about 200
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What can be fetched under one name: the same weights in one or more places.
+
+    name: for messages. sources: in the order to try. page: where a person can get the file. flag: how the command line
+    is pointed at a copy of one's own.
+    """
+
+    name: str
+    sources: tuple[HubFile, ...]
+    page: str
+    flag: str
+
+
+def here(offer: Offer) -> tuple[HubFile, Path] | None:
+    """The first of the places whose file is in the cache, and the file; touches no network and checks nothing."""
+    for source in offer.sources:
+        path = hub.cached(source)
+        if path is not None:
+            return source, path
+    return None
+
+
+def obtain(offer: Offer, progress: Progress | None = None) -> Path:
+    """The file, after fetching it if it isn't here, and checked against the hash that was seen first.
+
+    Raises InputError if no place has it, saying for each why, where a person can get the file, and how to use a copy.
+    """
+    found = here(offer)
+    if found is not None:
+        verify(offer, *found, trust_unchanged=True)
+        return found[1]
+    reasons = []
+    for source in offer.sources:
+        try:
+            path = hub.fetch(source, _seen().get(str(source), {}).get("sha256"), progress)
+        except NotFetched as error:
+            log.info("%s: %s", source, error)
+            reasons.append(f"{source}: {error}")
+            continue
+        _remember(source, path, hub.digest(path))
+        return path
+    why = "; ".join(reasons) or "no repository of the hub is known to have them"
+    raise InputError(
+        f"The weights of “{offer.name}” could not be had ({why}). "
+        f"Get them with a browser from {offer.page} and name your copy: {offer.flag}."
+    )
+
+
+def verify(offer: Offer, source: HubFile, path: Path, trust_unchanged: bool = False) -> str:
+    """Sha256 of a cached file, after comparing it with the one seen first and with the hub's own.
+
+    trust_unchanged: a file whose size and time are those of the last check is not read again.
+    Raises InputError if it is another file than it was.
+    """
+    known = _seen().get(str(source), {})
+    facts = path.stat()
+    if trust_unchanged and (known.get("size"), known.get("modified")) == (facts.st_size, facts.st_mtime_ns):
+        return known["sha256"]
+    found = hub.digest(path)
+    promised = path.resolve().name  # the cache names large files by their hash
+    expected = known.get("sha256") or (promised if len(promised) == len(found) else found)
+    if found != expected:
+        raise InputError(
+            f"The weights of “{offer.name}” in {path} aren't the ones that were fetched (sha256 {found[:12]}…, "
+            f"expected {expected[:12]}…): they are damaged or were changed. Remove them and fetch them anew: "
+            f"python -m ipl_core models remove {offer.name}"
+        )
+    _remember(source, path, found)
+    return found
+
+
+def digest(offer: Offer) -> str | None:
+    """Sha256 of the file that is here, from the last check where it hasn't changed; None if none is here."""
+    found = here(offer)
+    return None if found is None else verify(offer, *found, trust_unchanged=True)
+
+
+def remove(offer: Offer) -> int:
+    """Delete the files of all places from the cache and forget them; gives the bytes that became free."""
+    freed = sum(hub.forget(source) for source in offer.sources)
+    seen = _seen()
+    if any(seen.pop(str(source), None) for source in offer.sources):
+        _write(seen)
+    return freed
+
+
+def sources_from(facts: Sequence[Any]) -> tuple[HubFile, ...]:
+    """Places as a list of models writes them: [{"repository": …, "file": …}, …]. Raises KeyError, TypeError."""
+    return tuple(HubFile(str(place["repository"]), str(place["file"])) for place in facts)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def _state_file() -> Path:
+    return home() / STATE
+
+
+def _seen() -> dict[str, dict[str, Any]]:
+    try:
+        seen = read_json(_state_file().read_text(encoding="utf-8"), STATE, _MAX_STATE)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        log.warning("%s can't be read (%s): what was fetched before is checked anew.", _state_file(), reason(error))
+        return {}
+    facts = seen.items() if isinstance(seen, dict) else ()
+    return {name: known for name, known in facts if isinstance(known, dict) and isinstance(known.get("sha256"), str)}
+
+
+def _remember(source: HubFile, path: Path, sha256: str) -> None:
+    facts = path.stat()
+    seen = _seen()
+    first = seen.get(str(source), {}).get("first_seen") or time.strftime("%Y-%m-%d", time.gmtime())
+    seen[str(source)] = {
+        "sha256": sha256,
+        "size": facts.st_size,
+        "modified": facts.st_mtime_ns,
+        "first_seen": first,
+    }
+    _write(seen)
+
+
+def _write(seen: dict[str, Any]) -> None:
+    try:
+        with atomic_path(_state_file()) as temporary:
+            temporary.write_text(json.dumps(seen, indent=1, sort_keys=True), encoding="utf-8")
+    except (InputError, OSError) as error:  # a folder that can't be written to costs the memory, not the model
+        log.warning("What was fetched can't be remembered: %s", error)

@@ -1,0 +1,1 @@
+"""What surrounds the steps of any iterator: progress, pace, the guard against NaN, histories and forecasts."""

@@ -1,0 +1,1 @@
+"""Training of the embedded models on pictures that the renderer draws."""

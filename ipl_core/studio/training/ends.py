@@ -1,0 +1,44 @@
+"""Where adaptation against a critic ended: the weights of the library's finished runs of an embedded generator.
+
+Runs of full length at a user's settings go further than the attempts of the critic's training have time for. A critic
+that is gone on with can begin its attempts on the way there, and so meets first what fooled it last.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from torch import Tensor
+
+from ...errors import InputError
+from ...library.store import list_entries
+from ...models.catalog import changed_weights
+from ..world.domains import DOMAINS
+from ..world.subject import Subject
+
+log = logging.getLogger(__name__)
+_ROOM = "synthesis."
+
+#: For each domain, by its number in domains.DOMAINS, the weights of the synthesis network where runs to it ended.
+Ends = dict[int, list[dict[str, Tensor]]]
+
+
+def library_ends(subject: Subject, model: str) -> Ends:
+    """The ends of the library's finished runs of the generator `model` to domains of its subject.
+
+    Runs whose source is another version of that generator are left out, which is logged; so are finished models that
+    come with the app, whose weights are not exactly those of a run.
+    """
+    ends: Ends = {}
+    for entry in list_entries():
+        config = entry.config
+        if config.model != model or not entry.from_run or not entry.finished or entry.shipped:
+            continue
+        try:
+            domain, weights = subject.domain(config.target), changed_weights(entry.path)
+        except InputError as error:
+            log.info("%s", error)
+            continue
+        drawn = {name.removeprefix(_ROOM): tensor for name, tensor in weights.items() if name.startswith(_ROOM)}
+        ends.setdefault(DOMAINS.index(domain), []).append(drawn)
+    return ends

@@ -1,0 +1,347 @@
+"""Trains the studio's StyleGAN2s, one a subject: first onto the renders that latents stand for, then adversarially.
+
+Every latent's true picture is known (Subject.sitters_from_latents), so most of it is supervised, from the small to
+the large: the mapping network learns to lay the attributes out in w, then the synthesis network learns to draw them
+at 32, 64 and 128 pixels, at the last also through the eyes of a network that reads attributes (reader.py); a
+generator that is at hand can go on from there. A further phase, which the default recipe leaves out, sharpens the
+result by a discriminator under R1 (Mescheder et al. 2018) that sees pieces of pictures, while regression keeps their
+meaning.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ...generators.files import load_generator, save_generator
+from ...generators.stylegan2.network import Generator, GeneratorConfig, MappingNetwork
+from ..data import photos, to_float
+from ..world.attributes import Categorical, Sitters
+from ..world.subject import LATENT_WIDTH, Subject
+from .loop import Checkpoint, Ema, FigureLog, half_precision
+from .muon import Together
+from .reader import Reader, reader_loss, trained_reader
+
+log = logging.getLogger(__name__)
+
+CHANNELS = ((4, 128), (8, 128), (16, 128), (32, 128), (64, 64), (128, 32))
+GENERATOR = GeneratorConfig(resolution=128, z_dim=LATENT_WIDTH, w_dim=160, mapping_layers=4, channels=CHANNELS)
+#: What the discriminator sees: pieces of this many pixels a side.
+PIECE = 64
+
+
+@dataclass(frozen=True)
+class GeneratorRecipe:
+    """Steps, sizes and rates; the cards of the committed weights say by which steps they came about."""
+
+    photos: int = 12_000  # renders to learn from
+    mapping_steps: int = 8_000
+    mapping_batch: int = 256
+    mapping_rate: float = 0.02
+    steps_at_32: int = 5_000
+    steps_at_64: int = 3_000
+    steps_at_128: int = 2_000
+    reader_steps: int = 800
+    reader_batch: int = 64
+    reader_weight: float = 1.0  # of what the reader sees, at 128
+    further_steps: int = 2_500  # at 128, where a generator is gone on with
+    further_share: float = 0.2  # of the rates, in them
+    adversarial_steps: int = 0
+    batch: int = 16
+    learning_rate: float = 0.015  # of Muon, relative to the weights
+    adam_rate: float = 2e-3  # of biases and the like
+    mapping_share: float = 0.1  # of the rate, for the mapping network once it knows the attributes
+    adversarial_share: float = 0.3  # of the rates, in the adversarial phase
+    adversarial_weight: float = 0.1
+    discriminator_rate: float = 0.01  # of Muon
+    blind_steps: int = 50  # in which the discriminator learns and the generator doesn't heed it
+    r1_gamma: float = 0.3
+    r1_interval: int = 8
+    ema: float = 0.995
+    bfloat16: bool = True  # in all but R1; costs nothing and saves a third of the time
+    seed: int = 0
+    save_every: int = 250
+
+    def resolution(self, step: int) -> int:
+        """At which resolution regression step `step`, from 1, is made."""
+        return 32 if step <= self.steps_at_32 else 64 if step <= self.steps_at_32 + self.steps_at_64 else 128
+
+    @property
+    def regression_steps(self) -> int:
+        """Steps of regression in all."""
+        return self.steps_at_32 + self.steps_at_64 + self.steps_at_128
+
+
+def regression_loss(drawn: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """L1 of pixels, of 4× pooled pixels and of finite differences; pictures (B, 3, R, R) in [−1, 1] → scalar."""
+    coarse = F.l1_loss(F.avg_pool2d(drawn, 4), F.avg_pool2d(true, 4))
+    across = F.l1_loss(drawn[..., 1:] - drawn[..., :-1], true[..., 1:] - true[..., :-1])
+    down = F.l1_loss(drawn[..., 1:, :] - drawn[..., :-1, :], true[..., 1:, :] - true[..., :-1, :])
+    return F.l1_loss(drawn, true) + coarse + across + down
+
+
+def attribute_code(subject: Subject, sitters: Sitters) -> torch.Tensor:
+    """All attributes as columns of mean 0 and variance 1: numbers as they are, labels one-hot → (B, columns)."""
+    columns = []
+    for attribute in subject.attributes:
+        values = sitters[attribute.name]
+        if isinstance(attribute, Categorical):
+            shares = torch.tensor(attribute.shares)
+            one_hot = F.one_hot(values, len(shares)).float()
+            columns.append((one_hot - shares) / (shares * (1 - shares)).sqrt())
+        else:
+            middle, half = (attribute.low + attribute.high) / 2, (attribute.high - attribute.low) / 2
+            columns.append(((values - middle) / half * math.sqrt(3))[:, None])
+    return torch.cat(columns, 1)
+
+
+@torch.no_grad()
+def open_mapping(mapping: MappingNetwork) -> None:
+    """Let the mapping network begin as w = (positive part of z, positive part of −z), the rest of w random.
+
+    Every attribute then has coordinates of its own in w from the first step; StyleGAN2's random start scrambles them.
+    """
+    for k, layer in enumerate(mapping):
+        out, into = layer.weight.shape
+        own = 2 * mapping[0].weight.shape[1]
+        start = layer.weight * layer.scale * 0.3
+        start[:own] = torch.eye(out, into)[:own]
+        if k == 0:
+            start[into : 2 * into] = -torch.eye(into)[: max(0, out - into)]
+        # The activation's gain of √2 is taken back, so that four layers keep the scale.
+        layer.weight.copy_(start / (layer.scale * 2**0.5))
+        layer.bias.zero_()
+
+
+def train_mapping(subject: Subject, mapping: MappingNetwork, recipe: GeneratorRecipe, figures: FigureLog) -> float:
+    """Teach the mapping network the attributes, so that a linear map reads them from w; gives the variance it missed.
+
+    What w lacks can't be drawn: left to regression onto pictures, rare labels such as a hat never arrive there.
+    """
+    random = torch.Generator().manual_seed(recipe.seed)
+    device = mapping[0].weight.device
+    columns = attribute_code(subject, subject.sitters_from_latents(torch.randn(2, LATENT_WIDTH, generator=random)))
+    readout = nn.Linear(mapping[-1].weight.shape[0], columns.shape[1]).to(device)
+    nn.init.zeros_(readout.bias)
+    with torch.no_grad():
+        readout.weight.copy_(torch.randn(readout.weight.shape, generator=random) * 0.1)
+    taught = nn.ModuleList([mapping, readout])
+    optimiser = Together(taught, recipe.mapping_rate, recipe.adam_rate)
+    missed = 1.0
+    for step in range(1, recipe.mapping_steps + 1):
+        optimiser.set_rate(min(1.0, step / 50, 1.5 * (1 - step / recipe.mapping_steps) + 0.01))
+        z = torch.randn(recipe.mapping_batch, LATENT_WIDTH, generator=random)
+        wanted = attribute_code(subject, subject.sitters_from_latents(z)).to(device)
+        loss = F.mse_loss(readout(mapping(z.to(device))), wanted)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        missed = 0.98 * missed + 0.02 * loss.item()
+        if step % 500 == 0:
+            figures.write(phase="mapping", resolution=0, step=step, loss=missed, discriminator=0.0)
+            log.info("%s, mapping %d of %d: variance missed %.3f", subject.name, step, recipe.mapping_steps, missed)
+    return missed
+
+
+class Run:
+    """What the phases share: the generator with its average, its optimiser, its figures and where they are kept."""
+
+    def __init__(self, subject: Subject, recipe: GeneratorRecipe, work: Path, out: Path, generator: Generator) -> None:
+        self.subject, self.recipe, self.work, self.out, self.generator = subject, recipe, work, out, generator
+        self.average = Ema(generator, Generator(generator.config).to(generator.synthesis.input.device), recipe.ema)
+        self.random = torch.Generator().manual_seed(recipe.seed)
+        self.figures = FigureLog(work / f"generator-{subject.name}.csv")
+        self.begun = time.monotonic()
+
+    def checkpoint(self, name: str, **parts: object) -> Checkpoint:
+        """A checkpoint of this run with further parts."""
+        return Checkpoint(
+            self.work / f"{name}-{self.subject.name}.pt",
+            {"generator": self.generator, "average": self.average.average, "random": self.random, **parts},
+        )
+
+    def report(self, phase: str, resolution: int, step: int, total: int, loss: float, discriminator: float) -> None:
+        """A row of figures and a line of the log."""
+        self.figures.write(phase=phase, resolution=resolution, step=step, loss=loss, discriminator=discriminator)
+        log.info(
+            "%s, %s at %d, %d of %d: loss %.4f, discriminator %.3f, %.0f s",
+            *(self.subject.name, phase, resolution, step, total, loss, discriminator, time.monotonic() - self.begun),
+        )
+
+    def write(self) -> None:
+        """The averaged generator, in half precision, with its mean latent."""
+        self.average.average.estimate_w_avg(torch.Generator().manual_seed(self.recipe.seed + 2))
+        save_generator(self.average.average, self.out, {"seed": str(self.recipe.seed)}, torch.float16)
+
+
+def train_generator(
+    subject: Subject,
+    recipe: GeneratorRecipe,
+    work: Path,
+    out: Path,
+    device: str = "cpu",
+    config: GeneratorConfig = GENERATOR,
+    start: Path | None = None,
+) -> None:
+    """Run all phases, resuming from `work`, and write the averaged generator to `out` (safetensors).
+
+    start: a trained generator to go on with, by `further_steps` of regression at its full size. Writes
+    work/generator-SUBJECT.pt and work/adversarial-SUBJECT.pt (checkpoints), work/generator-SUBJECT.csv (figures) and
+    `out`.
+    """
+    z, pictures = photos(subject, recipe.photos, config.resolution, recipe.seed, work)
+    if start is None:
+        generator = Generator(config, torch.Generator().manual_seed(recipe.seed)).to(device)
+    else:
+        generator = load_generator(start, device)
+        recipe = replace(recipe, steps_at_32=0, steps_at_64=0, steps_at_128=recipe.further_steps)
+    run = Run(subject, recipe, work, out, generator)
+    _regression(run, z.to(device), pictures, further=start is not None)
+    if recipe.adversarial_steps:
+        _adversarial(run, z.to(device), pictures)
+
+
+def _optimiser(generator: Generator, recipe: GeneratorRecipe) -> tuple[Together, Together]:
+    """Of the synthesis network and of the mapping network. Colours and the constant are no maps, so Adam has them."""
+    colours = [parameter for layer in generator.synthesis.torgb for parameter in layer.parameters()]
+    return (
+        Together(generator.synthesis, recipe.learning_rate, recipe.adam_rate, [*colours, generator.synthesis.input]),
+        Together(generator.mapping, recipe.learning_rate * recipe.mapping_share, recipe.adam_rate),
+    )
+
+
+def _regression(run: Run, z: torch.Tensor, pictures: torch.Tensor, further: bool) -> None:
+    recipe, generator = run.recipe, run.generator
+    drawing, laying_out = _optimiser(generator, recipe)
+    checkpoint = run.checkpoint("generator", drawing=drawing, laying_out=laying_out)
+    done, total = checkpoint.resume(), recipe.regression_steps
+    if not done and not further:
+        open_mapping(generator.mapping)
+        missed = train_mapping(run.subject, generator.mapping, recipe, run.figures)
+        log.info("%s: the mapping network misses %.1f %% of the attributes", run.subject.name, 100 * missed)
+        run.average.average.load_state_dict(generator.state_dict())
+    mean, resolution, highest = 0.0, 0, recipe.further_share if further else 1.0
+    reader: Reader | None = None
+    for step in range(done + 1, total + 1):
+        share = highest * min(1.0, step / 100, 1.6 * (1 - step / total) + 0.02)
+        drawing.set_rate(share)
+        laying_out.set_rate(share)
+        if recipe.resolution(step) != resolution:
+            resolution, mean = recipe.resolution(step), 0.0
+        index = torch.randint(len(z), (recipe.batch,), generator=run.random)
+        true = F.avg_pool2d(to_float(pictures[index]).to(z.device), pictures.shape[-1] // resolution)
+        w = generator.mapping(z[index])
+        with half_precision(z.device, recipe.bfloat16):
+            drawn = generator.synthesis(w, resolution=resolution)
+        loss = regression_loss(drawn.float(), true)
+        if resolution == pictures.shape[-1]:
+            if reader is None:
+                code = attribute_code(run.subject, run.subject.sitters_from_latents(z.cpu()))
+                learning = (recipe.reader_steps, recipe.reader_batch)
+                reader = trained_reader(run.subject.name, code, pictures, *learning, run.work, z.device)
+            with half_precision(z.device, recipe.bfloat16):
+                with torch.no_grad():
+                    seen = reader(true)
+                loss = loss + recipe.reader_weight * reader_loss(reader(drawn), seen)
+        drawing.zero_grad()
+        laying_out.zero_grad()
+        loss.backward()
+        drawing.step()
+        laying_out.step()
+        run.average.update()
+        mean = loss.item() if not mean else 0.95 * mean + 0.05 * loss.item()
+        if step % 50 == 0:
+            run.report("regression", resolution, step, total, mean, 0.0)
+        if step % recipe.save_every == 0 or step == total:
+            checkpoint.save(step)
+            run.write()
+
+
+class PatchDiscriminator(nn.Sequential):
+    """Tells renders from what a generator draws, patch by patch: (B, 6, R, R) → logits (B, 1, R/8, R/8).
+
+    Sees a picture in [−1, 1] beside the true one at a quarter of its size, drawn up again: what the picture should
+    show is then known, and every patch is a verdict (Isola et al. 2017). It learns far sooner than a
+    discriminator that has one verdict a picture, and this phase is short.
+    """
+
+    def __init__(self, random: torch.Generator, width: int = 32) -> None:
+        layers: list[nn.Module] = [nn.Conv2d(6, width, 3, padding=1)]
+        for into, out in ((width, 2 * width), (2 * width, 3 * width), (3 * width, 4 * width)):
+            layers += [nn.LeakyReLU(0.2), nn.Conv2d(into, out, 4, stride=2, padding=1)]
+        layers += [nn.LeakyReLU(0.2), nn.Conv2d(4 * width, 1, 3, padding=1)]
+        super().__init__(*layers)
+        for layer in self:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, 0.2, generator=random)
+                nn.init.zeros_(layer.bias)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return super().forward(pictures.contiguous(memory_format=torch.channels_last))
+
+
+def _adversarial(run: Run, z: torch.Tensor, pictures: torch.Tensor) -> None:
+    """The last phase: non-saturating logistic loss with lazy R1 on pieces of pictures, plus the regression term."""
+    recipe, generator = run.recipe, run.generator
+    generator.load_state_dict(run.average.average.state_dict())
+    discriminator = PatchDiscriminator(torch.Generator().manual_seed(recipe.seed + 1)).to(z.device)
+    draw, _ = _optimiser(generator, recipe)
+    blame = Together(discriminator, recipe.discriminator_rate, 1e-3, [discriminator[-1].weight])
+    checkpoint = run.checkpoint("adversarial", discriminator=discriminator, draw=draw, blame=blame)
+    done, total = checkpoint.resume(), recipe.adversarial_steps
+    side = pictures.shape[-1]
+    piece = min(PIECE, side)
+    half = half_precision(z.device, recipe.bfloat16)
+    for step in range(done + 1, total + 1):
+        share = min(1.0, step / 100, 2 * (1 - step / total) + 0.02)
+        draw.set_rate(recipe.adversarial_share * share)
+        blame.set_rate(share)
+        index = torch.randint(len(z), (recipe.batch,), generator=run.random)
+        top, left = (int(t) for t in torch.randint(side - piece + 1, (2,), generator=run.random))
+        true = to_float(pictures[index]).to(z.device)
+        meant = F.interpolate(F.avg_pool2d(true, 4), scale_factor=4)
+        with torch.no_grad():
+            w = generator.mapping(z[index])
+        with half:
+            drawn = generator.synthesis(w).float()
+        real, false = (torch.cat([p, meant], 1)[..., top : top + piece, left : left + piece] for p in (true, drawn))
+
+        discriminator.requires_grad_(True)
+        with half:
+            false_score, score = discriminator(false.detach()), discriminator(real)
+        blamed = (F.softplus(false_score.float()) + F.softplus(-score.float())).mean()
+        loss = blamed
+        if step % recipe.r1_interval == 0:
+            real.requires_grad_(True)
+            (slope,) = torch.autograd.grad(discriminator(real).mean((1, 2, 3)).sum(), real, create_graph=True)
+            loss = loss + recipe.r1_gamma / 2 * recipe.r1_interval * slope.square().sum((1, 2, 3)).mean()
+        blame.zero_grad()
+        loss.backward()
+        blame.step()
+
+        # The discriminator learns alone for a while: a blind one would only push the generator about.
+        discriminator.requires_grad_(False)
+        fooled = drawn.new_zeros(())
+        if step > recipe.blind_steps:
+            with half:
+                fooled = F.softplus(-discriminator(false).float()).mean()
+        # Meaning is kept at half resolution only: at full, L1 would hold on to its blur where details can't be known.
+        kept = regression_loss(F.avg_pool2d(drawn, 2), F.avg_pool2d(true, 2))
+        loss = recipe.adversarial_weight * fooled + kept
+        draw.zero_grad()
+        loss.backward()
+        draw.step()
+        run.average.update()
+        if step % 25 == 0:
+            run.report("adversarial", side, step, total, kept.item(), blamed.item())
+        if step % recipe.save_every == 0 or step == total:
+            checkpoint.save(step)
+            run.write()
