@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from ...drawing.sampling import draw
-from ...generators.invert import invert
 from ...methods.config import InvertConfig
 from ...models.catalog import judge_of, load_generator, load_judge
 from ...pictures.media import to_float, to_uint8
+from ...running.inverting import invert
 from ...running.steps import InvertResult
 from ...studio.judge import Judge
 from ...studio.world.attributes import Sitters
