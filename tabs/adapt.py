@@ -1,6 +1,6 @@
 """The Adapt tab: type a domain, watch the generator become it, stop when it is good.
 
-A visitor's request becomes an `AdaptConfig`; its Snapshots become words, pictures and curves. What has been
+A visitor's request becomes an `AdaptConfig`; what it yields becomes words, pictures and curves. What has been
 reached goes to the library, where the other tabs find it.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 
 import gradio as gr
 
-from ipl_core import AdaptConfig, InputError, Snapshot
+from ipl_core import AdaptConfig, AdaptResult, InputError, Step
 from ipl_core.clip.ensemble import members
 from ipl_core.drawing.sampling import draw
 from ipl_core.latents import parse_seeds
@@ -29,7 +29,7 @@ from ipl_core.methods.config import LAYER_GROUPS, MAX_PREVIEWS, MAX_TEXT, PRESET
 from ipl_core.methods.prompts import vocabulary_of
 from ipl_core.models import catalog
 from ipl_core.pictures.media import grid, save_png, to_uint8
-from ipl_core.running.stepping import PREVIEW_SHARE
+from ipl_core.running.wrappers import PREVIEW_SHARE
 from ipl_core.storage.values import choice, whole
 from ipl_core.storage.words import clean_line, quoted, size_words
 
@@ -412,7 +412,7 @@ class AdaptTab:
         self,
         config: AdaptConfig,
         words: str,
-        updates: Iterator[Snapshot | library.Entry],
+        updates: Iterator[Step | AdaptResult | library.Entry],
         goes_on: library.Entry | None = None,
     ) -> Iterator[dict[Any, Any]]:
         yield self._controls.say(show.note("Loading the models …"), words)
@@ -428,25 +428,25 @@ class AdaptTab:
                     return
                 record.add(update)
                 now = time.monotonic()
-                if shown is None or update.after is not None or now - shown >= SECONDS_BETWEEN_YIELDS:
+                if shown is None or update.pictures is not None or now - shown >= SECONDS_BETWEEN_YIELDS:
                     yield self._show_step(update, record, first=shown is None)
                     shown = now
         why = "the numbers grew out of bounds" if record.stopped == "not finite" else "stopped"
         words = f"Nothing to keep: {why} before the generator had changed"
         yield self._controls.say(show.ended(words, "", record.share), words)
 
-    # --- from snapshots to the screen ---------------------------------------------------------------------------
+    # --- from steps to the screen -------------------------------------------------------------------------------
 
-    def _show_step(self, snapshot: Snapshot, record: Record, first: bool) -> dict[Any, Any]:
+    def _show_step(self, update: Step | AdaptResult, record: Record, first: bool) -> dict[Any, Any]:
         changes: dict[Any, Any] = {}
         if first:  # what was on the screen stays until there is something to take its place
             hidden = {row: gr.Row(visible=False) for row in (self._result, self._earlier, self._further)}
             changes.update({**hidden, self.entry: "", self._run_shown: ""})
-        if snapshot.phase != "done":
-            changes[self._controls.status] = show.progress(snapshot, record.stages, record.share)
-        if snapshot.after is not None:  # always so on the first one
+        if isinstance(update, Step):
+            changes[self._controls.status] = show.progress(update, record.stages, record.share)
+        if update.pictures is not None:  # always so on the first one
             changes[self._people] = record.people()
-            changes[self._diversity] = show.diversity(snapshot.diversity)
+            changes[self._diversity] = show.diversity(update.pictures.diversity)
             changes.update(self._show_curves(record, afresh=first))
         return changes
 

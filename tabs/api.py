@@ -14,6 +14,7 @@ from typing import Any
 
 import gradio as gr
 
+from ipl_core import Result, Step
 from ipl_core.latents import parse_seeds
 from ipl_core.library import store as library
 from ipl_core.library.inversions import Inverted, Kept
@@ -449,7 +450,7 @@ def _invert(
                 last["stopped"] = _why(stop, update.settings["stopped"])
                 with tempfile.TemporaryDirectory() as folder:
                     yield last, *(str(file) for file in copies(update, Path(folder)))
-            elif update.phase != "done" and time.monotonic() - shown >= SECONDS_BETWEEN_YIELDS:
+            elif isinstance(update, Step) and time.monotonic() - shown >= SECONDS_BETWEEN_YIELDS:
                 shown = time.monotonic()
                 names = ("step", "total", "losses", "seconds", "remaining")
                 yield {"stage": update.phase, **{fact: getattr(update, fact) for fact in names}}, None, None
@@ -482,12 +483,13 @@ def _steps(updates: Iterator[Any], stop: Stop) -> Iterator[dict[str, Any]]:
         for update in updates:
             if isinstance(update, library.Entry):
                 entry = update
-            elif update.phase == "done":
+            elif isinstance(update, Result):
                 stopped = update.stopped
             elif time.monotonic() - shown >= SECONDS_BETWEEN_YIELDS:
                 shown = time.monotonic()
-                names = ("step", "total", "losses", "diversity", "seconds", "remaining")
-                yield {"stage": update.phase, **{name: getattr(update, name) for name in names}}
+                names = ("step", "total", "losses", "seconds", "remaining")
+                said = {"stage": update.phase, **{name: getattr(update, name) for name in names}}
+                yield {**said, "diversity": update.pictures and update.pictures.diversity}
     yield _end(entry, _why(stop, stopped))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import gradio as gr
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError
+from ipl_core import AdaptConfig, InputError, Result
 from ipl_core.drawing.sampling import draw
 from ipl_core.latents import MAX_SEED, parse_seeds
 from ipl_core.library import domain_folder, runs
@@ -356,21 +356,26 @@ class CompareTab:
             for update in updates:
                 if isinstance(update, library.Entry):
                     return update
-                done = update.phase == "done"
-                if update.stopped == "not finite":
+                done = isinstance(update, Result)
+                if done and update.stopped == "not finite":
                     row.words, row.failed = "out of bounds: lower the rate", True
                     return None
-                if update.stopped or (stop.is_set() and not done):  # what isn't complete is no part of a comparison
+                if (done and update.stopped) or (
+                    stop.is_set() and not done
+                ):  # what isn't complete is no part of a comparison
                     return None
                 record.add(update)
                 now = time.monotonic()
-                if done or not (shown is None or update.after is not None or now - shown >= SECONDS_BETWEEN_YIELDS):
+                if done or not (shown is None or update.pictures is not None or now - shown >= SECONDS_BETWEEN_YIELDS):
                     continue
                 bar = show.note(place) + show.progress(update, record.stages, record.share)
                 changes = self._controls.say(bar, place if shown is None else None)
-                if update.after is not None:
-                    row.pictures, row.words = update.after, f"{show.STAGE_NAMES[update.phase]}, step {update.step}"
-                    row.readings = update.readings or {}
+                if update.pictures is not None:
+                    row.pictures, row.words = (
+                        update.pictures.after,
+                        f"{show.STAGE_NAMES[update.phase]}, step {update.step}",
+                    )
+                    row.readings = update.pictures.readings or {}
                     changes[self.pictures] = scene.pictures()
                 yield changes
                 shown = now

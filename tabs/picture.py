@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ipl_core import InputError, InvertConfig, Snapshot, lpips
+from ipl_core import InputError, InvertConfig, InvertResult, Step, lpips
 from ipl_core.library import inversions as people
 from ipl_core.library.runs import crop_for
 from ipl_core.methods.config import INVERT_PRESETS
@@ -380,20 +380,20 @@ class PictureTab:
                     return
                 progress.add(update)
                 now = time.monotonic()
-                if shown is None or update.after is not None or now - shown >= SECONDS_BETWEEN_YIELDS:
+                if shown is None or update.pictures is not None or now - shown >= SECONDS_BETWEEN_YIELDS:
                     yield self._show_step(update, progress, aligned, name, first=shown is None)
                     shown = now
 
     def _show_step(
-        self, snapshot: Snapshot, progress: _Progress, aligned: Tensor, name: str, first: bool
+        self, update: Step | InvertResult, progress: _Progress, aligned: Tensor, name: str, first: bool
     ) -> dict[Any, Any]:
         changes: dict[Any, Any] = {}
         if first:
             changes.update({self._likeness: "", self._curve_box: gr.Accordion(visible=True)})
-        if snapshot.phase != "done":
-            changes[self._controls.status] = show.progress(snapshot, progress.stages, progress.share)
-        if snapshot.after is not None:
-            both = torch.cat((aligned, snapshot.after))
+        if isinstance(update, Step):
+            changes[self._controls.status] = show.progress(update, progress.stages, progress.share)
+        if update.pictures is not None:
+            both = torch.cat((aligned, update.pictures.after))
             changes[self._found] = show.collage(both, ["picture", "inverted so far"], name, layout="pair")
             changes[self._curve] = gr.LinePlot(progress.curve.table(), x_lim=[0, progress.curve.total])
         return changes
@@ -432,15 +432,15 @@ class _Progress:
         self.share = 0.0
         self.begun = False
 
-    def add(self, snapshot: Snapshot) -> None:
+    def add(self, update: Step | InvertResult) -> None:
         self.begun = True
-        if snapshot.phase == "done":
+        if isinstance(update, InvertResult):
             return
-        step = snapshot.step + (self._before_tuning if snapshot.phase == "tuning" else 0)
-        if snapshot.phase == "tuning":  # which goes on where the picture isn't reached yet
-            self.curve.total = self._before_tuning + snapshot.total
+        step = update.step + (self._before_tuning if update.phase == "tuning" else 0)
+        if update.phase == "tuning":  # which goes on where the picture isn't reached yet
+            self.curve.total = self._before_tuning + update.total
         # The noise maps' own term has no scale in common with the distances.
-        self.curve.add(step, {name: value for name, value in snapshot.losses.items() if name != "noise"})
+        self.curve.add(step, {name: value for name, value in update.losses.items() if name != "noise"})
         self.share = step / self.curve.total
 
 

@@ -1,4 +1,4 @@
-"""A run on its way to the screen: its weights fetched, its Snapshots, what they have shown so far.
+"""A run on its way to the screen: its weights fetched, its steps, what they have shown so far.
 
 What the tabs Adapt and Compare and the API share; knows no component.
 """
@@ -13,14 +13,14 @@ from typing import Any
 
 from torch import Tensor
 
-from ipl_core import AdaptConfig, Snapshot, adapt
+from ipl_core import AdaptConfig, AdaptResult, Step, adapt
 from ipl_core.clip.ensemble import members
 from ipl_core.library import store as library
 from ipl_core.methods.config import LEARNED
 from ipl_core.models import catalog
 from ipl_core.models.hub import Stopped
 from ipl_core.running import step_history
-from ipl_core.running.snapshot import Start
+from ipl_core.running.steps import Start
 from ipl_core.storage import folders
 from ipl_core.storage.words import size_words
 
@@ -73,21 +73,21 @@ def job(
     stop: threading.Event,
     goes_on: library.Entry | None = None,
     start: Start | None = None,
-    train: Callable[..., Iterator[Snapshot]] = adapt,
-) -> Iterator[Snapshot | library.Entry]:
-    """Runs `config`: every Snapshot, then the library entry that keeps the result.
+    train: Callable[..., Iterator[Step | AdaptResult]] = adapt,
+) -> Iterator[Step | AdaptResult | library.Entry]:
+    """Runs `config`: what `adapt` yields, then the library entry that keeps the result.
 
-    goes_on, start: the entry that the run goes on from, and where; see `library.continuation`. train: gives the
-    Snapshots in the place of `adapt`. No entry comes if the run was stopped before the generator had changed. Closing
+    goes_on, start: the entry that the run goes on from, and where; see `library.continuation`. train: takes
+    the place of `adapt`. No entry comes if the run was stopped before the generator had changed. Closing
     the iterator ends the run and keeps nothing.
     """
     folders.check_writable(library.runs_folder())  # before the work, not after it
     library.check_room(config)
     run = library.Run(config, goes_on)
-    with closing(train(config, stop, start=start)) as snapshots:
-        for snapshot in snapshots:
-            run.add(snapshot)
-            yield snapshot
+    with closing(train(config, stop, start=start)) as updates:
+        for update in updates:
+            run.add(update)
+            yield update
     if run.last.weights:
         yield run.save()
 
@@ -117,18 +117,21 @@ class Record:
             self.curves[row["stage"]].add(row["step"], terms)
             self.curves["diversity"].add(row["step"], measured)
 
-    def add(self, snapshot: Snapshot) -> None:
-        self.stopped = snapshot.stopped
-        if snapshot.phase != "done":
-            self.curves[snapshot.phase].add(snapshot.step, snapshot.losses)
+    def add(self, update: Step | AdaptResult) -> None:
+        phase = None
+        if isinstance(update, AdaptResult):
+            self.stopped = update.stopped
+        else:
+            phase = update.phase
+            self.curves[phase].add(update.step, update.losses)
             before = self._config.mapper_steps if self.stages == 2 else 0
-            done = snapshot.step + (before if snapshot.phase == "generator" else 0)
+            done = update.step + (before if phase == "generator" else 0)
             self.share = done / (before + self._config.steps)
-        if snapshot.after is not None:
-            self.before, self.after = snapshot.before, snapshot.after
-            self.readings = snapshot.readings or {}
-            if snapshot.diversity is not None and snapshot.phase != "prompts":
-                self.curves["diversity"].add(snapshot.step, {"diversity": snapshot.diversity})
+        if update.pictures is not None:
+            shown = update.pictures
+            self.before, self.after, self.readings = shown.before, shown.after, shown.readings or {}
+            if shown.diversity is not None and phase != "prompts":
+                self.curves["diversity"].add(update.step, {"diversity": shown.diversity})
 
     def people(self) -> str:
         config = self._config

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, InvertConfig, Snapshot
+from ipl_core import AdaptConfig, AdaptResult, InputError, InvertConfig, InvertResult, Step
 from ipl_core.drawing.restyle import Restyler
 from ipl_core.drawing.seed_people import Likenesses
 from ipl_core.generators.stylegan2.network import Generator
@@ -21,8 +21,8 @@ from ipl_core.library import inversions as people
 from ipl_core.library import store as library
 from ipl_core.models import catalog
 from ipl_core.pictures.faces import Crop
-from ipl_core.running.forecast import Pace, pace_key
-from ipl_core.running.snapshot import Start
+from ipl_core.running.forecast import Speed, speed_key
+from ipl_core.running.steps import Start
 from ipl_core.storage.lru import LRU
 from ipl_core.storage.words import quoted
 
@@ -97,20 +97,20 @@ class Paces:
 
     def __init__(self, gpu: Gpu, device: str) -> None:
         self._gpu, self._device = gpu, device
-        self._known: LRU[tuple[str, ...], Pace] = LRU(MAX_PACES)
+        self._known: LRU[tuple[str, ...], Speed] = LRU(MAX_PACES)
         self._lock = threading.Lock()
 
-    def known(self, config: AdaptConfig) -> Pace | None:
+    def known(self, config: AdaptConfig) -> Speed | None:
         """The pace that was measured, None if none was."""
-        return self._known.get(pace_key(config))
+        return self._known.get(speed_key(config))
 
-    def measure(self, config: AdaptConfig) -> Pace:
+    def measure(self, config: AdaptConfig) -> Speed:
         """The pace, measured if need be. Raises InputError as `Gpu.measure` does."""
-        key = pace_key(config)
+        key = speed_key(config)
         with self._lock:
             return self._known.made(key, lambda: self._gpu.measure(config))
 
-    def with_open_critic(self, config: AdaptConfig) -> Pace:
+    def with_open_critic(self, config: AdaptConfig) -> Speed:
         """The pace with a critic of any words, see `forecast.with_open_critic`. Raises InputError likewise."""
         return self._gpu.with_open_critic(self.measure(config), config.method, self._device)
 
@@ -168,14 +168,14 @@ class Service:
 
     def run(
         self, config: AdaptConfig, stop: Stop, goes_on: library.Entry | None = None, start: Start | None = None
-    ) -> Iterator[Snapshot | library.Entry]:
+    ) -> Iterator[Step | AdaptResult | library.Entry]:
         """The run of `config` for who asks, where it can be computed best; see `running.job` and `Roles.runs`."""
         config = self.gpu.placed(config)
         return self.roles.runs(config, job(config, stop, goes_on, start, self.gpu.adapt))
 
     def inversion(
         self, config: InvertConfig, aligned: Tensor, name: str, crop: Crop, stop: Stop, keep: Any = None
-    ) -> Iterator[Snapshot | people.Inverted]:
+    ) -> Iterator[Step | InvertResult | people.Inverted]:
         """The same for an inversion; see `Roles.inversion`."""
         return self.roles.inversion(self.gpu.placed(config), aligned, name, crop, stop, keep, self.gpu.invert)
 

@@ -11,7 +11,7 @@ import gradio as gr
 import pytest
 import torch
 
-from ipl_core import Snapshot
+from ipl_core import Step
 from tabs import show
 from tabs.library import LibraryTab
 from tabs.session import Service
@@ -56,7 +56,7 @@ def test_what_is_not_finite_leaves_a_gap() -> None:
 def test_what_a_visitor_typed_is_escaped() -> None:
     pictures = torch.zeros(1, 4, 4, 3, dtype=torch.uint8)
     nasty = "<script>\"'&"
-    snapshot = Snapshot(step=1, total=2, phase="generator", losses={nasty: 1.0})
+    step = Step(step=1, total=2, phase="generator", losses={nasty: 1.0})
     for html in (
         show.people([0], pictures, nasty, pictures, nasty),
         show.heading(nasty, nasty),
@@ -64,7 +64,7 @@ def test_what_a_visitor_typed_is_escaped() -> None:
         show.trouble(nasty),
         show.facts({nasty: nasty}, nasty),
         show.ended(nasty, nasty),
-        show.progress(snapshot, 2, 0.5),
+        show.progress(step, 2, 0.5),
     ):
         assert "<script" not in html
         assert "\"'" not in html
