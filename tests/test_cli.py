@@ -17,7 +17,8 @@ from PIL import Image
 from refusals import refusal
 
 from ipl_core import AdaptConfig, AdaptResult, Step, adapt, invert
-from ipl_core.commands.main import COMMANDS, INTERRUPTED, _ProgressBar, main
+from ipl_core.commands.main import COMMANDS, main
+from ipl_core.commands.progress import INTERRUPTED, StepBar
 from ipl_core.library import domain_folder
 from ipl_core.library import inversions as people
 from ipl_core.library import store as library
@@ -350,7 +351,7 @@ def test_a_terminal_shows_a_bar_a_stage_and_a_file_none(monkeypatch: pytest.Monk
         screen = io.StringIO()
         screen.isatty = lambda shown=terminal: shown
         monkeypatch.setattr(sys, "stderr", screen)
-        with _ProgressBar() as bar:
+        with StepBar() as bar:
             for update in updates:
                 bar.show(update)
         assert ("stage 1, prompts" in screen.getvalue()) == terminal

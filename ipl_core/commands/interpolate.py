@@ -1,28 +1,33 @@
-"""The command `interpolate`: an animation of people on their way to each other. Part of the command line."""
+"""`interpolate`: an animation of people who turn into each other, or of one person from domain to domain."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+
+from torch import Tensor
+from tqdm import tqdm
 
 from ..drawing.interpolate import EASINGS, MAX_POINTS, SPACES, Frame, Walk, described, through_domains, through_people
+from ..drawing.mixing import Mixer
 from ..errors import InputError
+from ..latents import parse_seeds
+from ..library import inversions as people
+from ..library import shipped
+from ..library import store as library
+from ..models import catalog
 from ..pictures.media import ANIMATIONS, check_animation, enlargement, left_out_words, save_animation
 from ..storage import folders
 from ..storage.paths import as_path, is_folder
-from .models import AUTO_DEVICE, Transfers, chosen_device, number
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ..library.store import Entry
+from .command import Command
+from .options import add_device, chosen_device, number
+from .progress import TransferBar
 
 _DEFAULT = Walk()
 
 
-def options(parser: argparse.ArgumentParser) -> None:
+def _options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "models",
@@ -42,17 +47,11 @@ def options(parser: argparse.ArgumentParser) -> None:
     add("--strength", type=number, default=1.0, help="of the domain of one model: 0 the source, 1 all (%(default)s)")
     add("--psi", type=number, default=_DEFAULT.psi, help="truncation of seeds: 0 the mean face, 1 none (%(default)s)")
     add("--enlarge", type=number, help="each pixel so many across and down; left out, to 256 pixels at least")
-    add("--device", default="cpu", help=AUTO_DEVICE)
+    add_device(parser)
     add("--out", required=True, metavar="FILE", help=f"the animation; it ends in {', '.join(ANIMATIONS)}")
 
 
-def interpolate(options: argparse.Namespace) -> int:
-    """The command `interpolate`; gives the exit status."""
-    from ..drawing.mixing import Mixer
-    from ..latents import parse_seeds
-    from ..library import inversions as people
-    from ..models.catalog import load_generator
-
+def _run(options: argparse.Namespace) -> None:
     walk = Walk(options.frames, options.loop, options.easing, options.space, options.psi)
     path = as_path(options.out)
     check_animation(path, options.rate)
@@ -62,9 +61,9 @@ def interpolate(options: argparse.Namespace) -> int:
     seeds = parse_seeds(options.seeds, MAX_POINTS) if options.seeds.strip() else []
     persons = [*seeds, *(people.load(folder) for folder in options.people)]
     source, stations = _stations(options.models)
-    with Transfers() as transfers:
+    with TransferBar() as transfers:
         device = chosen_device(options.device)
-        mixer = Mixer(source, device, load_generator(source, device, transfers.show))
+        mixer = Mixer(source, device, catalog.load_generator(source, device, transfers.show))
     if len(stations) > 1:
         if len(persons) != 1:
             raise InputError(f"A path from domain to domain shows one person, and {len(persons)} are given.")
@@ -73,16 +72,15 @@ def interpolate(options: argparse.Namespace) -> int:
     else:
         domains = [(entry, options.strength) for entry in stations if entry is not None]
         frames = through_people(mixer, persons, walk, domains, options.side_by_side)
-    pictures = _watched(frames, walk.frames)
+    pictures = _all(frames, walk.frames)
     enlarge = options.enlarge or enlargement(mixer.source.config.resolution)
     note = described(mixer, persons, walk, domains, options.side_by_side)
     print(save_animation(pictures, path, options.rate, note, enlarge))
     if words := left_out_words(path, len(pictures), options.rate):
         print(words)
-    return 0
 
 
-def _stations(models: list[str]) -> tuple[str, list[Entry | None]]:
+def _stations(models: list[str]) -> tuple[str, list[library.Entry | None]]:
     """The source model of all `models`, and each as an entry; None where it is the source itself."""
     entries = [_entry(model) for model in models]
     sources = {model if entry is None else entry.config.model: None for model, entry in zip(models, entries)}
@@ -91,20 +89,17 @@ def _stations(models: list[str]) -> tuple[str, list[Entry | None]]:
     return next(iter(sources)), entries
 
 
-def _entry(model: str) -> Entry | None:
+def _entry(model: str) -> library.Entry | None:
     """The adapted domain that `model` stands for; None for a generator as it is."""
-    from ..library import shipped
-    from ..library import store as library
-    from ..models import catalog
-
     if model in catalog.generators():
         return None
     path = catalog.find_generator(model)
     return library.open_entry(path) if is_folder(path) or shipped.is_one(path) else None
 
 
-def _watched(frames: Iterator[Frame], total: int) -> list[Tensor]:
+def _all(frames: Iterator[Frame], total: int) -> list[Tensor]:
     """All frames, bytes (H, W, 3) each, with a bar while they come, on a terminal only."""
-    from tqdm import tqdm
-
     return [frame.picture for frame in tqdm(frames, "frames", total, disable=None, file=sys.stderr)]
+
+
+COMMAND = Command("make an animation of people, or of domains, that turn into each other", _options, _run)

@@ -1,17 +1,23 @@
-"""The command `start-row`: the examples that the app shows before any run. Part of the command line."""
+"""`start-row`: draws the row of examples that the app shows before any run."""
 
 from __future__ import annotations
 
 import argparse
 
+from tqdm import tqdm
+
 from ..errors import InputError
+from ..latents import parse_seeds
 from ..library.examples import MAX_BYTES, ROW, drawn, save
+from ..library.runs import finished_run
+from ..methods.config import AdaptConfig, settings_of
+from ..models import catalog
 from ..storage.paths import as_path
-from .models import AUTO_DEVICE, chosen_device, number
+from .command import Command
+from .options import add_device, chosen_device, number
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of the command."""
+def _options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "targets", metavar="DOMAIN", nargs="*", help="in this order; none given, all that the model's critic was taught"
@@ -21,19 +27,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     add("--preset", default="default", help="of the runs (%(default)s)")
     add("--seed", type=number, default=0, help="of the runs (%(default)s)")
     add("--people", default="0-1", metavar="SEEDS", help="who is shown in every domain (%(default)s)")
-    add("--device", default="cpu", help=AUTO_DEVICE)
+    add_device(parser)
     add("--out", default=str(ROW), metavar="FILE.webp", help=f"at most {MAX_BYTES // 1000} kB (%(default)s)")
 
 
-def start_row(options: argparse.Namespace) -> int:
-    """The command `start-row`; gives the exit status. Runs that the library has are taken from it."""
-    from tqdm import tqdm
-
-    from ..latents import parse_seeds
-    from ..library.runs import finished_run
-    from ..methods.config import AdaptConfig, settings_of
-    from ..models import catalog
-
+def _run(options: argparse.Namespace) -> None:
+    """Runs that the library has are taken from it."""
     path = as_path(options.out)
     if path.suffix.lower() != ".webp":
         raise InputError(f"The row is written as WebP: give --out a file that ends in .webp, not {options.out}.")
@@ -48,4 +47,6 @@ def start_row(options: argparse.Namespace) -> int:
     configs = [AdaptConfig(target, **facts) for target in targets]
     entries = [finished_run(config) for config in tqdm(configs, "domains", disable=None)]
     print(save(drawn(entries, seeds), path))
-    return 0
+
+
+COMMAND = Command("draw the examples that the app shows before any run", _options, _run)
