@@ -96,7 +96,7 @@ def test_evaluate_measures_each_method_and_writes_a_table(tmp_path: Path, capsys
 
 
 def test_critic_report_has_a_line_a_domain(capsys: pytest.CaptureFixture[str]) -> None:
-    from ipl_core.studio.__main__ import main as studio_main
+    from ipl_core.studio.commands.main import main as studio_main
 
     assert studio_main(["critic-report", "--smoke", "--threads", "1"]) == 0
     attributes, every, *_, line, near, named = capsys.readouterr().out.splitlines()

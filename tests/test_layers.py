@@ -43,7 +43,7 @@ ROOMS = {
     "training the embedded models": "studio.training.ends studio.training.supervised studio.training.attempts "
     "studio.training.text_tower studio.training.judge studio.training.generator studio.training.encoder "
     "studio.training.clip studio.sheets studio.ship",
-    "command line": "commands __main__ studio.__main__",
+    "command line": "commands __main__ studio.commands studio.__main__",
     "app": "tabs",
 }
 

@@ -25,7 +25,7 @@ from ipl_core.metrics.side_by_side import SideBySide
 from ipl_core.models import catalog
 from ipl_core.pictures.media import to_uint8
 from ipl_core.storage import digests
-from ipl_core.studio.__main__ import main as studio
+from ipl_core.studio.commands.main import main as studio
 from ipl_core.studio.ship import ship
 from ipl_core.studio.training.ends import library_ends
 from ipl_core.studio.world.subject import PEOPLE

@@ -10,7 +10,7 @@ from ipl_core.errors import InputError
 from ipl_core.methods.directions import normalise
 from ipl_core.metrics.reports.directions import COLUMNS, agreement, direction_report, mean_row, report_without_renderer
 from ipl_core.models import catalog
-from ipl_core.studio.__main__ import main
+from ipl_core.studio.commands.main import main
 from ipl_core.studio.world.subject import DOGS, PEOPLE, Subject
 
 

@@ -12,7 +12,7 @@ from ipl_core.generators.encoder import load_encoder
 from ipl_core.generators.files import save_generator
 from ipl_core.generators.stylegan2.network import Generator, GeneratorConfig
 from ipl_core.storage.tensors import load_tensors
-from ipl_core.studio.__main__ import main
+from ipl_core.studio.commands.main import main
 from ipl_core.studio.training.encoder import EncoderRecipe, train_encoder
 from ipl_core.studio.world.subject import LATENT_WIDTH, PEOPLE
 

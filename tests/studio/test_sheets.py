@@ -13,7 +13,7 @@ from ipl_core.library import store as library
 from ipl_core.metrics.reports.inversion import held_out_portraits
 from ipl_core.pictures.media import to_pictures
 from ipl_core.studio import sheets
-from ipl_core.studio.__main__ import SHOWN
+from ipl_core.studio.commands.method_sheet import SHOWN
 from ipl_core.studio.world.subject import DOGS, PEOPLE, SUBJECTS
 
 

@@ -19,7 +19,7 @@ from ipl_core.generators.files import load_generator
 from ipl_core.generators.stylegan2.network import Generator, GeneratorConfig
 from ipl_core.models import catalog
 from ipl_core.storage.tensors import load_tensors, save_tensors
-from ipl_core.studio.__main__ import main
+from ipl_core.studio.commands.main import main
 from ipl_core.studio.data import to_bytes, to_float
 from ipl_core.studio.training.attempts import FIRST_AGREEMENT, Cast, FoolingPictures, Memory, wanted_agreement
 from ipl_core.studio.training.augment import nuisance, roughen

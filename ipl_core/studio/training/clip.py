@@ -110,6 +110,14 @@ class ClipRecipe:
     save_every: int = 50
 
 
+#: The smallest recipe that runs every line: it shows that the script works and teaches nothing.
+SMOKE = ClipRecipe(
+    sitters=5, held_out=2, photos=4, further_a_step=(2, 2), warm_steps=1, robust_steps=1, fooling_steps=2,
+    sitters_a_step=(2, 2), further_steps=2, fooled=2, drawn=4, supervised_sitters=2, supervised_steps=1,
+    keep_after=0, adaptation_batch=2, adaptation_steps=6, save_every=2,
+)  # fmt: skip
+
+
 class Rows:
     """Pictures as they are gathered for a batch: each with what is true of it, and what it is blended with."""
 

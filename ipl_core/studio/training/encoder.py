@@ -54,6 +54,12 @@ class EncoderRecipe:
     save_every: int = 250
 
 
+#: The smallest recipe that runs every line: it shows that the script works and teaches nothing.
+SMOKE = EncoderRecipe(
+    photos=4, held_out=2, steps=2, batch=4, rendered=4, compared=2, save_every=2,
+)  # fmt: skip
+
+
 def train_encoder(
     subject: Subject, recipe: EncoderRecipe, work: Path, generator_file: Path, out: Path, device: str = "cpu"
 ) -> dict[str, float]:

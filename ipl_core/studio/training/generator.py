@@ -79,6 +79,13 @@ class GeneratorRecipe:
         return self.steps_at_32 + self.steps_at_64 + self.steps_at_128
 
 
+#: The smallest recipe that runs every line: it shows that the script works and teaches nothing.
+SMOKE = GeneratorRecipe(
+    photos=4, mapping_steps=3, mapping_batch=16, steps_at_32=2, steps_at_64=1, steps_at_128=1, reader_steps=2,
+    reader_batch=4, further_steps=2, adversarial_steps=2, batch=4, r1_interval=2, save_every=2,
+)  # fmt: skip
+
+
 def regression_loss(drawn: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
     """L1 of pixels, of 4× pooled pixels and of finite differences; pictures (B, 3, R, R) in [−1, 1] → scalar."""
     coarse = F.l1_loss(F.avg_pool2d(drawn, 4), F.avg_pool2d(true, 4))

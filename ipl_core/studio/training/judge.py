@@ -47,6 +47,13 @@ class JudgeRecipe:
     save_every: int = 250
 
 
+#: The smallest recipe that runs every line: it shows that the script works and teaches nothing.
+SMOKE = JudgeRecipe(
+    sitters=5, held_out=2, photos=4, photo_steps=1, steps=2, batch=4, drawn=4, photos_kept=2, supervised_sitters=2,
+    supervised_steps=1, save_every=2,
+)  # fmt: skip
+
+
 def identity_loss(identity: torch.Tensor, person: torch.Tensor) -> torch.Tensor:
     """Supervised contrastive loss (Khosla et al. 2020): pictures of one person attract, of others repel.
 

@@ -70,6 +70,12 @@ class TextRecipe:
     save_every: int = 100
 
 
+#: The smallest recipe that runs every line: it shows that the script works and teaches nothing.
+SMOKE = TextRecipe(
+    taught=(4, 4), tested=2, steps=2, sitters_a_step=(2, 2), save_every=2,
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Views:
     """Sitters of one subject as the frozen image tower sees them.
