@@ -248,8 +248,10 @@ def test_a_name_that_no_file_can_have_is_refused_before_any_work(
         raise AssertionError("work was done")
 
     monkeypatch.setattr("ipl_core.models.catalog.load_generator", never)
-    monkeypatch.setattr("ipl_core.pictures.reading.read_picture", lambda *_: Image.new("RGB", (64, 64)))
-    monkeypatch.setattr("ipl_core.library.runs.finished_run", never)
+    for command in ("sample", "render", "convert"):
+        monkeypatch.setattr(f"ipl_core.commands.{command}.load_generator", never)
+    monkeypatch.setattr("ipl_core.commands.invert.read_picture", lambda *_: Image.new("RGB", (64, 64)))
+    monkeypatch.setattr("ipl_core.commands.adapt.finished_run", never)
     filled = [part.format(tmp_path / ("x" * 300)) for part in request_]
     sentence = refusal(filled, capsys)
     assert "too long" in sentence

@@ -139,7 +139,7 @@ def vocabulary_of(given: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> 
         asked.append(config.vocabulary)
         raise InputError("No run is needed here.")
 
-    monkeypatch.setattr("ipl_core.library.runs.finished_run", finished_run)
+    monkeypatch.setattr("ipl_core.commands.adapt.finished_run", finished_run)
     assert main(["adapt", "zombie", "--method", "described", "--vocabulary", given, "--out", str(folder / "out")]) == 2
     return asked[0] if asked else None
 
