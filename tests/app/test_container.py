@@ -77,9 +77,9 @@ def test_compose_leaves_the_container_nothing_to_change() -> None:
     assert not {"privileged", "network_mode", "pid", "cap_add", "devices"} & set(studio)
 
 
-def test_what_the_readme_lets_one_set_reaches_the_app() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (paragraph,) = re.findall(r"^- \*\*Limits\.\*\* .*$", readme, re.MULTILINE)
+def test_what_the_documentation_lets_one_set_reaches_the_app() -> None:
+    documentation = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    (paragraph,) = re.findall(r"^- \*\*Limits\.\*\* .*$", documentation, re.MULTILINE)
     named = re.findall(r"`((?:IPL_|FORWARDED_)[A-Z_]+)`", paragraph)
     assert len(named) == 7
     passed_on = service()["environment"]
