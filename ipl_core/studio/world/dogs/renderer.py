@@ -191,331 +191,433 @@ def _background(sitters: Sitters, x: torch.Tensor, y: torch.Tensor, size: int) -
     return _Canvas(albedo, (0.78 + 0.34 * spot).expand(len(sitters), 1, size, size))
 
 
+class _Painter:
+    """One batch of dogs on its way to layers: measures and masks first, then paint from back to front (see `draw`).
+
+    x0, y0: places in the picture. x, y: the same on the upright head, whose skull's centre is the origin. xs, xf, xm: x
+    as the skull, the face and the muzzle bear it when the head turns, each farther forward than the one before; um and
+    uf are |xm| and |xf|. a, b: half the width and height of the skull. mw: half the width of the muzzle.
+    """
+
+    def __init__(self, sitters: Sitters, size: int, form: Form) -> None:
+        self.sitters, self.size, self.form = sitters, size, form
+        self.of, self.has = sitters.number, sitters.has
+        of, has = self.of, self.has
+        self.x0, self.y0 = plane(size, FRAME)
+        # The head rolls about the neck.
+        self.tilt, self.turn = of("tilt"), of("turn")
+        cos, sin = self.tilt.cos(), self.tilt.sin()
+        self.x = (cos * self.x0 + sin * (self.y0 - NECK_Y)) / form.head
+        self.y = (cos * (self.y0 - NECK_Y) - sin * self.x0) / form.head + NECK_Y - SKULL_Y
+        self.build = {name: _by(values, sitters["head_shape"]) for name, values in BUILD.items()}
+        self.medium, self.shaggy = has("coat_length", 1), has("coat_length", 2)
+        self.fluff = 0.55 * self.medium + self.shaggy
+        # The lamp stands at one side.
+        azimuth, elevation = of("light_side") * 1.35, of("light_height")
+        self.lamp = azimuth.sin() * elevation.cos(), -elevation.sin(), azimuth.cos() * elevation.cos()
+        self._colours()
+        self._measure()
+        self._fur()
+        self._outline()
+        self._relief()
+        self._markings()
+        self.canvas = _background(sitters, self.x0, self.y0, size)
+
+    def soft(self, distance: torch.Tensor, blur: float = 1.0) -> torch.Tensor:
+        """Signed distance, positive inside → coverage, about one sample wide."""
+        return torch.sigmoid(distance * (self.size * self.form.head / FRAME / blur))
+
+    def lit(self, nx: torch.Tensor, ny: torch.Tensor, nz: torch.Tensor) -> torch.Tensor:
+        """The light on a surface with this normal."""
+        lx, ly, lz = self.lamp
+        return 0.36 + 0.80 * (nx * lx + ny * ly + nz * lz).clamp_min(0) + 0.14 * (-ny).clamp_min(0)
+
+    def draw(self) -> Portrait:
+        """Paints everything over the background, and gives the layers."""
+        self._chest()
+        self._collar()
+        self._ears_behind()
+        self._head()
+        self._mouth()
+        self._nose()
+        self._eyes()
+        self._ear_flaps()
+        return self._layers()
+
+    # Measures and masks ---------------------------------------------------------------------------------------------
+
+    def _colours(self) -> None:
+        """Coat and markings."""
+        of, kind = self.of, self.sitters["coat_colour"]
+        base = COAT[kind][:, :, None, None]
+        self.coat = (base * (1 + 0.16 * of("coat_shade")) + 0.025 * of("coat_shade")).clamp(0.03, 1)
+        patterns = torch.zeros(len(MARKING), len(COAT), 3)
+        for i, (usual, instead, coats) in enumerate(MARKING):
+            patterns[i] = torch.tensor(usual)
+            patterns[i, list(coats)] = torch.tensor(instead)
+        second = patterns[self.sitters["markings"], kind][:, :, None, None]
+        self.second = (second * (1 + 0.2 * of("marking_shade")) + 0.06 * of("marking_shade")).clamp(0.03, 1)
+
+    def _measure(self) -> None:
+        """Where the parts of the head are, and how large."""
+        of, has, build, x, turn = self.of, self.has, self.build, self.x, self.turn
+        self.a, self.b = of("head_width") * build["skull_w"], of("head_length") * build["skull_h"]
+        self.mw, self.reach = build["muzzle_w"] * of("muzzle_width"), build["reach"]
+        self.nose_y = build["nose_y"] * (0.35 + 0.65 * of("muzzle_length")) + 0.02 * (of("muzzle_length") - 1)
+        self.drop = build["drop"] * (0.5 + 0.5 * of("muzzle_length"))
+        self.jaw = 0.085 * has("mouth", 1) + 0.075 * has("mouth", 2)
+        self.chin_y = self.nose_y + self.drop + self.jaw + 0.03 * self.shaggy
+        self.jowls, self.brow = of("jowls"), of("brow")
+        self.xs = x - 0.015 * turn
+        self.xf = x - 0.07 * turn
+        self.xm = x - (0.07 + 0.38 * self.reach) * turn
+        self.um, self.uf, self.side = self.xm.abs(), self.xf.abs(), torch.sign(self.xf)
+        self.spread = build["eye_x"] * of("eye_distance") * (0.7 + 0.3 * self.form.eyes)
+        self.eye_y, self.eye = build["eye_y"], build["eye"] * of("eye_size") * self.form.eyes
+
+    def _fur(self) -> None:
+        """Strands that run away from the nose, and tufts in rows across them."""
+        xm, y, nose_y, shaggy = self.xm, self.y, self.nose_y, self.shaggy
+        angle = torch.atan2(xm, nose_y - y)
+        away = (xm.square() + (y - nose_y).square()).add(1e-4).sqrt()
+        phase = angle * (44 - 8 * self.medium - 16 * shaggy) + self.of("fur_wave") * 2.8 * torch.sin(away * 21)
+        phase = phase + 1.1 * torch.sin(away * 9 + 3 * angle)
+        strand = torch.sin(phase) * (0.65 + 0.35 * torch.sin(away * 30 + 4 * torch.sin(7 * angle)))
+        tuft = torch.sin(away * 27 + 1.8 * torch.sin(phase * 0.5) ** 2 + 1.5 * torch.sin(5 * angle))
+        fur = (strand * (1 - 0.3 * shaggy) + 0.45 * shaggy * tuft) * ((away - 0.10) / 0.25).clamp(0, 1)
+        self.fur = fur * min(1.0, self.size / 128)  # fewer samples than that can't hold the strands
+        self.rough = (0.06 + 0.06 * self.medium + 0.12 * shaggy) * self.fur
+
+    def _outline(self) -> None:
+        """A skull that narrows towards the jaw, a muzzle, and the lower jaw: `head` is their mask."""
+        y, a, b, xm, mw, drop, jaw, fluff = self.y, self.a, self.b, self.xm, self.mw, self.drop, self.jaw, self.fluff
+        below = (y / b).clamp(0, 1.2)
+        width = a * (
+            1
+            - self.build["taper"] * below.square() * (1 - 0.45 * fluff)
+            + 0.13 * fluff * torch.exp(-(((y - 0.17) / 0.16) ** 2))
+        )
+        self.radius = (self.xs / width).square() + (y / (b * (1 + 0.05 * fluff))).square()
+        skull = (1 - self.radius.add(1e-6).sqrt()) * a
+        mid, tall = self.nose_y + 0.30 * drop, 0.78 * drop
+        flews = mw * (1 + 0.34 * (self.jowls - 0.3) * ((y - mid) / tall).clamp(-1, 1))
+        self.muzzle_r = (xm / flews).square() + ((y - mid) / tall).square()
+        self.muzzle = (1 - self.muzzle_r.add(1e-6).sqrt()) * torch.minimum(flews, tall)
+        chin_r = (xm / (mw * 0.72)).square() + ((y - self.chin_y + 0.085) / (0.10 + 0.4 * jaw)).square()
+        chin = (1 - chin_r.add(1e-6).sqrt()) * 0.1
+        self.snout = torch.maximum(self.muzzle, chin)
+        shorn = 1 - 0.75 * bump(xm, y - self.chin_y, 1.2 * mw, 0.13)  # a beard keeps together
+        frayed = (0.003 + 0.010 * self.medium + 0.024 * self.shaggy) * self.fur * shorn
+        self.head = self.soft(_smooth_max(skull, self.snout, 0.02) + frayed, 2.2)
+
+    def _relief(self) -> None:
+        """How the head is lit: `shade`, and `sheen` for what comes back uncoloured."""
+        height = self._height()
+        lx, ly, lz = self.lamp
+        zx, zy = slope(height, FRAME / self.form.head)
+        nz = torch.rsqrt(1 + zx.square() + zy.square())
+        shade = self.lit(-zx * nz, -zy * nz, nz) * (1 + 1.15 * self.rough)
+        self.shade = shade * (1 - self._hidden_from_light().clamp(0, 0.6))
+        half = torch.rsqrt(lx.square() + ly.square() + (lz + 1).square())
+        self.sheen = ((-zx * lx - zy * ly + lz + 1) * nz * half).clamp_min(0) ** 12
+
+    def _height(self) -> torch.Tensor:
+        """Height field of the head: skull, muzzle with its bridge and cushions, brows, sockets and cheeks."""
+        x, y, xm, um, xf, uf = self.x, self.y, self.xm, self.um, self.xf, self.uf
+        nose_y, drop, mw, reach, jowls = self.nose_y, self.drop, self.mw, self.reach, self.jowls
+        spread, eye_y, brow = self.spread, self.eye_y, self.brow
+        height = 0.44 * (1.2 + 0.1 * self.fluff - self.radius).clamp_min(0).add(0.01).sqrt()
+        bridge = ((y - eye_y + 0.06) / (nose_y - eye_y)).clamp(0, 1)
+        bridge = bridge * bridge * (3 - 2 * bridge) * torch.sigmoid((nose_y + 0.5 * drop - y) * 30)
+        self.centre = x - (0.05 + (0.02 + 0.38 * reach) * bridge) * self.turn  # x from the middle of the bridge
+        height = height + 0.75 * reach * bridge * torch.exp(-((self.centre / (self.build["bridge_w"] * 1.15)) ** 4))
+        height = height + 0.68 * (0.06 + reach) * torch.exp(-self.muzzle_r.square())
+        height = height + (0.035 + 0.03 * jowls) * bump(
+            um - 0.52 * mw, y - nose_y - 0.42 * drop, 0.48 * mw, 0.42 * drop
+        )
+        height = height + 0.05 * bump(xm, y - self.chin_y + 0.05, 0.5 * mw, 0.06)
+        height = height + (0.012 + 0.04 * brow) * bump(uf - spread * 0.95, y - eye_y + 0.105, 0.085, 0.05)
+        height = height - 0.055 * bump(uf - spread * 0.92, y - eye_y, 0.09, 0.07)
+        height = height - (0.015 + 0.03 * brow) * bump(xf, y - eye_y + 0.16, 0.035, 0.16)
+        height = height + 0.03 * bump(uf - spread * 1.25, y - eye_y - 0.17, 0.11, 0.10)
+        return height + 0.022 * self.rough
+
+    def _hidden_from_light(self) -> torch.Tensor:
+        """How little light comes to the muzzle's foot, the sockets, the frown and under the cushions."""
+        y, uf, eye_y = self.y, self.uf, self.eye_y
+        foot = 0.26 * torch.exp(-(((self.muzzle + 0.02) / 0.045) ** 2))
+        dark = foot * torch.sigmoid((y - self.nose_y + 0.1) * 20) * (self.reach / 0.2)
+        dark = dark + 0.20 * bump(uf - self.spread * 0.75, y - eye_y - 0.03, 0.09, 0.09)
+        dark = dark + 0.34 * self.brow * bump(uf - 0.02, y - eye_y + 0.13, 0.02, 0.09)
+        return dark + 0.30 * torch.sigmoid((y - self.chin_y + 0.025) * 45)
+
+    def _markings(self) -> None:
+        """Where the head has its second colour; fur frays the edges."""
+        y, xs, xf, uf, um, mw, snout = self.y, self.xs, self.xf, self.uf, self.um, self.mw, self.snout
+        nose_y, eye_y, spread, centre = self.nose_y, self.eye_y, self.spread, self.centre
+        self.much = much = self.of("marking_size")
+        stripe = (
+            0.038 + 0.07 * ((y - eye_y) / nose_y).clamp(0, 1).square() + 0.02 * (-y / self.b).clamp(0, 1)
+        ) * much - centre.abs()
+        blaze = torch.maximum(stripe, snout - 0.03 + 0.04 * (much - 1) - (y < nose_y - 0.12) * 1.0)
+        mask = torch.maximum(
+            snout + 0.045 * much - 0.01,
+            0.085 * much - (uf - spread).square().add((y - eye_y).square()).add(1e-6).sqrt(),
+        )
+        mask = torch.maximum(mask, 0.06 * much - (centre.abs() + (y - nose_y + 0.1).abs() * 0.25))
+        patch = 1 - (((xf - spread * 1.1) / 0.155).square() + ((y - eye_y + 0.03) / 0.185).square()).add(1e-6).sqrt()
+        patch = (patch + much - 1) * 0.15
+        spots = torch.full_like(xs, -1.0)
+        for cx, cy, r in SPOTS:
+            spots = torch.maximum(spots, r * much - ((xs - cx).square() + ((y - cy) * 0.9).square()).add(1e-6).sqrt())
+        above_eyes = ((uf - spread * 0.82).square() + ((y - eye_y + 0.115) * 1.25).square()).add(1e-6).sqrt()
+        cheeks = torch.minimum(um - 0.35 * mw - 0.4 * (nose_y - y).clamp_min(0), 0.03 + 0.05 * much + snout)
+        points = torch.maximum(0.045 * much - above_eyes, torch.minimum(cheeks, y - nose_y + 0.05))
+        peak = 0.10 * torch.exp(-((xf / 0.06) ** 2))
+        saddle = -(y + 0.17 - 0.10 * (much - 1) - 0.55 * (xs.square() / self.a) + peak)
+        fields = (blaze, mask, patch, spots, points, saddle)
+        fray = (0.008 + 0.02 * self.fluff) * self.fur
+        marked = sum(f * self.has("markings", i + 1) for i, f in enumerate(fields))
+        self.marked = self.soft(marked + fray, 3) * (1 - self.has("markings", 0))
+
+    # Body -----------------------------------------------------------------------------------------------------------
+
+    def _chest(self) -> None:
+        """Neck and chest, with locks of fur and markings of their own."""
+        of, y0, fluff, shaggy = self.of, self.y0, self.fluff, self.shaggy
+        chest = of("chest_width")
+        self.neck = 0.80 * self.a + (chest - 0.80 * self.a) * torch.sigmoid((y0 - 0.56) * 7) + 0.05 * fluff
+        self.bx = bx = self.x0 - 0.25 * self.tilt * (0.9 - y0)
+        fan = torch.atan2(bx, y0 + 0.75)
+        flow = torch.sin(fan * (64 - 20 * shaggy) + of("fur_wave") * 2 * torch.sin(y0 * 17))
+        rows = torch.sin(y0 * 26 + 1.5 * torch.sin(fan * 21))
+        locks = (0.05 + 0.06 * self.medium + 0.10 * shaggy) * (flow * (0.7 + 0.3 * rows) + 0.6 * fluff * rows)
+        self.body = self.soft(torch.minimum(self.neck - bx.abs() + 0.12 * locks, y0 - 0.02), 2)
+        nx = (bx / self.neck).clamp(-1, 1)
+        light = self.lit(0.95 * nx, 0.25 * nx.square() + 0.1, (1 - 0.9 * nx.square()).sqrt()) * (1 + locks)
+        chin0 = self.chin_y + SKULL_Y
+        fallen = bump(bx - 0.10 * self.turn + 0.12 * of("light_side"), (y0 - chin0 - 0.02).clamp_min(0), 0.30, 0.22)
+        self.body_light = light * (1 - 0.55 * fallen) * (0.80 + 0.25 * (y0 / FRAME).clamp(0, 1))
+        self.marked_body = self._marked_chest(locks)
+        self.canvas.paint(over(self.coat * 0.96, self.second, self.marked_body), self.body, self.body_light)
+
+    def _marked_chest(self, locks: torch.Tensor) -> torch.Tensor:
+        """Where neck and chest have the second colour: a bib, spots, points or the back."""
+        has, bx, y0, much = self.has, self.bx, self.y0, self.much
+        bib = self.soft((0.13 * much - (bx / 1.1).abs() + 0.15 * (y0 - 0.5) + 0.2 * locks), 4)
+        spots = self.soft(
+            torch.maximum(
+                0.12 * much - ((bx - 0.3).square() + (y0 - 0.62).square()).add(1e-6).sqrt(),
+                0.10 * much - ((bx + 0.26).square() + (y0 - 0.8).square()).add(1e-6).sqrt(),
+            ),
+            3,
+        )
+        points = self.soft(
+            0.12 * much - ((bx.abs() - 0.17).square() + ((y0 - 0.82) * 0.7).square()).add(1e-6).sqrt(), 4
+        )
+        back = self.soft(bx.abs() - self.neck * (0.78 - 0.2 * (much - 1)) + 0.3 * locks, 4)
+        return (
+            has("markings", 1) * bib
+            + has("markings", 4) * spots
+            + has("markings", 5) * points
+            + (has("markings", 6) * back)
+        )
+
+    def _collar(self) -> None:
+        """A strap that hangs lower in the middle, with a buckle, a tag or a cloth."""
+        c, bx, neck, soft = self.canvas, self.bx, self.neck, self.soft
+        worn = [self.has("collar", k) for k in range(4)]
+        hang = self.y0 - 0.50 - 0.05 * self.build["nose_y"] - 0.10 * (1 - (bx / neck).square()).clamp_min(0)
+        strap = torch.minimum(0.042 - hang.abs(), neck + 0.01 - bx.abs())
+        round_light = self.body_light * (0.75 + 0.4 * (1 - (hang / 0.045).square()).clamp(0, 1))
+        dyed = hue(self.sitters["collar_hue"], 0.68, 0.78)
+        leather = colour(0.42, 0.22, 0.10) * (0.75 + 0.5 * self.of("collar_hue"))
+        stitch = 1 + 0.35 * torch.exp(-(((hang.abs() - 0.026) / 0.007) ** 2)) * torch.sin(bx * 90)
+        c.paint(worn[1] * leather * stitch + (1 - worn[1]) * dyed, soft(strap) * (1 - worn[0]), round_light)
+        disc_r = (bx.square() + (hang - 0.105).square()).add(1e-6).sqrt()
+        tag = worn[2] * soft(0.07 - disc_r)
+        c.paint(colour(0.92, 0.74, 0.28) * (0.8 + 0.25 * soft(0.05 - disc_r)), tag, self.body_light)
+        c.gleam = c.gleam + 0.5 * worn[2] * bump(bx + 0.02, hang - 0.085, 0.022, 0.018)
+        frame_d = torch.maximum((bx - 0.13).abs() - 0.005, hang.abs())
+        c.paint(colour(0.80, 0.78, 0.74), worn[1] * soft(0.013 - (frame_d - 0.05).abs()), self.body_light * 1.1)
+        drape = 0.33 - 0.85 * bx.abs() - hang
+        cloth = soft(torch.minimum(torch.minimum(drape, hang + 0.06), neck - bx.abs())) * worn[3]
+        dots = soft((torch.sin(bx * 34) * torch.sin(hang * 34) - 0.5) * 0.02)
+        folds = 1 + 0.14 * torch.sin(bx * 26 + hang * 9) * (1 - hang / 0.3).clamp(0, 1)
+        c.paint(over(dyed, colour(0.96, 0.95, 0.92), 0.85 * dots), cloth, self.body_light * folds)
+        hem = torch.exp(-(((drape - 0.02) / 0.010) ** 2))
+        c.paint(dyed * 0.55, cloth * hem * 0.7)
+        self.strapped = torch.maximum(torch.maximum(soft(strap) * (1 - worn[0]), cloth), tag)
+
+    # Ears -----------------------------------------------------------------------------------------------------------
+
+    def _ear_part(self, table: dict[str, tuple[float, ...]], lift: float) -> _Ear:
+        size, spread = self.of("ear_size"), self.of("ear_spread")
+        return _ear(table, self.sitters["ears"], self.ue, self.y, (self.a, self.b), size, spread, lift)
+
+    def _ear_light(self, ear: _Ear) -> torch.Tensor:
+        bulge = ear.across.clamp(-1, 1) * 0.75
+        grain = torch.sin(ear.across * (7 - 2 * self.shaggy) + 3 * torch.sin(ear.along * 6) * self.of("fur_wave")) * (
+            0.05 + 0.09 * self.fluff
+        )
+        nx, ny = self.ear_side * bulge * ear.lean.cos(), bulge * ear.lean.sin()
+        return self.lit(nx, ny, (1 - bulge.square()).sqrt()) * (1 + grain * (1 + 0.5 * torch.sin(ear.along * 19)))
+
+    def _ears_behind(self) -> None:
+        """The part of the ears that stands behind the head, with the skin and tufts inside it."""
+        c, has, soft = self.canvas, self.has, self.soft
+        xe = self.x + 0.03 * self.turn
+        self.ue, self.ear_side = xe.abs() * (1 + 0.05 * self.turn * torch.sign(xe)), torch.sign(xe)
+        ear_mark = has("markings", 2, 6) + has("markings", 3) * (self.ear_side > 0)
+        self.ear_colour = over(self.coat * 0.90, self.second * 0.92, ear_mark)
+        self.rag = 0.003 + 0.008 * self.fluff
+        behind = self._ear_part(EAR_BEHIND, 0.2)
+        self.ears_behind = soft(behind.distance + self.rag * torch.sin(behind.along * 17 + 3 * behind.across), 2)
+        light = self._ear_light(behind)
+        c.paint(self.ear_colour, self.ears_behind, light * 0.92)
+        inner = soft((0.62 - (behind.across + 0.12).abs()) * 0.12 - 0.04 * behind.along.clamp_min(0), 4)
+        inner = inner * soft(0.86 - behind.along, 14) * soft(behind.distance - 0.012, 2) * has("ears", 0, 1, 4)
+        skin = over(self.coat * 0.5, colour(0.80, 0.55, 0.50), 0.55)
+        c.paint(skin, inner * 0.85, light * (0.62 + 0.25 * behind.along.clamp(0, 1)))
+        tufts = inner * soft(0.42 - behind.along + 0.12 * torch.sin(behind.across * 9), 8)
+        c.paint(over(self.coat, colour(1.0, 0.97, 0.92), 0.25), 0.7 * tufts * (0.4 + 0.6 * self.fluff))
+        self.flap = self._ear_part(EAR_FLAP, -0.12)
+
+    def _ear_flaps(self) -> None:
+        """The part of the ears that hangs before the head."""
+        flap = self.flap
+        self.ears_before = self.soft(flap.distance + self.rag * torch.sin(flap.along * 19 + 2 * flap.across), 2)
+        shaded = self.ear_colour * (0.92 + 0.12 * flap.along.clamp(0, 1))
+        self.canvas.paint(shaded, self.ears_before, self._ear_light(flap))
+
+    # Face -----------------------------------------------------------------------------------------------------------
+
+    def _head(self) -> None:
+        c, head = self.canvas, self.head
+        shadow = torch.sigmoid((self.flap.distance + 0.015) * 45) * 0.45  # of the ears' flaps
+        pale = 0.10 * self.soft(self.snout, 10) + 0.06 * bump(
+            self.uf - self.spread, self.y - self.eye_y + 0.10, 0.05, 0.03
+        )
+        self.head_colour = over(over(self.coat, self.coat * 0.88 + 0.12, pale * 5.5), self.second, self.marked)
+        c.paint(self.head_colour, head, self.shade * (1 - shadow))
+        c.gleam = c.gleam + 0.15 * self.sheen * head * (1 - shadow) * (1 + 4 * self.rough)
+
+    def _mouth(self) -> None:
+        """A groove below the nose that parts into two lips; open, a dark space with a tongue."""
+        c, has, soft, y, xm, um = self.canvas, self.has, self.soft, self.y, self.xm, self.um
+        mw, jaw, drop, nose_y, shade = self.mw, self.jaw, self.drop, self.nose_y, self.shade
+        t = um / mw  # 0 in the middle of the mouth, 1 at the muzzle's side
+        seam = nose_y + 0.50 * drop + mw * (0.06 + 0.28 * self.jowls) * torch.exp(-(((t - 0.55) / 0.33) ** 2)) * 1.6
+        seam = seam - (0.02 + 0.085 * self.of("smile")) * t.square() * (0.5 + 1.2 * mw)
+        gape = (1 - (t / 0.74).square()).clamp_min(0).sqrt() * (jaw * 1.45)
+        hole = soft(torch.minimum(y - seam, seam + gape - y), 1.3) * soft(0.72 - t, 3) * (jaw > 0)
+        c.paint(colour(0.32, 0.08, 0.09), hole, (0.45 + 0.4 * shade).clamp(0, 1.1))
+        fang = soft(torch.minimum(0.016 - (t - 0.52).abs() * mw - 0.3 * (y - seam), seam + 0.045 - y)) * hole
+        c.paint(colour(0.95, 0.93, 0.88), fang, torch.ones_like(shade))
+        out = has("mouth", 2)
+        self._tongue(torch.maximum(hole, out * soft(y - seam - 0.3 * jaw)), out)
+        lip = torch.exp(-(((y - seam) / 0.011) ** 2)) * soft(0.86 - t, 15)
+        lip = torch.maximum(lip, torch.exp(-((xm / 0.009) ** 2)) * soft(torch.minimum(y - nose_y, seam - y)))
+        rim = torch.exp(-(((y - seam - gape) / 0.012) ** 2)) * soft(0.70 - t, 8) * (jaw > 0) * (1 - self.tongue)
+        c.paint(colour(0.09, 0.06, 0.06), 0.9 * torch.maximum(lip, rim))
+        pores = torch.exp(-((((y - nose_y - 0.28 * drop).abs() - 0.02) / 0.010) ** 2)) * (torch.sin(t * 19) ** 2) ** 2
+        c.paint(colour(0.10, 0.07, 0.06), 0.35 * pores * torch.exp(-(((t - 0.6) / 0.22) ** 2)) * (1 - hole))
+
+    def _tongue(self, room: torch.Tensor, out: torch.Tensor) -> None:
+        """The tongue, where the mask `room` has a place for it; where `out` is 1 it hangs out."""
+        c, y, mw, jaw, drop, nose_y = self.canvas, self.y, self.mw, self.jaw, self.drop, self.nose_y
+        half = mw * (0.44 + 0.06 * out)
+        tip = nose_y + 0.5 * drop + jaw * 1.45 + 0.15 * out
+        root = nose_y + 0.5 * drop + 0.35 * jaw + 0.02
+        x = self.xm - 0.02 * self.turn * out
+        long = (tip - root) * 0.5
+        inside = 1 - ((x / half).abs() ** 2.6 + ((y - root - long) / long).abs() ** 2.6).add(1e-6) ** (1 / 2.6)
+        self.tongue = self.soft(inside * torch.minimum(half, long)) * (jaw > 0) * room
+        ridge = self.lit(
+            0.7 * (x / half).clamp(-1, 1),
+            0.5 * ((y - root) / (2 * long) - 0.5).clamp(-1, 1),
+            torch.full_like(self.um, 0.8),
+        )
+        c.paint(colour(0.93, 0.45, 0.47), self.tongue, ridge * (0.72 + 0.4 * ((y - root) / (2 * long)).clamp(0, 1)))
+        groove = self.tongue * 0.7 * torch.exp(-((x / 0.011) ** 2)) * self.soft(tip - 0.06 - y, 6)
+        c.paint(colour(0.62, 0.20, 0.25), groove)
+        c.gleam = c.gleam + 0.22 * self.tongue * bump(
+            x - 0.3 * half * self.of("light_side"), y - tip + 0.07, 0.03, 0.03
+        )
+
+    def _nose(self) -> None:
+        """The pad: wide above, with nostrils and a wet highlight."""
+        c, xm, um, soft = self.canvas, self.xm, self.um, self.soft
+        from_nose = self.y - self.nose_y
+        nw = self.build["nose_w"] * self.of("nose_size")
+        nh = nw * 0.70
+        ny = from_nose / nh
+        nose_r = ((xm / (nw * (1 - 0.26 * ny.clamp(-1, 1)))).abs() ** 2.5 + ny.abs() ** 2.5).add(1e-6) ** (1 / 2.5)
+        pad = soft((1 - nose_r) * nh)
+        slant = (1 - nose_r.clamp(0, 1).square()).clamp_min(0.02).sqrt()
+        light = self.lit((xm / nw).clamp(-1, 1) * (1 - slant), ny.clamp(-1, 1) * (1 - 0.6 * slant), slant)
+        nose_colour = NOSE[self.sitters["nose_colour"]][:, :, None, None]
+        c.paint(nose_colour, pad, light)
+        nostril = bump(um - 0.50 * nw, from_nose - 0.12 * nh - 0.5 * (um - 0.5 * nw), 0.25 * nw, 0.26 * nh)
+        c.paint(nose_colour * 0.12, pad * (1.5 * nostril).clamp(0, 1))
+        c.paint(nose_colour * 0.4, pad * torch.exp(-((xm / 0.008) ** 2)) * soft(ny - 0.1, 20) * 0.8)
+        gloss = bump(xm - 0.30 * nw * self.of("light_side"), from_nose + 0.50 * nh, 0.40 * nw, 0.20 * nh)
+        c.gleam = c.gleam * (1 - pad) + 0.50 * gloss * pad
+
+    def _eyes(self) -> None:
+        """Dark rims, an iris that nearly fills them, pupil, highlight, lids."""
+        c, y, soft, eye, shade = self.canvas, self.y, self.soft, self.eye, self.shade
+        ew, eh = 0.070 * eye * (1 - 0.10 * self.turn * self.side), 0.054 * eye
+        ex = self.uf - self.spread
+        ey = y - self.eye_y + ex * self.of("eye_slant")
+        s = (ex / ew).square()
+        heavy = 1.08 - 0.36 * self.brow
+        top, bottom = ey + eh * heavy * (1 - s), eh * 0.85 * (1 - s) - ey
+        almond = torch.minimum(top, bottom)
+        c.paint(colour(0.06, 0.045, 0.045), soft(almond + 0.014), 0.4 + 0.5 * shade)
+        ball = soft(almond)
+        c.gleam = c.gleam * (1 - soft(almond + 0.014))
+        c.paint(colour(0.70, 0.66, 0.63), ball, 0.30 + 0.5 * shade)
+        self._iris(ball, ex, ey, torch.exp(-((top / (0.35 * eh)) ** 2)))
+        lid = torch.exp(-(((top + 0.032) / 0.012) ** 2)) * (1.2 - s).clamp(0, 1)
+        c.paint(self.head_colour * 0.55, 0.5 * lid)
+
+    def _iris(self, ball: torch.Tensor, ex: torch.Tensor, ey: torch.Tensor, under_lid: torch.Tensor) -> None:
+        """Iris, pupil and highlights on the mask `ball`; ex, ey: places from the eye's middle, outwards and down."""
+        c, of, soft = self.canvas, self.of, self.soft
+        gx = self.side * ex - (0.026 * of("gaze") + 0.008 * self.turn) * self.build["eye"] * self.form.eyes
+        gy = ey
+        r = (gx.square() + gy.square()).add(1e-8).sqrt()
+        iris_r = 0.061 * self.eye
+        iris_colour = IRIS[self.sitters["eye_colour"]][:, :, None, None]
+        rings = 0.62 + 0.62 * (1 - ((r / iris_r - 0.62) / 0.5).square()).clamp(0, 1) + 0.25 * (gy / iris_r).clamp(-1, 1)
+        c.paint(iris_colour * rings, ball * soft(iris_r - r), 0.72 + 0.25 * self.shade)
+        c.paint(colour(0.05, 0.03, 0.03), ball * torch.exp(-(((r - iris_r) / (0.12 * iris_r)) ** 2)) * 0.8)
+        c.paint(colour(0.02, 0.02, 0.025), ball * soft(iris_r * 0.52 - r))
+        c.paint(colour(0.03, 0.02, 0.02), 0.55 * ball * under_lid)
+        glint = soft(
+            0.24 * iris_r
+            - ((gx - 0.34 * iris_r * of("light_side")).square() + (gy + 0.42 * iris_r).square()).add(1e-8).sqrt(),
+            1.3,
+        )
+        c.gleam = c.gleam + 0.92 * glint * ball + 0.10 * ball * bump(gx, gy - 0.5 * iris_r, 0.5 * iris_r, 0.25 * iris_r)
+
+    def _layers(self) -> Portrait:
+        c, head, body = self.canvas, self.head, self.body
+        ears = 1 - (1 - self.ears_behind * (1 - head)) * (1 - self.ears_before)
+        darker = ((self.coat.mean(1, keepdim=True) - self.second.mean(1, keepdim=True)) * 8).clamp(0, 1)
+        marks = torch.maximum(self.marked * head, self.marked_body * body * (1 - head) * (1 - self.strapped))
+        hair = torch.maximum(ears, darker * marks)
+        whole = 1 - (1 - head) * (1 - self.ears_behind) * (1 - self.ears_before)
+        figure = 1 - (1 - whole) * (1 - body) * (1 - self.strapped) * (1 - self.tongue)
+        albedo = c.albedo.clamp(0, 1)
+        rgb = (albedo * c.light + c.gleam).clamp(0, 1)
+        return Portrait(rgb, albedo, c.light.clamp(0, 1.5), figure, whole, hair)
+
+
 def draw_dogs(sitters: Sitters, size: int, form: Form) -> Portrait:
     """Draw a batch of dogs: light, coat, features, collar and background, `size` samples a side.
 
     Masks are soft over about one sample. Of the form only `eyes` and `head` act: a dog has its own ears and muzzle.
     """
-    of, has = sitters.number, sitters.has
-    x0, y0 = plane(size, FRAME)
-
-    def soft(distance: torch.Tensor, blur: float = 1.0) -> torch.Tensor:
-        """Signed distance, positive inside → coverage, about one sample wide."""
-        return torch.sigmoid(distance * (size * form.head / FRAME / blur))
-
-    # Head frame: roll about the neck, then the skull's centre is the origin.
-    tilt, turn = of("tilt"), of("turn")
-    cos, sin = tilt.cos(), tilt.sin()
-    x = (cos * x0 + sin * (y0 - NECK_Y)) / form.head
-    y = (cos * (y0 - NECK_Y) - sin * x0) / form.head + NECK_Y - SKULL_Y
-    build = {name: _by(values, sitters["head_shape"]) for name, values in BUILD.items()}
-    medium, shaggy = has("coat_length", 1), has("coat_length", 2)
-    fluff = 0.55 * medium + shaggy
-
-    # Light from one side, and what falls on a surface with a given normal.
-    azimuth, elevation = of("light_side") * 1.35, of("light_height")
-    lx, ly, lz = azimuth.sin() * elevation.cos(), -elevation.sin(), azimuth.cos() * elevation.cos()
-
-    def lit(nx: torch.Tensor, ny: torch.Tensor, nz: torch.Tensor) -> torch.Tensor:
-        return 0.36 + 0.80 * (nx * lx + ny * ly + nz * lz).clamp_min(0) + 0.14 * (-ny).clamp_min(0)
-
-    # Colours.
-    kind = sitters["coat_colour"]
-    base = COAT[kind][:, :, None, None]
-    coat = (base * (1 + 0.16 * of("coat_shade")) + 0.025 * of("coat_shade")).clamp(0.03, 1)
-    patterns = torch.zeros(len(MARKING), len(COAT), 3)
-    for i, (usual, instead, coats) in enumerate(MARKING):
-        patterns[i] = torch.tensor(usual)
-        patterns[i, list(coats)] = torch.tensor(instead)
-    second = patterns[sitters["markings"], kind][:, :, None, None]
-    second = (second * (1 + 0.2 * of("marking_shade")) + 0.06 * of("marking_shade")).clamp(0.03, 1)
-
-    # Measures of the head.
-    a, b = of("head_width") * build["skull_w"], of("head_length") * build["skull_h"]
-    mw, reach = build["muzzle_w"] * of("muzzle_width"), build["reach"]
-    nose_y = build["nose_y"] * (0.35 + 0.65 * of("muzzle_length")) + 0.02 * (of("muzzle_length") - 1)
-    drop = build["drop"] * (0.5 + 0.5 * of("muzzle_length"))
-    jaw = 0.085 * has("mouth", 1) + 0.075 * has("mouth", 2)
-    jowls = of("jowls")
-    xs = x - 0.015 * turn
-    xf = x - 0.07 * turn
-    xm = x - (0.07 + 0.38 * reach) * turn
-    um = xm.abs()
-
-    # Fur: strands that run away from the nose, and tufts in rows across them.
-    angle = torch.atan2(xm, nose_y - y)
-    away = (xm.square() + (y - nose_y).square()).add(1e-4).sqrt()
-    phase = angle * (44 - 8 * medium - 16 * shaggy) + of("fur_wave") * 2.8 * torch.sin(away * 21)
-    phase = phase + 1.1 * torch.sin(away * 9 + 3 * angle)
-    strand = torch.sin(phase) * (0.65 + 0.35 * torch.sin(away * 30 + 4 * torch.sin(7 * angle)))
-    tuft = torch.sin(away * 27 + 1.8 * torch.sin(phase * 0.5) ** 2 + 1.5 * torch.sin(5 * angle))
-    fur = (strand * (1 - 0.3 * shaggy) + 0.45 * shaggy * tuft) * ((away - 0.10) / 0.25).clamp(0, 1)
-    fur = fur * min(1.0, size / 128)  # fewer samples than that can't hold the strands
-    rough = (0.06 + 0.06 * medium + 0.12 * shaggy) * fur
-
-    # Outline: a skull that narrows towards the jaw, a muzzle, and the lower jaw.
-    below = (y / b).clamp(0, 1.2)
-    width = a * (
-        1 - build["taper"] * below.square() * (1 - 0.45 * fluff) + 0.13 * fluff * torch.exp(-(((y - 0.17) / 0.16) ** 2))
-    )
-    radius = (xs / width).square() + (y / (b * (1 + 0.05 * fluff))).square()
-    skull = (1 - radius.add(1e-6).sqrt()) * a
-    mid, tall = nose_y + 0.30 * drop, 0.78 * drop
-    flews = mw * (1 + 0.34 * (jowls - 0.3) * ((y - mid) / tall).clamp(-1, 1))
-    muzzle_r = (xm / flews).square() + ((y - mid) / tall).square()
-    muzzle = (1 - muzzle_r.add(1e-6).sqrt()) * torch.minimum(flews, tall)
-    chin_y = nose_y + drop + jaw + 0.03 * shaggy
-    chin_r = (xm / (mw * 0.72)).square() + ((y - chin_y + 0.085) / (0.10 + 0.4 * jaw)).square()
-    chin = (1 - chin_r.add(1e-6).sqrt()) * 0.1
-    snout = torch.maximum(muzzle, chin)
-    shorn = 1 - 0.75 * bump(xm, y - chin_y, 1.2 * mw, 0.13)  # a beard keeps together
-    outline = _smooth_max(skull, snout, 0.02) + (0.003 + 0.010 * medium + 0.024 * shaggy) * fur * shorn
-    head = soft(outline, 2.2)
-
-    # Height field: skull, muzzle with its bridge and cushions, brows, sockets and cheeks.
-    spread = build["eye_x"] * of("eye_distance") * (0.7 + 0.3 * form.eyes)
-    eye_y, eye = build["eye_y"], build["eye"] * of("eye_size") * form.eyes
-    uf, side = xf.abs(), torch.sign(xf)
-    brow = of("brow")
-    height = 0.44 * (1.2 + 0.1 * fluff - radius).clamp_min(0).add(0.01).sqrt()
-    bridge = ((y - eye_y + 0.06) / (nose_y - eye_y)).clamp(0, 1)
-    bridge = bridge * bridge * (3 - 2 * bridge) * torch.sigmoid((nose_y + 0.5 * drop - y) * 30)
-    centre = x - (0.05 + (0.02 + 0.38 * reach) * bridge) * turn
-    height = height + 0.75 * reach * bridge * torch.exp(-((centre / (build["bridge_w"] * 1.15)) ** 4))
-    height = height + 0.68 * (0.06 + reach) * torch.exp(-muzzle_r.square())
-    height = height + (0.035 + 0.03 * jowls) * bump(um - 0.52 * mw, y - nose_y - 0.42 * drop, 0.48 * mw, 0.42 * drop)
-    height = height + 0.05 * bump(xm, y - chin_y + 0.05, 0.5 * mw, 0.06)
-    height = height + (0.012 + 0.04 * brow) * bump(uf - spread * 0.95, y - eye_y + 0.105, 0.085, 0.05)
-    height = height - 0.055 * bump(uf - spread * 0.92, y - eye_y, 0.09, 0.07)
-    height = height - (0.015 + 0.03 * brow) * bump(xf, y - eye_y + 0.16, 0.035, 0.16)
-    height = height + 0.03 * bump(uf - spread * 1.25, y - eye_y - 0.17, 0.11, 0.10)
-    height = height + 0.022 * rough
-    zx, zy = slope(height, FRAME / form.head)
-    nz = torch.rsqrt(1 + zx.square() + zy.square())
-    shade = lit(-zx * nz, -zy * nz, nz) * (1 + 1.15 * rough)
-    # What light can't reach: the muzzle's foot, the sockets, the frown, under the cushions.
-    dark = 0.26 * torch.exp(-(((muzzle + 0.02) / 0.045) ** 2)) * torch.sigmoid((y - nose_y + 0.1) * 20) * (reach / 0.2)
-    dark = dark + 0.20 * bump(uf - spread * 0.75, y - eye_y - 0.03, 0.09, 0.09)
-    dark = dark + 0.34 * brow * bump(uf - 0.02, y - eye_y + 0.13, 0.02, 0.09)
-    dark = dark + 0.30 * torch.sigmoid((y - chin_y + 0.025) * 45)
-    shade = shade * (1 - dark.clamp(0, 0.6))
-    half = torch.rsqrt(lx.square() + ly.square() + (lz + 1).square())
-    sheen = ((-zx * lx - zy * ly + lz + 1) * nz * half).clamp_min(0) ** 12
-
-    # Markings, on the head, the ears and the chest; fur frays their edges.
-    much = of("marking_size")
-    fray = (0.008 + 0.02 * fluff) * fur
-    stripe = (
-        0.038 + 0.07 * ((y - eye_y) / nose_y).clamp(0, 1).square() + 0.02 * (-y / b).clamp(0, 1)
-    ) * much - centre.abs()
-    blaze = torch.maximum(stripe, snout - 0.03 + 0.04 * (much - 1) - (y < nose_y - 0.12) * 1.0)
-    mask = torch.maximum(
-        snout + 0.045 * much - 0.01, 0.085 * much - (uf - spread).square().add((y - eye_y).square()).add(1e-6).sqrt()
-    )
-    mask = torch.maximum(mask, 0.06 * much - (centre.abs() + (y - nose_y + 0.1).abs() * 0.25))
-    patch = 1 - (((xf - spread * 1.1) / 0.155).square() + ((y - eye_y + 0.03) / 0.185).square()).add(1e-6).sqrt()
-    patch = (patch + much - 1) * 0.15
-    spots = torch.full_like(xs, -1.0)
-    for cx, cy, r in SPOTS:
-        spots = torch.maximum(spots, r * much - ((xs - cx).square() + ((y - cy) * 0.9).square()).add(1e-6).sqrt())
-    points = 0.045 * much - ((uf - spread * 0.82).square() + ((y - eye_y + 0.115) * 1.25).square()).add(1e-6).sqrt()
-    cheeks = torch.minimum(um - 0.35 * mw - 0.4 * (nose_y - y).clamp_min(0), 0.03 + 0.05 * much + snout)
-    points = torch.maximum(points, torch.minimum(cheeks, y - nose_y + 0.05))
-    saddle = -(y + 0.17 - 0.10 * (much - 1) - 0.55 * (xs.square() / a) + 0.10 * torch.exp(-((xf / 0.06) ** 2)))
-    fields = (blaze, mask, patch, spots, points, saddle)
-    marked = soft(sum(f * has("markings", i + 1) for i, f in enumerate(fields)) + fray, 3) * (1 - has("markings", 0))
-
-    canvas = _background(sitters, x0, y0, size)
-
-    # Neck and chest.
-    chest = of("chest_width")
-    neck = 0.80 * a + (chest - 0.80 * a) * torch.sigmoid((y0 - 0.56) * 7) + 0.05 * fluff
-    bx = x0 - 0.25 * tilt * (0.9 - y0)
-    fan = torch.atan2(bx, y0 + 0.75)
-    flow = torch.sin(fan * (64 - 20 * shaggy) + of("fur_wave") * 2 * torch.sin(y0 * 17))
-    rows = torch.sin(y0 * 26 + 1.5 * torch.sin(fan * 21))
-    locks = (0.05 + 0.06 * medium + 0.10 * shaggy) * (flow * (0.7 + 0.3 * rows) + 0.6 * fluff * rows)
-    body = soft(torch.minimum(neck - bx.abs() + 0.12 * locks, y0 - 0.02), 2)
-    nx = (bx / neck).clamp(-1, 1)
-    body_light = lit(0.95 * nx, 0.25 * nx.square() + 0.1, (1 - 0.9 * nx.square()).sqrt()) * (1 + locks)
-    chin0 = chin_y + SKULL_Y
-    fallen = bump(bx - 0.10 * turn + 0.12 * of("light_side"), (y0 - chin0 - 0.02).clamp_min(0), 0.30, 0.22)
-    body_light = body_light * (1 - 0.55 * fallen) * (0.80 + 0.25 * (y0 / FRAME).clamp(0, 1))
-    bib = soft((0.13 * much - (bx / 1.1).abs() + 0.15 * (y0 - 0.5) + 0.2 * locks), 4)
-    spot_body = soft(
-        torch.maximum(
-            0.12 * much - ((bx - 0.3).square() + (y0 - 0.62).square()).add(1e-6).sqrt(),
-            0.10 * much - ((bx + 0.26).square() + (y0 - 0.8).square()).add(1e-6).sqrt(),
-        ),
-        3,
-    )
-    point_body = soft(0.12 * much - ((bx.abs() - 0.17).square() + ((y0 - 0.82) * 0.7).square()).add(1e-6).sqrt(), 4)
-    back = soft(bx.abs() - neck * (0.78 - 0.2 * (much - 1)) + 0.3 * locks, 4)
-    marked_body = (
-        has("markings", 1) * bib
-        + has("markings", 4) * spot_body
-        + has("markings", 5) * point_body
-        + has("markings", 6) * back
-    )
-    canvas.paint(over(coat * 0.96, second, marked_body), body, body_light)
-
-    # Collar: a strap that hangs lower in the middle, with a buckle, a tag or a cloth.
-    worn = [has("collar", k) for k in range(4)]
-    hang = y0 - 0.50 - 0.05 * build["nose_y"] - 0.10 * (1 - (bx / neck).square()).clamp_min(0)
-    strap = torch.minimum(0.042 - hang.abs(), neck + 0.01 - bx.abs())
-    round_light = body_light * (0.75 + 0.4 * (1 - (hang / 0.045).square()).clamp(0, 1))
-    cloth_colour = hue(sitters["collar_hue"], 0.68, 0.78)
-    leather = colour(0.42, 0.22, 0.10) * (0.75 + 0.5 * of("collar_hue"))
-    stitch = 1 + 0.35 * torch.exp(-(((hang.abs() - 0.026) / 0.007) ** 2)) * torch.sin(bx * 90)
-    strap_colour = worn[1] * leather * stitch + (1 - worn[1]) * cloth_colour
-    canvas.paint(strap_colour, soft(strap) * (1 - worn[0]), round_light)
-    disc_r = (bx.square() + (hang - 0.105).square()).add(1e-6).sqrt()
-    canvas.paint(
-        colour(0.92, 0.74, 0.28) * (0.8 + 0.25 * soft(0.05 - disc_r)), worn[2] * soft(0.07 - disc_r), body_light
-    )
-    canvas.gleam = canvas.gleam + 0.5 * worn[2] * bump(bx + 0.02, hang - 0.085, 0.022, 0.018)
-    frame_d = torch.maximum((bx - 0.13).abs() - 0.005, hang.abs())
-    canvas.paint(colour(0.80, 0.78, 0.74), worn[1] * soft(0.013 - (frame_d - 0.05).abs()), body_light * 1.1)
-    drape = 0.33 - 0.85 * bx.abs() - hang
-    cloth = soft(torch.minimum(torch.minimum(drape, hang + 0.06), neck - bx.abs())) * worn[3]
-    dots = soft((torch.sin(bx * 34) * torch.sin(hang * 34) - 0.5) * 0.02)
-    folds = 1 + 0.14 * torch.sin(bx * 26 + hang * 9) * (1 - hang / 0.3).clamp(0, 1)
-    canvas.paint(over(cloth_colour, colour(0.96, 0.95, 0.92), 0.85 * dots), cloth, body_light * folds)
-    hem = torch.exp(-(((drape - 0.02) / 0.010) ** 2))
-    canvas.paint(cloth_colour * 0.55, cloth * hem * 0.7)
-    strapped = torch.maximum(torch.maximum(soft(strap) * (1 - worn[0]), cloth), worn[2] * soft(0.07 - disc_r))
-
-    # Ears behind the head.
-    xe = x + 0.03 * turn
-    ue, ear_side = xe.abs() * (1 + 0.05 * turn * torch.sign(xe)), torch.sign(xe)
-    ear_mark = has("markings", 2, 6) + has("markings", 3) * (ear_side > 0)
-    ear_colour = over(coat * 0.90, second * 0.92, ear_mark)
-    kind_of_ear = sitters["ears"]
-
-    def ear_light(ear: _Ear) -> torch.Tensor:
-        bulge = ear.across.clamp(-1, 1) * 0.75
-        grain = torch.sin(ear.across * (7 - 2 * shaggy) + 3 * torch.sin(ear.along * 6) * of("fur_wave")) * (
-            0.05 + 0.09 * fluff
-        )
-        nx, ny = ear_side * bulge * ear.lean.cos(), bulge * ear.lean.sin()
-        return lit(nx, ny, (1 - bulge.square()).sqrt()) * (1 + grain * (1 + 0.5 * torch.sin(ear.along * 19)))
-
-    rag = 0.003 + 0.008 * fluff
-    behind = _ear(EAR_BEHIND, kind_of_ear, ue, y, (a, b), of("ear_size"), of("ear_spread"), 0.2)
-    ear1 = soft(behind.distance + rag * torch.sin(behind.along * 17 + 3 * behind.across), 2)
-    light1 = ear_light(behind)
-    canvas.paint(ear_colour, ear1, light1 * 0.92)
-    inner = soft((0.62 - (behind.across + 0.12).abs()) * 0.12 - 0.04 * behind.along.clamp_min(0), 4)
-    inner = inner * soft(0.86 - behind.along, 14) * soft(behind.distance - 0.012, 2) * has("ears", 0, 1, 4)
-    skin = over(coat * 0.5, colour(0.80, 0.55, 0.50), 0.55)
-    canvas.paint(skin, inner * 0.85, light1 * (0.62 + 0.25 * behind.along.clamp(0, 1)))
-    tufts = inner * soft(0.42 - behind.along + 0.12 * torch.sin(behind.across * 9), 8)
-    canvas.paint(over(coat, colour(1.0, 0.97, 0.92), 0.25), 0.7 * tufts * (0.4 + 0.6 * fluff))
-
-    # The head.
-    flap = _ear(EAR_FLAP, kind_of_ear, ue, y, (a, b), of("ear_size"), of("ear_spread"), -0.12)
-    shadow = torch.sigmoid((flap.distance + 0.015) * 45) * 0.45
-    pale = 0.10 * soft(snout, 10) + 0.06 * bump(uf - spread, y - eye_y + 0.10, 0.05, 0.03)
-    head_colour = over(over(coat, coat * 0.88 + 0.12, pale * 5.5), second, marked)
-    canvas.paint(head_colour, head, shade * (1 - shadow))
-    canvas.gleam = canvas.gleam + 0.15 * sheen * head * (1 - shadow) * (1 + 4 * rough)
-
-    # Mouth: a groove below the nose that parts into two lips; open, a dark space with a tongue.
-    t = um / mw
-    seam = nose_y + 0.50 * drop + mw * (0.06 + 0.28 * jowls) * torch.exp(-(((t - 0.55) / 0.33) ** 2)) * 1.6
-    seam = seam - (0.02 + 0.085 * of("smile")) * t.square() * (0.5 + 1.2 * mw)
-    gape = (1 - (t / 0.74).square()).clamp_min(0).sqrt() * (jaw * 1.45)
-    hole = soft(torch.minimum(y - seam, seam + gape - y), 1.3) * soft(0.72 - t, 3) * (jaw > 0)
-    canvas.paint(colour(0.32, 0.08, 0.09), hole, (0.45 + 0.4 * shade).clamp(0, 1.1))
-    fang = soft(torch.minimum(0.016 - (t - 0.52).abs() * mw - 0.3 * (y - seam), seam + 0.045 - y)) * hole
-    canvas.paint(colour(0.95, 0.93, 0.88), fang, torch.ones_like(shade))
-    out = has("mouth", 2)
-    tongue_w = mw * (0.44 + 0.06 * out)
-    tip = nose_y + 0.5 * drop + jaw * 1.45 + 0.15 * out
-    root = nose_y + 0.5 * drop + 0.35 * jaw + 0.02
-    tongue_x = xm - 0.02 * turn * out
-    long = (tip - root) * 0.5
-    tongue_d = 1 - ((tongue_x / tongue_w).abs() ** 2.6 + ((y - root - long) / long).abs() ** 2.6).add(1e-6) ** (1 / 2.6)
-    tongue = (
-        soft(tongue_d * torch.minimum(tongue_w, long))
-        * (jaw > 0)
-        * torch.maximum(hole, out * soft(y - seam - 0.3 * jaw))
-    )
-    ridge = lit(
-        0.7 * (tongue_x / tongue_w).clamp(-1, 1),
-        0.5 * ((y - root) / (2 * long) - 0.5).clamp(-1, 1),
-        torch.full_like(seam, 0.8),
-    )
-    canvas.paint(colour(0.93, 0.45, 0.47), tongue, ridge * (0.72 + 0.4 * ((y - root) / (2 * long)).clamp(0, 1)))
-    canvas.paint(
-        colour(0.62, 0.20, 0.25), tongue * 0.7 * torch.exp(-((tongue_x / 0.011) ** 2)) * soft(tip - 0.06 - y, 6)
-    )
-    canvas.gleam = canvas.gleam + 0.22 * tongue * bump(
-        tongue_x - 0.3 * tongue_w * of("light_side"), y - tip + 0.07, 0.03, 0.03
-    )
-    lip = torch.exp(-(((y - seam) / 0.011) ** 2)) * soft(0.86 - t, 15)
-    lip = torch.maximum(lip, torch.exp(-((xm / 0.009) ** 2)) * soft(torch.minimum(y - nose_y, seam - y)))
-    rim = torch.exp(-(((y - seam - gape) / 0.012) ** 2)) * soft(0.70 - t, 8) * (jaw > 0) * (1 - tongue)
-    canvas.paint(colour(0.09, 0.06, 0.06), 0.9 * torch.maximum(lip, rim))
-    pores = torch.exp(-((((y - nose_y - 0.28 * drop).abs() - 0.02) / 0.010) ** 2)) * (torch.sin(t * 19) ** 2) ** 2
-    canvas.paint(colour(0.10, 0.07, 0.06), 0.35 * pores * torch.exp(-(((t - 0.6) / 0.22) ** 2)) * (1 - hole))
-
-    # Nose pad: wide above, with nostrils and a wet highlight.
-    nw = build["nose_w"] * of("nose_size")
-    nh = nw * 0.70
-    ny = (y - nose_y) / nh
-    nose_r = ((xm / (nw * (1 - 0.26 * ny.clamp(-1, 1)))).abs() ** 2.5 + ny.abs() ** 2.5).add(1e-6) ** (1 / 2.5)
-    pad = soft((1 - nose_r) * nh)
-    slant = (1 - nose_r.clamp(0, 1).square()).clamp_min(0.02).sqrt()
-    nose_light = lit((xm / nw).clamp(-1, 1) * (1 - slant), ny.clamp(-1, 1) * (1 - 0.6 * slant), slant)
-    nose_colour = NOSE[sitters["nose_colour"]][:, :, None, None]
-    canvas.paint(nose_colour, pad, nose_light)
-    nostril = bump(um - 0.50 * nw, y - nose_y - 0.12 * nh - 0.5 * (um - 0.5 * nw), 0.25 * nw, 0.26 * nh)
-    canvas.paint(nose_colour * 0.12, pad * (1.5 * nostril).clamp(0, 1))
-    canvas.paint(nose_colour * 0.4, pad * torch.exp(-((xm / 0.008) ** 2)) * soft(ny - 0.1, 20) * 0.8)
-    gloss = bump(xm - 0.30 * nw * of("light_side"), y - nose_y + 0.50 * nh, 0.40 * nw, 0.20 * nh)
-    canvas.gleam = canvas.gleam * (1 - pad) + 0.50 * gloss * pad
-
-    # Eyes: dark rims, an iris that nearly fills them, pupil, highlight, lids.
-    ew, eh = 0.070 * eye * (1 - 0.10 * turn * side), 0.054 * eye
-    ex, ey = uf - spread, y - eye_y + (uf - spread) * of("eye_slant")
-    s = (ex / ew).square()
-    heavy = 1.08 - 0.36 * brow
-    top, bottom = ey + eh * heavy * (1 - s), eh * 0.85 * (1 - s) - ey
-    almond = torch.minimum(top, bottom)
-    canvas.paint(colour(0.06, 0.045, 0.045), soft(almond + 0.014), 0.4 + 0.5 * shade)
-    ball = soft(almond)
-    canvas.gleam = canvas.gleam * (1 - soft(almond + 0.014))
-    canvas.paint(colour(0.70, 0.66, 0.63), ball, 0.30 + 0.5 * shade)
-    gx, gy = side * ex - (0.026 * of("gaze") + 0.008 * turn) * build["eye"] * form.eyes, ey
-    r = (gx.square() + gy.square()).add(1e-8).sqrt()
-    iris_r = 0.061 * eye
-    iris_colour = IRIS[sitters["eye_colour"]][:, :, None, None]
-    rings = 0.62 + 0.62 * (1 - ((r / iris_r - 0.62) / 0.5).square()).clamp(0, 1) + 0.25 * (gy / iris_r).clamp(-1, 1)
-    canvas.paint(iris_colour * rings, ball * soft(iris_r - r), 0.72 + 0.25 * shade)
-    canvas.paint(colour(0.05, 0.03, 0.03), ball * torch.exp(-(((r - iris_r) / (0.12 * iris_r)) ** 2)) * 0.8)
-    canvas.paint(colour(0.02, 0.02, 0.025), ball * soft(iris_r * 0.52 - r))
-    canvas.paint(colour(0.03, 0.02, 0.02), 0.55 * ball * torch.exp(-((top / (0.35 * eh)) ** 2)))
-    glint = soft(
-        0.24 * iris_r
-        - ((gx - 0.34 * iris_r * of("light_side")).square() + (gy + 0.42 * iris_r).square()).add(1e-8).sqrt(),
-        1.3,
-    )
-    canvas.gleam = (
-        canvas.gleam + 0.92 * glint * ball + 0.10 * ball * bump(gx, gy - 0.5 * iris_r, 0.5 * iris_r, 0.25 * iris_r)
-    )
-    lid = torch.exp(-(((top + 0.032) / 0.012) ** 2)) * (1.2 - s).clamp(0, 1)
-    canvas.paint(head_colour * 0.55, 0.5 * lid)
-
-    # Flaps of the ears before the head.
-    ear2 = soft(flap.distance + rag * torch.sin(flap.along * 19 + 2 * flap.across), 2)
-    canvas.paint(ear_colour * (0.92 + 0.12 * flap.along.clamp(0, 1)), ear2, ear_light(flap))
-
-    ears = 1 - (1 - ear1 * (1 - head)) * (1 - ear2)
-    darker = ((coat.mean(1, keepdim=True) - second.mean(1, keepdim=True)) * 8).clamp(0, 1)
-    hair = torch.maximum(ears, darker * torch.maximum(marked * head, marked_body * body * (1 - head) * (1 - strapped)))
-    whole = 1 - (1 - head) * (1 - ear1) * (1 - ear2)
-    figure = 1 - (1 - whole) * (1 - body) * (1 - strapped) * (1 - tongue)
-    albedo = canvas.albedo.clamp(0, 1)
-    rgb = (albedo * canvas.light + canvas.gleam).clamp(0, 1)
-    return Portrait(rgb, albedo, canvas.light.clamp(0, 1.5), figure, whole, hair)
+    return _Painter(sitters, size, form).draw()
