@@ -117,6 +117,27 @@ class _Canvas:
         self.sky.mul_(1 - 0.6 * amount)
 
 
+@dataclass(frozen=True)
+class _Eye:
+    """One eye: its window of the canvas and its shape.
+
+    out, y: places from the eye's middle, outwards and down along its slant. s: `out` in units of its half-width `wide`.
+    top, bottom: how far a place lies below the upper and above the lower lid. tall: height of the upper lid's arch.
+    ball: mask of what the lids leave open.
+    """
+
+    window: _Canvas
+    side: int
+    out: torch.Tensor
+    y: torch.Tensor
+    wide: torch.Tensor
+    tall: torch.Tensor
+    s: torch.Tensor
+    top: torch.Tensor
+    bottom: torch.Tensor
+    ball: torch.Tensor
+
+
 def _smooth(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
     t = ((x - low) / (high - low)).clamp(0, 1)
     return t * t * (3 - 2 * t)
@@ -334,8 +355,8 @@ class _Painter:
         return torch.tensor(values)[self.sitters["hair_cut"]][:, None, None, None]
 
     def _hair_shell(self) -> None:
-        """Outline, texture and light of the hair as a shell around the head; `front` is what lies before the face."""
-        c, x, y, a, b = self.canvas, self.canvas.x, self.canvas.y, self.a, self.b
+        """The hair as a shell around the head, whose part before the face is `front`."""
+        x, y, a, b = self.canvas.x, self.canvas.y, self.a, self.b
         # Cuts: bald, buzz cut, short, side part, fringe, bob, long, curly, bun.
         top = self._cut(0.0, 0.012, 0.075, 0.085, 0.06, 0.07, 0.06, 0.14, 0.025)
         side = self._cut(0.0, 0.008, 0.025, 0.035, 0.045, 0.085, 0.095, 0.17, 0.010)
@@ -344,9 +365,8 @@ class _Painter:
         # A hat holds the hair down.
         held = self.has("hat", 1, 2, 3)
         top, side = top * (1 - 0.8 * held), side * (1 - 0.4 * held)
-        curly = self._cut(0, 0, 0, 0, 0, 0, 0, 1, 0)
+        self.curly = curly = self._cut(0, 0, 0, 0, 0, 0, 0, 1, 0)
         haired = self._cut(0, 1, 1, 1, 1, 1, 1, 1, 1)
-        self.curly = curly
         across, up = x / (a + side), y.clamp_max(0) / (b + top)
         radius = _norm(across, up + y.clamp_min(0) / low)
         angle = self.angle
@@ -354,8 +374,13 @@ class _Painter:
         ragged = ragged + self._cut(0, 0, 0.006, 0.004, 0.003, 0.002, 0.002, 0, 0) * torch.sin(angle * 27 + x * 30)
         shell = (1 - radius) * (a + side) + ragged
         self.outline = torch.minimum(shell, fall - y - 0.25 * (x.abs() - a).clamp_min(0)) * haired - (1 - haired)
+        self._hair_texture(radius)
+        self._hair_light(across, up)
+        self._hairline()
 
-        # Strands run along the head's contour in long hair, away from the crown in short hair, and down in a fringe.
+    def _hair_texture(self, radius: torch.Tensor) -> None:
+        """Strands run along the head's contour in long hair, away from the crown in short hair, down in a fringe."""
+        x, y, b, angle = self.canvas.x, self.canvas.y, self.b, self.angle
         from_bun = torch.atan2(x, y + b + 0.12)
         strand = (
             self._cut(0, 0, 0, 0, 0, 1.1, 1.1, 0, 0) * radius
@@ -370,20 +395,24 @@ class _Painter:
         waves = torch.sin(x * 58 + warp) + torch.sin(50 * y + 29 * x - warp) + torch.sin(50 * y - 29 * x + warp)
         curls = 0.45 + 0.15 * waves
         straight = 0.5 + (straight - 0.5) * self._cut(1, 1, 0.7, 1, 1, 1, 1, 1, 1)
-        texture = over(straight, curls, curly)
-        buzz = self._cut(1, 1, 0, 0, 0, 0, 0, 0, 0)
-        texture = over(texture, 0.5 + 0.2 * (texture - 0.5), buzz)
-        self.texture = texture
+        texture = over(straight, curls, self.curly)
+        self.buzz = self._cut(1, 1, 0, 0, 0, 0, 0, 0, 0)
+        self.texture = over(texture, 0.5 + 0.2 * (texture - 0.5), self.buzz)
 
+    def _hair_light(self, across: torch.Tensor, up: torch.Tensor) -> None:
+        """Light on the shell, whose ellipse has radius 1 in `across` and `up`."""
         lx, ly, lz = self.lamp
+        texture = self.texture
         nz = (1.05 - across.square() - up.square()).clamp_min(0.02).sqrt()
         lambert = (across * lx + up * ly + nz * lz).mul(0.75).add(0.25).clamp_min(0)
         self.hair_key = 0.8 * lambert * (0.55 + 0.8 * texture)
         self.hair_sky = (0.31 - 0.10 * up) * (0.55 + 0.75 * texture)
-        ring = bump(up + 0.62 - 0.22 * (across - lx).abs(), up, 0.17, 9.0) * (1 - buzz)
-        self.hair_gleam = 0.26 * ring * lambert * (0.2 + 1.1 * texture) * (1 - 0.6 * curly)
+        ring = bump(up + 0.62 - 0.22 * (across - lx).abs(), up, 0.17, 9.0) * (1 - self.buzz)
+        self.hair_gleam = 0.26 * ring * lambert * (0.2 + 1.1 * texture) * (1 - 0.6 * self.curly)
 
-        # The hairline: how far down hair comes, by the place along the forehead.
+    def _hairline(self) -> None:
+        """How far down hair comes, by the place along the forehead; and its colour, greyer at the temples."""
+        c, x, y, a, b = self.canvas, self.canvas.x, self.canvas.y, self.a, self.b
         base = self._cut(-9.0, -0.30, -0.31, -0.37, -0.185, -0.36, -0.36, -0.26, -0.325)
         slant = self._cut(0.0, 0.0, 0.0, 0.42, 0.0, 0.34, 0.40, 0.0, 0.0)
         part = self._cut(0.0, 0.0, 0.0, -0.14, 0.0, 0.05, 0.0, 0.0, 0.0)
@@ -391,11 +420,11 @@ class _Painter:
         wide = (x / a).square()
         line = (base + slant * ((x - part).square() + 0.0004).sqrt() + burn * wide * wide * wide) * (b / 0.525)
         line = line + 0.007 * torch.sin(x * 66) * self._cut(0, 0.2, 1, 0.7, 1.4, 0.6, 0.5, 0, 0.4)
-        line = line + curly * 0.018 * torch.sin(x * 38)
+        line = line + self.curly * 0.018 * torch.sin(x * 38)
         steep = 6 * burn * wide * wide * x.abs() / a.square() + 2 * slant
         edge = torch.minimum(self.outline, (line - y) * torch.rsqrt(1 + steep.square()))
         self.front = c.soft(edge, 2.2) * self._cut(0, 0.8, 1, 1, 1, 1, 1, 1, 1)
-        streak = (self.grey * 1.4 * (0.35 + wide) * texture).clamp(0, 0.7)
+        streak = (self.grey * 1.4 * (0.35 + wide) * self.texture).clamp(0, 0.7)
         self.strands = over(self.hair_colour, colour(0.72, 0.72, 0.73), streak)
 
     def _hair_behind(self) -> None:
@@ -435,21 +464,36 @@ class _Painter:
     # Body -----------------------------------------------------------------------------------------------------------
 
     def _neck_and_clothes(self) -> None:
-        c, has, a, b = self.canvas, self.has, self.a, self.b
-        w = c.window(-0.78, 0.78, 0.25, 0.78)
+        w = self.canvas.window(-0.78, 0.78, 0.25, 0.78)
+        wide = 0.53 * self.a + 0.5 * (w.y - 0.60).clamp_min(0).square() * 8
+        neck, chin = self._neck(w, wide)
+        clothes = self._shoulders(w)
+        self._collar(w, *clothes)
+        roll = self._turtleneck(w, wide, chin)
+        body, _, _ = clothes
+        self.body = torch.zeros_like(self.canvas.key)
+        replace(self.canvas, gleam=self.body).window(-0.78, 0.78, 0.25, 0.78).gleam.copy_(
+            torch.maximum(torch.maximum(body, neck), roll)
+        )
+
+    def _neck(self, w: _Canvas, wide: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """A cylinder of half-width `wide`; gives its mask, and how much light the chin lets through, 0–1."""
         x, y = w.x, w.y
         lx, ly, lz = self.lamp
-        wide = 0.53 * a + 0.5 * (y - 0.60).clamp_min(0).square() * 8
         across = (x - 0.05 * self.turn) / wide
         nz = (1 - across.square()).clamp_min(0).sqrt()
         lit = (across * lx + nz * lz).mul(0.85).add(0.1).clamp_min(0)
-        chin = 1 - 0.8 * torch.sigmoid((b + 0.075 + 0.10 * -ly - 0.55 * (x + 0.10 * lx).square() - y) / 0.022)
+        chin = 1 - 0.8 * torch.sigmoid((self.b + 0.075 + 0.10 * -ly - 0.55 * (x + 0.10 * lx).square() - y) / 0.022)
         neck = w.soft((1 - across.abs()) * wide) * w.soft(y - 0.2)
         cords = 1 - 0.12 * bump(across.abs() - 0.45 - 0.6 * (0.72 - y), y, 0.12, 9.0)
         bare = over(self.skin * colour(0.97, 0.93, 0.92), self._coat(), self.form.fur)
         w.paint(bare, neck, 0.76 * lit * (0.25 + 0.75 * chin) * cords, 0.25 + 0.13 * chin)
+        return neck, chin
 
-        # Shoulders, and the opening of the neck: round, a V, a collar or a tube.
+    def _shoulders(self, w: _Canvas) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Shoulders, open at the neck: round, a V, a collar or a tube; gives their mask and their two lights."""
+        has, x, y = self.has, w.x, w.y
+        lx, ly, lz = self.lamp
         near = x.abs()
         yoke = 0.60 + 0.16 * _smooth(near, 0.2, 0.85) + 0.10 * (near - 0.62).clamp_min(0)
         round_, vee = has("clothes", 0), has("clothes", 2)
@@ -462,13 +506,12 @@ class _Painter:
         fold = 1 + 0.10 * torch.sin(x * 13 + 7 * y * x.sign()) * _smooth(near, 0.25, 0.5)
         side = x.sign() * turned * 0.6
         lit = (side * lx - 0.45 * ly + 0.72 * lz).clamp_min(0)
-        under = 1 - 0.5 * bump(x + 0.12 * lx, y - b - 0.02, 0.34, 0.16)
+        under = 1 - 0.5 * bump(x + 0.12 * lx, y - self.b - 0.02, 0.34, 0.16)
         key, sky = 0.70 * lit * fold * under, 0.36 * fold * (0.6 + 0.4 * under)
         w.paint(self.cloth, body, key, sky)
         trim = 0.012 + 0.010 * round_
-        hem = (
-            (round_ + vee) * body * w.soft(opening + 0.008, 1.5) * w.soft(trim - (y - yoke - opening - trim).abs(), 1.5)
-        )
+        edged = (round_ + vee) * body * w.soft(opening + 0.008, 1.5)
+        hem = edged * w.soft(trim - (y - yoke - opening - trim).abs(), 1.5)
         w.paint(over(self.cloth * 0.62, colour(0.95, 0.94, 0.92), 0.75 * vee), hem)
         w.dim(
             0.3
@@ -477,7 +520,11 @@ class _Painter:
             * w.soft(opening + 0.008, 1.5)
             * bump(y - yoke - opening - 2 * trim - 0.01, y, 0.012, 9.0)
         )
-        # A collar: two leaves that fold outwards from the neck.
+        return body, key, sky
+
+    def _collar(self, w: _Canvas, body: torch.Tensor, key: torch.Tensor, sky: torch.Tensor) -> None:
+        """A shirt's collar: two leaves that fold outwards from the neck."""
+        shirt, y, near = self.has("clothes", 1), w.y, w.x.abs()
         leaf = torch.minimum(near - 0.75 * (0.76 - y), 0.26 - near + 0.15 * (y - 0.60))
         leaf = torch.minimum(torch.minimum(leaf, y - 0.56), 0.70 + 0.18 * (near - 0.1) - y)
         leaf_mask = shirt * w.soft(leaf, 1.3)
@@ -485,19 +532,20 @@ class _Painter:
         pale = over(self.cloth, colour(0.97, 0.97, 0.98), 0.55)
         w.paint(pale, leaf_mask, key * 1.12, sky * 1.05)
         w.dim(0.4 * leaf_mask * torch.exp(-((leaf / 0.012) ** 2)))
-        # A turtleneck, ribbed and folded over.
+
+    def _turtleneck(self, w: _Canvas, wide: torch.Tensor, chin: torch.Tensor) -> torch.Tensor:
+        """A tube around the neck, ribbed and folded over; gives its mask."""
+        x, y = w.x, w.y
+        lx, _, lz = self.lamp
         wide = wide + 0.028
-        roll = tube * w.soft(
-            torch.minimum(wide - (x - 0.04 * self.turn).abs(), y - b - 0.015 + 0.105 * (x / a).square()), 1.3
+        roll = self.has("clothes", 3) * w.soft(
+            torch.minimum(wide - (x - 0.04 * self.turn).abs(), y - self.b - 0.015 + 0.105 * (x / self.a).square()), 1.3
         )
         ribs = 1 + 0.12 * torch.sin(x * 62) * _smooth(y, 0.48, 0.7)
         lit = ((x / wide) * lx + 0.8 * lz).clamp_min(0) * ribs
         w.paint(self.cloth, roll, 0.66 * lit * (0.45 + 0.55 * chin), 0.34 * ribs * (0.6 + 0.4 * chin))
-        w.dim(0.45 * roll * bump(y - 0.655 + 0.07 * (x / a).square(), y, 0.014, 9.0))
-        self.body = torch.zeros_like(c.key)
-        replace(c, gleam=self.body).window(-0.78, 0.78, 0.25, 0.78).gleam.copy_(
-            torch.maximum(torch.maximum(body, neck), roll)
-        )
+        w.dim(0.45 * roll * bump(y - 0.655 + 0.07 * (x / self.a).square(), y, 0.014, 9.0))
+        return roll
 
     def _ears(self) -> None:
         c, form, a = self.canvas, self.form, self.a
@@ -655,11 +703,12 @@ class _Painter:
         n.dim(pad * 0.8 * nostril)
 
     def _eye(self, side: int) -> None:
+        """One eye with its lids, lashes and brow; side −1 is the left one, 1 the right."""
         c, form, of = self.canvas, self.form, self.of
         grown = form.eyes
         left, right = (-0.36 - 0.1 * grown, 0.04) if side < 0 else (-0.04, 0.36 + 0.1 * grown)
         w = c.window(left, right, -0.28 - 0.10 * grown, 0.02 + 0.06 * grown)
-        out = side * w.face - self.spread  # outwards from the eye's middle
+        out = side * w.face - self.spread
         y = w.y - EYES_AT + of("eye_slant") * out * 0.7
         wide = 0.080 * self.eye_size
         tall = 0.044 * self.eye_size * (1 + 0.12 * of("brow_raise"))
@@ -667,29 +716,37 @@ class _Painter:
         s = out / wide
         arch = 1 - s.square()
         top, bottom = y + tall * (arch - 0.12 * s * arch), floor * arch - y
-        inside = torch.minimum(top, bottom)
-        eye = w.soft(torch.minimum(inside, (1 - s.abs()) * wide), 1.2)
-        lx, _, _ = self.lamp
+        ball = w.soft(torch.minimum(torch.minimum(top, bottom), (1 - s.abs()) * wide), 1.2)
+        eye = _Eye(w, side, out, y, wide, tall, s, top, bottom, ball)
+        self._lids(eye)
+        self._eyeball(eye)
+        self._lashes(eye)
+        self._brow(eye)
 
-        # Lids: a crease above, a soft fold below, lines of age at the corner.
+    def _lids(self, eye: _Eye) -> None:
+        """A crease above, a soft fold below, lines of age at the corner."""
+        w, form, wide, s, top = eye.window, self.form, eye.wide, eye.s, eye.top
         span = w.soft((1.12 - s.abs()) * wide, 3)
-        crease = top + 0.024 * grown**0.5 + 0.006 * of("brow_raise")
+        crease = top + 0.024 * form.eyes**0.5 + 0.006 * self.of("brow_raise")
         w.dim(0.50 * span * torch.exp(-((crease / 0.012) ** 2)) * (1 - 0.5 * form.fur))
         lid = span * torch.exp(-(((top + 0.011) / 0.012) ** 2))
         w.gleam.add_(0.05 * lid * (1 - form.fur))
-        bag = span * torch.exp(-(((bottom + 0.028 + 0.01 * self.age) / 0.014) ** 2))
+        bag = span * torch.exp(-(((eye.bottom + 0.028 + 0.01 * self.age) / 0.014) ** 2))
         w.dim((0.10 + 0.48 * self.age + 0.3 * form.hollow) * bag)
-        crow = torch.cos((y + 0.02) * 150 + out * 40) * bump(out - wide - 0.035, y, 0.03, 0.035)
+        crow = torch.cos((eye.y + 0.02) * 150 + eye.out * 40) * bump(eye.out - wide - 0.035, eye.y, 0.03, 0.035)
         w.dim((0.45 * self.age * crow).clamp(0, 0.5))
 
-        # The ball: shaded by the lid and towards its corners.
-        shade = 1 - 0.55 * torch.exp(-((top.clamp_min(0) / (0.40 * tall)) ** 2)) - 0.28 * s.square()
+    def _eyeball(self, eye: _Eye) -> None:
+        """The white, shaded by the lid and towards its corners; iris, pupil and highlights."""
+        w, form, side, s, y, ball = eye.window, self.form, eye.side, eye.s, eye.y, eye.ball
+        lx, _, _ = self.lamp
+        shade = 1 - 0.55 * torch.exp(-((eye.top.clamp_min(0) / (0.40 * eye.tall)) ** 2)) - 0.28 * s.square()
         shine = 0.72 + 0.18 * (lx * side * s)
         white = colour(*form.eye_white)
-        ball = over(white, white * colour(0.93, 0.62, 0.58), 0.5 * bump(s + 0.95, y, 0.22, 9.0) * self.blood)
-        w.paint(ball, eye, 0.62 * shade * shine, 0.40 * shade)
-        gx = out - side * (0.25 * wide * of("gaze") + 0.12 * wide * self.turn)
-        gy = y + 0.10 * tall
+        white = over(white, white * colour(0.93, 0.62, 0.58), 0.5 * bump(s + 0.95, y, 0.22, 9.0) * self.blood)
+        w.paint(white, ball, 0.62 * shade * shine, 0.40 * shade)
+        gx = eye.out - side * (0.25 * eye.wide * self.of("gaze") + 0.12 * eye.wide * self.turn)
+        gy = y + 0.10 * eye.tall
         r = _norm(gx, gy)
         iris_r = 0.0405 * self.eye_size * form.iris
         kept = 1 - form.glow
@@ -701,26 +758,30 @@ class _Painter:
             * rays
             * (1.08 - 0.78 * _smooth(ring, 0.68, 1.05))
         )
-        w.paint(hueful.clamp(0, 1), w.soft(iris_r - r, 1.2) * eye * kept, 0.62 * shade + 0.14, 0.42 * shade + 0.1)
-        w.paint(colour(0.02, 0.02, 0.025), w.soft(0.43 * iris_r - r, 1.2) * eye * (1 - 0.75 * form.glow))
+        w.paint(hueful.clamp(0, 1), w.soft(iris_r - r, 1.2) * ball * kept, 0.62 * shade + 0.14, 0.42 * shade + 0.1)
+        w.paint(colour(0.02, 0.02, 0.025), w.soft(0.43 * iris_r - r, 1.2) * ball * (1 - 0.75 * form.glow))
         spot_x, spot_y = 0.36 * iris_r * side * (1.6 * lx).clamp(-1, 1), -0.40 * iris_r
         spot = w.soft(0.30 * iris_r - _norm(gx - spot_x, gy - spot_y), 1.3)
-        w.gleam.add_(0.85 * spot * eye * (1 - 0.8 * form.glow))
-        w.gleam.add_(0.10 * kept * eye * bump(gx + spot_x, gy - 0.45 * iris_r, 0.35 * iris_r, 0.25 * iris_r))
+        w.gleam.add_(0.85 * spot * ball * (1 - 0.8 * form.glow))
+        w.gleam.add_(0.10 * kept * ball * bump(gx + spot_x, gy - 0.45 * iris_r, 0.35 * iris_r, 0.25 * iris_r))
         if form.glow:
-            w.gleam.add_(0.20 * form.glow * eye * bump(gx, gy, 0.8 * iris_r, 0.8 * iris_r))
+            w.gleam.add_(0.20 * form.glow * ball * bump(gx, gy, 0.8 * iris_r, 0.8 * iris_r))
 
-        # Lashes: a dark rim that grows outwards to a wing; a thin one below.
+    def _lashes(self, eye: _Eye) -> None:
+        """A dark rim that grows outwards to a wing; a thin one below."""
+        w, wide, s, top = eye.window, eye.wide, eye.s, eye.top
         thick = max(0.0095, 0.62 * w.pixel)
         rim = torch.exp(-(((top + 0.002) / (thick * (1 + 0.25 * s))) ** 2)) * w.soft((1.12 - s.abs()) * wide, 2)
-        wing = torch.exp(-(((y + 0.45 * (out - wide) + 0.002) / thick) ** 2)) * bump(s - 1.13, y, 0.12, 9.0)
+        wing = torch.exp(-(((eye.y + 0.45 * (eye.out - wide) + 0.002) / thick) ** 2)) * bump(s - 1.13, eye.y, 0.12, 9.0)
         dark = over(self.skin * 0.16, colour(0.04, 0.03, 0.03), 0.6)
         w.paint(dark, (0.92 * torch.maximum(rim, 0.8 * wing)).clamp(0, 1))
-        under = torch.exp(-(((bottom + 0.002) / thick) ** 2)) * w.soft((1.0 - s.abs()) * wide, 3) * (0.5 + 0.3 * s)
+        under = torch.exp(-(((eye.bottom + 0.002) / thick) ** 2)) * w.soft((1.0 - s.abs()) * wide, 3) * (0.5 + 0.3 * s)
         w.paint(self.skin * colour(0.45, 0.32, 0.30), 0.6 * under.clamp(0, 1))
 
-        # Brow: hairs along a bent band that thins outwards.
-        at = -0.088 - 0.040 * (grown - 1) * of("eye_size") - 0.045 * of("brow_raise")
+    def _brow(self, eye: _Eye) -> None:
+        """Hairs along a bent band that thins outwards."""
+        w, of, out = eye.window, self.of, eye.out
+        at = -0.088 - 0.040 * (self.form.eyes - 1) * of("eye_size") - 0.045 * of("brow_raise")
         bx = out - 0.005
         bend = at + 1.1 * (bx - 0.015).square() - of("brow_angle") * bx * 0.5
         thickness = 0.021 * of("brow_thickness") * (1 - 2.6 * bx).clamp(0.4, 1.25)
