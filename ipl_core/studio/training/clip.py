@@ -49,7 +49,7 @@ from .attempts import FRAMES, Cast, FoolingPictures, Memory, wanted_agreement
 from .augment import nuisance
 from .contrast import contrast, label_losses
 from .ends import Ends
-from .loop import Checkpoint, FigureLog
+from .loop import Checkpoint, FigureLog, figure_words
 from .muon import Together
 from .towers import MODEL, Towers, build_model, take_weights, write_clip
 
@@ -244,6 +244,30 @@ class Trainer:
             cast.meet(source, self.recipe, self.work)
         self.fooling = FoolingPictures(self.casts, self.recipe, self.memory, self.ends)
 
+    def checkpoint(self) -> Checkpoint:
+        """Everything that an interrupted training goes on from."""
+        return Checkpoint(
+            self.work / "clip.pt",
+            {
+                "model": self.towers.model,
+                "optimiser": self.optimiser,
+                "random": self.random,
+                "means": self.means,
+                "memory": self.memory,
+            },
+        )
+
+    def adapt_generators(self) -> float:
+        """The generators' turn before a step of CLIP's: they are adapted against it; gives their directional loss."""
+        if self.fooling is None:
+            self.start_fooling()
+        steps, runs = self.recipe.adaptations_a_step, self.recipe.runs_a_step
+        with self.towers.attention():
+            losses = [self.fooling.adapt_one(self.towers, self.random, self.rng) for _ in range(steps)]
+            for _ in range(runs):
+                self.fooling.look_at_run(self.towers, self.random, self.rng)
+        return sum(losses) / max(1, len(losses))
+
     def batch(self) -> Batch:
         """The pictures of one step, nuisances included."""
         r, rows = self.recipe, Rows()
@@ -258,13 +282,7 @@ class Trainer:
         rendered, rows.true_pairs = len(rows.pictures), len(rows.pairs)
         if self.fooling is not None:
             # Right examples of a domain are seen beside what passes for one.
-            for number in self.rng.choices(range(len(self.casts)), r.sitters_a_step, k=r.drawn // 2):
-                cast, d = self.casts[number], self.fooling.weak_domain(number, self.rng)
-                owner = self.rng.randrange(cast.drawn.shape[1])
-                traits = cast.drawn_traits[owner]
-                first = rows.add(to_float(cast.drawn[0, owner]), cast.subject, 0, traits)
-                drawn = to_float(cast.drawn[cast.places[d], owner])
-                rows.pair(first, rows.add(drawn, cast.subject, d, traits), 1.0)
+            self._add_drawn(rows)
             rows.true_pairs = len(rows.pairs)
             self._add_fooling(rows)
         stack = torch.stack(rows.pictures)
@@ -283,6 +301,16 @@ class Trainer:
             share = self.rng.uniform(0.1, 1) if self.rng.random() < self.recipe.blended else 1.0
             blend = share * to_float(other) + (1 - share) * photo
             rows.pair(first, rows.add(blend, cast.subject, d, traits, share), share)
+
+    def _add_drawn(self, rows: Rows) -> None:
+        """Pictures by generators that were shown a domain, beside their photos."""
+        for number in self.rng.choices(range(len(self.casts)), self.recipe.sitters_a_step, k=self.recipe.drawn // 2):
+            cast, d = self.casts[number], self.fooling.weak_domain(number, self.rng)
+            owner = self.rng.randrange(cast.drawn.shape[1])
+            traits = cast.drawn_traits[owner]
+            first = rows.add(to_float(cast.drawn[0, owner]), cast.subject, 0, traits)
+            drawn = to_float(cast.drawn[cast.places[d], owner])
+            rows.pair(first, rows.add(drawn, cast.subject, d, traits), 1.0)
 
     def _add_fooling(self, rows: Rows) -> None:
         """Pictures from the memory beside the photos that they began as."""
@@ -407,53 +435,25 @@ def train_clip(
     """
     highest = 1.0
     if start is not None:
-        recipe, highest = (
-            replace(recipe, warm_steps=0, robust_steps=0, fooling_steps=recipe.further_steps),
-            recipe.further_share,
-        )
+        highest = recipe.further_share
+        recipe = replace(recipe, warm_steps=0, robust_steps=0, fooling_steps=recipe.further_steps)
     trainer = Trainer(recipe, work, generators, device, ends or {})
     if start is not None:
         take_weights(trainer.towers.model, load_tensors(start / WEIGHTS_FILE)[0])
-    checkpoint = Checkpoint(
-        work / "clip.pt",
-        {
-            "model": trainer.towers.model,
-            "optimiser": trainer.optimiser,
-            "random": trainer.random,
-            "means": trainer.means,
-            "memory": trainer.memory,
-        },
-    )
-    figures = FigureLog(work / "clip.csv")
+    checkpoint, figures = trainer.checkpoint(), FigureLog(work / "clip.csv")
     total = recipe.warm_steps + recipe.robust_steps + recipe.fooling_steps
     begun, done = time.monotonic(), checkpoint.resume()
     trainer.rng.seed(recipe.seed + done)
     for step in range(done + 1, total + 1):
         falling = 0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * step / total))
         trainer.optimiser.set_rate(highest * min(1.0, step / 50) * falling)
-        fooled: list[float] = []
-        if step > recipe.warm_steps + recipe.robust_steps:
-            if trainer.fooling is None:
-                trainer.start_fooling()
-            with trainer.towers.attention():
-                fooled = [
-                    trainer.fooling.adapt_one(trainer.towers, trainer.random, trainer.rng)
-                    for _ in range(recipe.adaptations_a_step)
-                ]
-                for _ in range(recipe.runs_a_step):
-                    trainer.fooling.look_at_run(trainer.towers, trainer.random, trainer.rng)
+        fooled = trainer.adapt_generators() if step > recipe.warm_steps + recipe.robust_steps else 0.0
         with trainer.towers.attention():
             losses = trainer.step(robust=step > recipe.warm_steps)
         if step % 10 == 0:
-            row = {"fooled": 0.0, "wanted": 0.0, **losses, "directional": sum(fooled) / max(1, len(fooled))}
+            row = {"fooled": 0.0, "wanted": 0.0, **losses, "directional": fooled}
             figures.write(step=step, **row)
-            log.info(
-                "clip %d of %d: %s, %.0f s",
-                step,
-                total,
-                ", ".join(f"{k} {v:.3f}" for k, v in row.items()),
-                time.monotonic() - begun,
-            )
+            log.info("clip %d of %d: %s, %.0f s", step, total, figure_words(row), time.monotonic() - begun)
         if step % recipe.save_every == 0 or step == total:
             log.info("zero-shot domain accuracy on held-out renders %.3f", trainer.zero_shot())
             if trainer.fooling is not None:

@@ -25,7 +25,7 @@ from ..data import photos, to_float
 from ..world.subject import LATENT_WIDTH, Subject
 from .augment import nuisance
 from .generator import regression_loss
-from .loop import Checkpoint, FigureLog, half_precision
+from .loop import Checkpoint, FigureLog, figure_words, first_weights, half_precision
 from .muon import Together
 
 log = logging.getLogger(__name__)
@@ -69,15 +69,7 @@ def train_encoder(
     z, pictures = photos(subject, recipe.photos, shape.resolution, 0, work)
     random = torch.Generator().manual_seed(recipe.seed)
     space = LatentSpace(generator, random)
-    torch_state = torch.random.get_rng_state()
-    torch.manual_seed(recipe.seed)  # torch.nn draws its first weights from the global seed
-    encoder = PictureEncoder(EncoderConfig(shape.num_layers, shape.w_dim)).to(device)
-    torch.random.set_rng_state(torch_state)
-    encoder.mean.copy_(space.mean)
-    encoder.out.copy_(space.out)
-    for head in (encoder.shared, encoder.offsets):  # the first guess is the mean latent
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
+    encoder = _first_encoder(space, EncoderConfig(shape.num_layers, shape.w_dim), recipe.seed).to(device)
     # Muon moves a weight by a share of its size, so what begins at zero is Adam's.
     heads = [encoder.shared.weight, encoder.offsets.weight]
     optimiser = Together(encoder, recipe.muon_rate, recipe.adam_rate, heads, decay=0.01)
@@ -98,17 +90,25 @@ def train_encoder(
             mean[name] = 0.95 * mean.get(name, loss.item()) + 0.05 * loss.item()
         if step % 50 == 0:
             figures.write(step=step, **mean)
-            words = ", ".join(f"{name} {value:.3f}" for name, value in mean.items())
-            log.info(
-                "encoder of %s %d of %d: %s, %.0f s",
-                *(subject.name, step, recipe.steps, words, time.monotonic() - begun),
-            )
+            told = subject.name, step, recipe.steps, figure_words(mean), time.monotonic() - begun
+            log.info("encoder of %s %d of %d: %s, %.0f s", *told)
         if step % recipe.save_every == 0 or step == recipe.steps:
             checkpoint.save(step)
     encoder.eval().requires_grad_(False)
     description = {"subject": subject.name, "seed": str(recipe.seed), "generator_sha256": file_digest(generator_file)}
     save_encoder(encoder, out, description)
     return report(encoder, generator, to_float(pictures[: recipe.held_out]), recipe.seed)
+
+
+def _first_encoder(space: LatentSpace, config: EncoderConfig, seed: int) -> PictureEncoder:
+    """An untrained encoder, whose guess is the mean latent for every picture."""
+    encoder = first_weights(lambda: PictureEncoder(config), seed)
+    encoder.mean.copy_(space.mean)
+    encoder.out.copy_(space.out)
+    for head in (encoder.shared, encoder.offsets):
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+    return encoder
 
 
 def _examples(

@@ -295,6 +295,13 @@ class PatchDiscriminator(nn.Sequential):
         return super().forward(pictures.contiguous(memory_format=torch.channels_last))
 
 
+def _squared_slope(discriminator: nn.Module, real: torch.Tensor) -> torch.Tensor:
+    """R1 without its weight: the mean squared norm of the scores' gradient with respect to real pictures."""
+    real.requires_grad_(True)
+    (slope,) = torch.autograd.grad(discriminator(real).mean((1, 2, 3)).sum(), real, create_graph=True)
+    return slope.square().sum((1, 2, 3)).mean()
+
+
 def _adversarial(run: Run, z: torch.Tensor, pictures: torch.Tensor) -> None:
     """The last phase: non-saturating logistic loss with lazy R1 on pieces of pictures, plus the regression term."""
     recipe, generator = run.recipe, run.generator
@@ -327,9 +334,7 @@ def _adversarial(run: Run, z: torch.Tensor, pictures: torch.Tensor) -> None:
         blamed = (F.softplus(false_score.float()) + F.softplus(-score.float())).mean()
         loss = blamed
         if step % recipe.r1_interval == 0:
-            real.requires_grad_(True)
-            (slope,) = torch.autograd.grad(discriminator(real).mean((1, 2, 3)).sum(), real, create_graph=True)
-            loss = loss + recipe.r1_gamma / 2 * recipe.r1_interval * slope.square().sum((1, 2, 3)).mean()
+            loss = loss + recipe.r1_gamma / 2 * recipe.r1_interval * _squared_slope(discriminator, real)
         blame.zero_grad()
         loss.backward()
         blame.step()

@@ -19,7 +19,7 @@ from ..data import photos, portrayed, to_float
 from ..judge import Judge, save_judge
 from ..world.subject import Subject
 from .augment import roughen
-from .loop import Checkpoint, FigureLog, half_precision
+from .loop import Checkpoint, FigureLog, figure_words, first_weights, half_precision
 from .muon import Together
 from .supervised import supervised
 
@@ -67,22 +67,94 @@ def identity_loss(identity: torch.Tensor, person: torch.Tensor) -> torch.Tensor:
     return -((log_share * same).sum(1)[counted] / same.sum(1)[counted]).mean()
 
 
+@dataclass(frozen=True)
+class Examples:
+    """What a judge learns from, with the labels (…, traits) of who is shown; all pictures uint8.
+
+    pictures (domains, S, 3, R, R): the same sitters in every domain; traits (S, T). photos (N, 3, R, R) of further
+    sitters; photo_traits (N, T). drawn (domains, K, 3, R, R): the last K of the S sitters in the generator's own hand.
+    """
+
+    pictures: torch.Tensor
+    traits: torch.Tensor
+    photos: torch.Tensor
+    photo_traits: torch.Tensor
+    drawn: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """pictures (B, 3, R, R) uint8, photos of further sitters first; traits (B, T).
+
+    domain (B,), and person (P,), numbers of who is on the last P pictures: None in a batch of photos alone.
+    """
+
+    pictures: torch.Tensor
+    traits: torch.Tensor
+    domain: torch.Tensor | None = None
+    person: torch.Tensor | None = None
+
+
+def examples(subject: Subject, recipe: JudgeRecipe, work: Path, generator_file: Path, device: str) -> Examples:
+    """The examples of a recipe, made once and kept in `work`."""
+    z, pictures = portrayed(subject, recipe.sitters, Judge.resolution, recipe.data_seed, work)
+    photo_z, photo_pictures = photos(subject, recipe.photos, Judge.resolution, 0, work)
+    source, kept = load_generator(generator_file, device), recipe.supervised_sitters
+    # The generator's own photos, and every domain after it was shown it: right examples in a softer hand.
+    last = z[-kept:].to(device)
+    drawn = supervised(subject, source, last, pictures[:, -kept:], work, recipe.supervised_steps).drawn
+    traits, photo_traits = (subject.labels(subject.sitters_from_latents(latents)) for latents in (z, photo_z))
+    return Examples(pictures, traits, photo_pictures, photo_traits, drawn)
+
+
+def photos_alone(seen: Examples, recipe: JudgeRecipe, random: torch.Generator) -> Batch:
+    """A batch of the first phase."""
+    index = torch.randint(recipe.photos, (recipe.batch,), generator=random)
+    return Batch(seen.photos[index], seen.photo_traits[index])
+
+
+def everything(seen: Examples, recipe: JudgeRecipe, random: torch.Generator) -> Batch:
+    """A batch of the second phase: photos, sitters in domains, two pictures of each, and the generator's pictures."""
+    domains, kept, count = len(seen.pictures), recipe.supervised_sitters, recipe.photos_kept
+    index = torch.randint(recipe.photos, (count,), generator=random)
+    sitter = torch.randint(recipe.held_out, recipe.sitters, (recipe.batch // 4,), generator=random).repeat(2)
+    domain = torch.randint(domains, (len(sitter),), generator=random)
+    own = torch.randint(kept, (recipe.drawn,), generator=random)
+    own_domain = torch.randint(domains, (recipe.drawn,), generator=random)
+    own_domain[: recipe.drawn // 4] = 0  # the source's own pictures, as they are
+    person = torch.cat([sitter, recipe.sitters - kept + own])
+    return Batch(
+        torch.cat([seen.photos[index], seen.pictures[domain, sitter], seen.drawn[own_domain, own]]),
+        torch.cat([seen.photo_traits[index], seen.traits[person]]),
+        torch.cat([torch.zeros(count, dtype=torch.int64), domain, own_domain]),
+        person,
+    )
+
+
+def judge_loss(judge: Judge, batch: Batch, random: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+    """The loss of a batch under augmentations, and its terms by name."""
+    device = next(judge.parameters()).device
+    rough = roughen(to_float(batch.pictures).to(device), random)
+    with half_precision(rough.device):
+        domain, traits, identity, _ = judge(rough)
+    labels = batch.traits.to(device)
+    loss_traits = torch.stack([F.cross_entropy(t.float(), labels[:, i]) for i, t in enumerate(traits)]).mean()
+    loss, terms = 2 * loss_traits, {"domain": 0.0, "traits": float(loss_traits.detach()), "identity": 0.0}
+    if batch.person is not None:
+        loss_domain = F.cross_entropy(domain.float(), batch.domain.to(device), label_smoothing=0.02)
+        known = identity[len(identity) - len(batch.person) :]
+        loss_identity = identity_loss(known.float(), batch.person.to(device))
+        loss = loss + loss_domain + 0.3 * loss_identity
+        terms |= {"domain": float(loss_domain.detach()), "identity": float(loss_identity.detach())}
+    return loss, terms
+
+
 def train_judge(
     subject: Subject, recipe: JudgeRecipe, work: Path, generator_file: Path, out: Path, device: str = "cpu"
 ) -> dict[str, object]:
     """Run the recipe, resuming from `work`; writes `out` (safetensors) and gives the held-out report."""
-    z, pictures = portrayed(subject, recipe.sitters, Judge.resolution, recipe.data_seed, work)
-    traits = subject.labels(subject.sitters_from_latents(z))
-    photo_z, photo_pictures = photos(subject, recipe.photos, Judge.resolution, 0, work)
-    photo_traits = subject.labels(subject.sitters_from_latents(photo_z))
-    source, kept = load_generator(generator_file, device), recipe.supervised_sitters
-    # The critic's right examples, too: the generator's own photos, and every domain after it was shown it.
-    last = z[-kept:].to(device)
-    drawn = supervised(subject, source, last, pictures[:, -kept:], work, recipe.supervised_steps).drawn
-    torch_state = torch.random.get_rng_state()
-    torch.manual_seed(recipe.seed)  # torch.nn draws its first weights from the global seed
-    judge = Judge(subject).to(device)
-    torch.random.set_rng_state(torch_state)
+    seen = examples(subject, recipe, work, generator_file, device)
+    judge = first_weights(lambda: Judge(subject).to(device), recipe.seed)
     random = torch.Generator().manual_seed(recipe.seed)
     optimiser = Together(judge, recipe.learning_rate, recipe.adam_rate, decay=0.02)
     checkpoint = Checkpoint(
@@ -93,46 +165,20 @@ def train_judge(
     begun, done = time.monotonic(), checkpoint.resume()
     for step in range(done + 1, total + 1):
         optimiser.set_rate(min(1.0, step / 50, 1.25 * (1 - step / total) + 0.01))
-        everything = step > recipe.photo_steps
-        count = recipe.photos_kept if everything else recipe.batch
-        extra = torch.randint(recipe.photos, (count,), generator=random)
-        stack, truth = [photo_pictures[extra]], [photo_traits[extra]]
-        if everything:
-            sitter = torch.randint(recipe.held_out, recipe.sitters, (recipe.batch // 4,), generator=random).repeat(2)
-            domain = torch.randint(len(subject.domains), (len(sitter),), generator=random)
-            own = torch.randint(kept, (recipe.drawn,), generator=random)
-            own_domain = torch.randint(len(subject.domains), (recipe.drawn,), generator=random)
-            own_domain[: recipe.drawn // 4] = 0  # the source's own pictures, as they are
-            stack += [pictures[domain, sitter], drawn[own_domain, own]]
-            person = torch.cat([sitter, recipe.sitters - kept + own])
-            truth.append(traits[person])
-        rough = roughen(to_float(torch.cat(stack)).to(device), random)
-        with half_precision(rough.device):
-            domain_logits, trait_logits, identity, _ = judge(rough)
-        labels = torch.cat(truth).to(device)
-        loss_traits = torch.stack([F.cross_entropy(t.float(), labels[:, i]) for i, t in enumerate(trait_logits)]).mean()
-        loss, row = 2 * loss_traits, {"domain": 0.0, "traits": float(loss_traits.detach()), "identity": 0.0}
-        if everything:
-            domain = torch.cat([torch.zeros(count, dtype=torch.int64), domain, own_domain]).to(device)
-            loss_domain = F.cross_entropy(domain_logits.float(), domain, label_smoothing=0.02)
-            loss_identity = identity_loss(identity[count:].float(), person.to(device))
-            loss = loss + loss_domain + 0.3 * loss_identity
-            row |= {"domain": float(loss_domain.detach()), "identity": float(loss_identity.detach())}
+        take = everything if step > recipe.photo_steps else photos_alone
+        loss, terms = judge_loss(judge, take(seen, recipe, random), random)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         if step % 50 == 0:
-            figures.write(step=step, **row)
-            log.info(
-                "judge of %s %d of %d: %s, %.0f s",
-                *(subject.name, step, total, ", ".join(f"{k} {v:.3f}" for k, v in row.items())),
-                time.monotonic() - begun,
-            )
+            figures.write(step=step, **terms)
+            seconds = time.monotonic() - begun
+            log.info("judge of %s %d of %d: %s, %.0f s", subject.name, step, total, figure_words(terms), seconds)
         if step % recipe.save_every == 0 or step == total:
             checkpoint.save(step)
     judge.cpu().eval().requires_grad_(False)
     save_judge(judge, out, {"seed": str(recipe.seed)})
-    return report(judge, pictures[:, : recipe.held_out], traits[: recipe.held_out])
+    return report(judge, seen.pictures[:, : recipe.held_out], seen.traits[: recipe.held_out])
 
 
 def report(judge: Judge, pictures: torch.Tensor, traits: torch.Tensor) -> dict[str, object]:

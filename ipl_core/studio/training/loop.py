@@ -1,11 +1,11 @@
-"""What every training script of the studio shares: checkpoints that survive an interruption, and a log of figures."""
+"""What every training script of the studio shares: checkpoints, a log of figures, half precision, first weights."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -19,6 +19,26 @@ def half_precision(device: torch.device, wanted: bool = True) -> torch.autocast:
     """
     faster = device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted and faster)
+
+
+_Module = TypeVar("_Module", bound=torch.nn.Module)
+
+
+def first_weights(make: Callable[[], _Module], seed: int) -> _Module:
+    """What `make` gives, with first weights from `seed`.
+
+    torch.nn draws them from the global random numbers, whose state is put back.
+    """
+    state = torch.random.get_rng_state()
+    torch.manual_seed(seed)
+    module = make()
+    torch.random.set_rng_state(state)
+    return module
+
+
+def figure_words(figures: Mapping[str, float]) -> str:
+    """Figures for a line of the log: "contrast 1.250, pairs 0.500"."""
+    return ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
 
 
 class Checkpoint:

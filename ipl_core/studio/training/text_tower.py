@@ -36,7 +36,7 @@ from ..world.captions import BROKEN, PLAIN, Description, claims, describe, facts
 from ..world.domains import DOMAINS, PHOTO
 from ..world.subject import SUBJECTS, Subject
 from .contrast import contrast, label_losses
-from .loop import Checkpoint, FigureLog
+from .loop import Checkpoint, FigureLog, figure_words
 from .towers import MODEL, Towers, build_model, take_weights, write_clip
 
 log = logging.getLogger(__name__)
@@ -292,11 +292,10 @@ def train_text(recipe: TextRecipe, work: Path, start: Path, out: Path, device: s
             losses = trainer.step(step)
         if step % 10 == 0 or step == recipe.steps:
             figures.write(step=step, **losses)
-            told = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
-            log.info("text %d of %d: %s, %.0f s", step, recipe.steps, told, time.monotonic() - begun)
+            log.info("text %d of %d: %s, %.0f s", step, recipe.steps, figure_words(losses), time.monotonic() - begun)
         if step % recipe.save_every == 0 or step == recipe.steps:
-            told = ", ".join(f"{name} {value:.3f}" for name, value in trainer.agreement().items())
-            log.info("cosine with the true directions of sitters that aren't taught: %s", told)
+            agreement = figure_words(trainer.agreement())
+            log.info("cosine with the true directions of sitters that aren't taught: %s", agreement)
             checkpoint.save(step)
     write_clip(trainer.towers.model, out)  # only now: it may be the critic that training began with
 
