@@ -19,6 +19,7 @@ ROOMS = {
     "machine: devices, memory, progress": "devices memory running running.steps running.modes running.time_left "
     "running.wrappers running.step_history commands.console",
     "words": "clip clip.vocabulary clip.nearest clip.ensemble",
+    "statistics": "metrics.intervals",
     "pictures": "pictures pictures.reading pictures.mending pictures.media",
     "settings": "methods methods.directions methods.config latents",
     "hub": "models models.hub models.fetching",
