@@ -126,3 +126,16 @@ def test_only_the_app_knows_gradio() -> None:
     for module, file in MODULES.items():
         if not module.startswith("tabs"):
             assert "gradio" not in file.read_text(encoding="utf-8").replace("gradio_api", ""), module
+
+
+def test_what_measures_and_adapts_does_not_need_the_training_of_the_embedded_models() -> None:
+    def reached(module: str) -> set[str]:
+        found, to_see = set(), [module]
+        while to_see:
+            new = GRAPH[to_see.pop()] - found
+            found |= new
+            to_see += new
+        return found
+
+    for module in ("ipl_core.metrics.registry", "ipl_core.methods.adapt", "ipl_core.metrics.reports.methods"):
+        assert not [name for name in reached(module) if name.startswith("ipl_core.studio.training")], module

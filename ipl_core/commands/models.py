@@ -160,6 +160,7 @@ def _list(options: argparse.Namespace) -> int:
         ("Generators (--model)", catalog.generators(), "resolution"),
         ("Critics (--critic)", catalog.critics(), "image_size"),
         ("Encoders (--encoder)", catalog.encoders(), ""),
+        ("Networks of metrics (evaluate --models real)", catalog.networks(), ""),
     ):
         print(heading)
         for entry in entries.values():
@@ -237,10 +238,11 @@ def _remove(options: argparse.Namespace) -> int:
 
 
 def _known() -> list:
-    """Everything that is known by name: generators, critics, encoders."""
+    """Everything that is known by name: generators, critics, encoders, networks of metrics."""
     from ..models import catalog
 
-    return [*catalog.generators().values(), *catalog.critics().values(), *catalog.encoders().values()]
+    kinds = (catalog.generators(), catalog.critics(), catalog.encoders(), catalog.networks())
+    return [entry for kind in kinds for entry in kind.values()]
 
 
 def _entries(names: list[str]) -> list:
