@@ -40,6 +40,7 @@ ROOMS = {
     "package": "ipl_core",
     "metrics of pictures": "metrics",
     "running": "library.runs drawing.interpolate drawing.restyle",
+    "sweeps: tables of runs": "sweeps",
     "measuring": "metrics.side_by_side metrics.reports",
     "training the embedded models": "studio.training.ends studio.training.supervised studio.training.attempts "
     "studio.training.text_tower studio.training.judge studio.training.generator studio.training.encoder "
