@@ -44,6 +44,7 @@ from ..running.steps import InvertResult, Result, Step
 from ..storage import folders, stored
 from ..storage.paths import as_path, is_file, is_folder
 from ..storage.words import file_words, quoted, readable, reason
+from . import evaluate_table as table_commands
 from . import interpolate as animation_commands
 from . import library as library_commands
 from . import models as model_commands
@@ -524,14 +525,15 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("targets", nargs="*", help="domains of the portrait studio; none given, all of them")
     known = ", ".join((*METHODS, *VARIANTS))
-    add("--methods", default="nada,shared,ipl", help=f"separated by commas, of {known} (%(default)s)")
+    add("--methods", help=f"separated by commas, of {known}; left out, nada,shared,ipl, or those of the table")
     add("--seeds", default="0-2", help="one run a seed (%(default)s)")
-    add("--samples", type=number, default=200, help="fresh samples a run (%(default)s)")
-    add("--psi", type=number, default=0.7, help="their truncation (%(default)s)")
+    add("--samples", type=number, help="fresh samples a run; left out, 200, or 500 for a table of --table")
+    add("--psi", type=number, help="their truncation; left out, 0.7, or 1 for an embedded table of --table")
     add("--model", default="studio", help="name of the generator (%(default)s)")
     add("--preset", default="default", help=f"one of {', '.join(PRESETS)} (%(default)s)")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting, such as learning_rate=0.001")
     add("--out", required=True, metavar="DIR", help="folder for scores.csv, which is gone on with, and scores.md")
+    table_commands.options(parser)
 
 
 def _setting(text: str) -> tuple[str, object]:
@@ -551,9 +553,13 @@ def _evaluate(options: argparse.Namespace) -> int:
     from ..metrics.scores import read_csv, written
     from ..models.catalog import judge_of, load_judge
 
-    if not (isinstance(options.samples, int) and 2 <= options.samples <= 5000):
-        raise InputError(f"Samples must be a whole number from 2 to 5000, not {options.samples}.")
     changes = dict(_setting(text) for text in options.set)
+    if table_commands.is_asked_for(options):
+        return table_commands.evaluate_table(options, changes)
+    methods = options.methods or "nada,shared,ipl"
+    samples, psi = 200 if options.samples is None else options.samples, 0.7 if options.psi is None else options.psi
+    if not (isinstance(samples, int) and 2 <= samples <= 5000):
+        raise InputError(f"Samples must be a whole number from 2 to 5000, not {samples}.")
     subject = load_judge(judge_of(options.model)).subject
     configs = [
         AdaptConfig.from_dict(
@@ -563,7 +569,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         )
         for target in options.targets or [domain.name for domain in subject.domains[1:]]
         for seed in parse_seeds(options.seeds)
-        for method in options.methods.split(",")
+        for method in methods.split(",")
     ]
     folders.check_writable(options.out)
     path = as_path(options.out) / "scores"
@@ -578,7 +584,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     done = sum(run_of(config) in runs for config in configs)
     if done:
         print(f"{done}/{len(configs)} are in {path.with_suffix('.csv')} already.", flush=True)
-    coming = compare(configs, options.samples, options.psi, before, failed)
+    coming = compare(configs, samples, psi, before, failed)
     for scores in written(coming, path, markdown, before):
         score, done = scores[-1], done + 1
         print(

@@ -75,6 +75,12 @@ def lacking(metric: Metric, comparison: Comparison) -> str:
     return ""
 
 
+def settings_of(metric: Metric, comparison: Comparison) -> dict[str, Any]:
+    """What a metric's score depends on beside the pictures, ready for JSON: its networks and its own settings."""
+    keys = [getattr(comparison.need(need), "key", None) for need in metric.needs]
+    return {"title": metric.title, "looked at by": [key for key in keys if key], **metric.settings(comparison)}
+
+
 @dataclass
 class Measured:
     """What was measured of one comparison.
@@ -100,7 +106,7 @@ def measure(metrics: Iterable[Metric], comparison: Comparison, groups: int = 0) 
         try:
             if not why:
                 found.scores |= _scores(metric, comparison, groups)
-                found.settings[metric.name] = {"needs": list(metric.needs), **metric.settings(comparison)}
+                found.settings[metric.name] = settings_of(metric, comparison)
         except InputError as error:  # such as too few pictures
             why = str(error)
         if why:

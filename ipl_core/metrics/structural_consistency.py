@@ -42,5 +42,9 @@ def _settings(comparison: Comparison) -> dict[str, Any]:
     return {"pairs": PAIRS, "rounded": False}
 
 
-METRIC = Metric("scs", "SCS, fixed edge filter", "embedded", (), True, _filtered, settings=_settings)
+def _filter_settings(comparison: Comparison) -> dict[str, Any]:
+    return {"edges": comparison.networks.edges.key, **_settings(comparison)}
+
+
+METRIC = Metric("scs", "SCS, fixed edge filter", "embedded", (), True, _filtered, settings=_filter_settings)
 REAL = Metric("scs_hed", "SCS, HED", "real", ("hed",), True, _learnt, settings=_settings)

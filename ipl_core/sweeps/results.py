@@ -23,12 +23,21 @@ class Results:
     """The rows of one table. `path` is the CSV; beside it lies `path` with .json, which says what table it is.
 
     name: of the table. settings: what all of its runs share, such as how many samples were measured; a file with
-    others is another table. shown: settings of a run that have a column of their own.
+    others is another table. shown: settings of a run that have a column of their own; all but the last say which run
+    it is, the last what it was made of. noted: what else the file beside it says of the scores.
     Raises InputError for a file of another table, or one that can't be read.
     """
 
-    def __init__(self, path: Path, name: str, settings: Mapping[str, Any], shown: Sequence[str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        settings: Mapping[str, Any],
+        shown: Sequence[str],
+        noted: Mapping[str, Any] | None = None,
+    ) -> None:
         self.path, self.name, self._settings, self._shown = path, name, dict(settings), tuple(shown)
+        self._noted = dict(noted or {})
         self._check()
         self.rows: dict[str, dict[str, str]] = {row["run"]: row for row in read_rows(path)}
 
@@ -38,7 +47,22 @@ class Results:
         return self.path.with_suffix(".json")
 
     def missing(self, runs: Sequence[Run]) -> list[Run]:
-        """The runs without scores. One that failed has none, and is tried again."""
+        """The runs without scores. One that failed has none, and is tried again.
+
+        Raises InputError where the file has scores of one of them by other settings or weights.
+        """
+        others = {
+            tuple(row.get(name, "") for name in self._shown[:-1]): row
+            for row in self.rows.values()
+            if row["status"] == DONE
+        }
+        for run in runs:
+            which = tuple(_cell(run.settings.get(name)) for name in self._shown[:-1])
+            if others.get(which, {}).get("run", run.key) != run.key:
+                raise InputError(
+                    f"{self.path} has scores of {', '.join(filter(None, which))} by other settings or weights: "
+                    "give another folder."
+                )
         return [run for run in runs if self.rows.get(run.key, {}).get("status") != DONE]
 
     def add(self, runs: Sequence[Run], run: Run, outcome: Outcome) -> dict[str, str]:
@@ -48,6 +72,9 @@ class Results:
         row |= {name: _cell(value) for name, value in outcome.scores.items()}
         row |= {"error": outcome.error, **{name: _cell(value) for name, value in outcome.circumstances.items()}}
         self.rows[run.key] = row
+        # What failed by other settings is no part of the table any more.
+        keys = {one.key for one in runs}
+        self.rows = {key: row for key, row in self.rows.items() if key in keys or row["status"] == DONE}
         places = {one.key: place for place, one in enumerate(runs)}
         ordered = sorted(self.rows.values(), key=lambda row: places.get(row["run"], len(places)))
         self._write(ordered)
@@ -62,7 +89,7 @@ class Results:
 
     @property
     def _identity(self) -> dict[str, Any]:
-        return {"table": self.name, "settings": self._settings}
+        return {"table": self.name, "settings": self._settings, **self._noted}
 
     def _check(self) -> None:
         if not self.path.exists() and not self.facts.exists():

@@ -23,7 +23,7 @@ def jobs_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def results(folder: Path, name: str = "squares", samples: int = 10) -> Results:
-    return Results(folder / "squares.csv", name, {"samples": samples}, ("number",))
+    return Results(folder / "squares.csv", name, {"samples": samples}, ("number", "weights"))
 
 
 def runs(*numbers: int, **more: object) -> list[Run]:
@@ -103,6 +103,18 @@ def test_results_of_another_table_are_not_gone_on_with(tmp_path: Path):
     (tmp_path / "squares.csv").write_text("target,method\nneon,ipl\n")
     with pytest.raises(InputError, match="holds no results"):
         results(tmp_path)
+
+
+def test_scores_of_other_weights_are_not_mixed_in(tmp_path: Path):
+    list(sweep(TASK, [*runs(1, 13, weights="a")], results(tmp_path), InProcess()))
+    with pytest.raises(InputError, match="has scores of 1 by other settings or weights"):
+        results(tmp_path).missing(runs(1, weights="b"))
+    list(sweep(TASK, [*runs(1, weights="a"), *runs(13, weights="b")], results(tmp_path), InProcess()))
+    kept = read_rows(tmp_path / "squares.csv")
+    assert [(row["number"], row["weights"], row["status"]) for row in kept] == [
+        ("1", "a", "done"),
+        ("13", "b", "failed"),
+    ]
 
 
 def test_scores_of_different_names_share_a_file(tmp_path: Path):
