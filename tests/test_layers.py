@@ -19,6 +19,7 @@ ROOMS = {
     "machine: devices, memory, progress": "devices memory running running.steps running.modes running.time_left "
     "running.wrappers running.step_history commands.console",
     "words": "clip clip.vocabulary clip.nearest clip.ensemble",
+    "statistics": "metrics.intervals",
     "pictures": "pictures pictures.reading pictures.mending pictures.media",
     "settings": "methods methods.directions methods.config latents",
     "hub": "models models.hub models.fetching",
@@ -39,6 +40,7 @@ ROOMS = {
     "package": "ipl_core",
     "metrics of pictures": "metrics",
     "running": "library.runs drawing.interpolate drawing.restyle",
+    "sweeps: tables of runs": "sweeps",
     "measuring": "metrics.side_by_side metrics.reports",
     "training the embedded models": "studio.training.ends studio.training.supervised studio.training.attempts "
     "studio.training.text_tower studio.training.judge studio.training.generator studio.training.encoder "
@@ -125,3 +127,16 @@ def test_only_the_app_knows_gradio() -> None:
     for module, file in MODULES.items():
         if not module.startswith("tabs"):
             assert "gradio" not in file.read_text(encoding="utf-8").replace("gradio_api", ""), module
+
+
+def test_what_measures_and_adapts_does_not_need_the_training_of_the_embedded_models() -> None:
+    def reached(module: str) -> set[str]:
+        found, to_see = set(), [module]
+        while to_see:
+            new = GRAPH[to_see.pop()] - found
+            found |= new
+            to_see += new
+        return found
+
+    for module in ("ipl_core.metrics.registry", "ipl_core.methods.adapt", "ipl_core.metrics.reports.methods"):
+        assert not [name for name in reached(module) if name.startswith("ipl_core.studio.training")], module

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 
 from ..errors import InputError
 from ..latents import parse_seeds
@@ -15,6 +16,7 @@ from ..models.catalog import judge_of, load_judge
 from ..storage import folders
 from ..storage.paths import as_path
 from ..storage.values import whole
+from . import evaluate_table
 from .command import Command
 from .options import number
 
@@ -23,19 +25,24 @@ def _options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("targets", nargs="*", help="domains of the portrait studio; none given, all of them")
     known = ", ".join((*METHODS, *VARIANTS))
-    add("--methods", default="nada,shared,ipl", help=f"separated by commas, of {known} (%(default)s)")
+    add("--methods", help=f"separated by commas, of {known}; left out, nada,shared,ipl, or those of the table")
     add("--seeds", default="0-2", help="one run a seed (%(default)s)")
-    add("--samples", type=number, default=200, help="fresh samples a run (%(default)s)")
-    add("--psi", type=number, default=0.7, help="their truncation (%(default)s)")
+    add("--samples", type=number, help="fresh samples a run; left out, 200, or 500 for a table of --table")
+    add("--psi", type=number, help="their truncation; left out, 0.7, or 1 for an embedded table of --table")
     add("--model", default="studio", help="name of the generator (%(default)s)")
     add("--preset", default="default", help=f"one of {', '.join(PRESETS)} (%(default)s)")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting, such as learning_rate=0.001")
     add("--out", required=True, metavar="DIR", help="folder for scores.csv, which is gone on with, and scores.md")
+    evaluate_table.options(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
-    samples = whole(options.samples, "Samples", 2, 5000)
-    configs = _configs(options)
+    changes = dict(_setting(text) for text in options.set)
+    if evaluate_table.is_asked_for(options):
+        return evaluate_table.evaluate_table(options, changes)
+    samples = whole(200 if options.samples is None else options.samples, "Samples", 2, 5000)
+    psi = 0.7 if options.psi is None else options.psi
+    configs = _configs(options, changes)
     folders.check_writable(options.out)
     path = as_path(options.out) / "scores"
     before = read_csv(Score, path.with_suffix(".csv"))
@@ -49,15 +56,14 @@ def _run(options: argparse.Namespace) -> int:
         failures.append(config)
         print(f"{config.target}, {method_of(config)}, seed {config.seed} failed: {error}", file=sys.stderr, flush=True)
 
-    for scores in written(compare(configs, samples, options.psi, before, failed), path, markdown, before):
+    for scores in written(compare(configs, samples, psi, before, failed), path, markdown, before):
         done += 1
         print(f"{done}/{len(configs)} {_line(scores[-1])}", flush=True)
     return 1 if failures else 0
 
 
-def _configs(options: argparse.Namespace) -> list[AdaptConfig]:
+def _configs(options: argparse.Namespace, changes: Mapping[str, object]) -> list[AdaptConfig]:
     """The runs that are asked for: every target by every seed and method."""
-    changes = dict(_setting(text) for text in options.set)
     subject = load_judge(judge_of(options.model)).subject
     return [
         AdaptConfig.from_dict(
@@ -67,7 +73,7 @@ def _configs(options: argparse.Namespace) -> list[AdaptConfig]:
         )
         for target in options.targets or [domain.name for domain in subject.domains[1:]]
         for seed in parse_seeds(options.seeds)
-        for method in options.methods.split(",")
+        for method in (options.methods or "nada,shared,ipl").split(",")
     ]
 
 

@@ -12,13 +12,16 @@ from ..storage.words import size_words
 from .command import Command, no_options, with_actions
 from .progress import TransferBar
 
-
-def known() -> list[catalog.GeneratorEntry | catalog.CriticEntry | catalog.EncoderEntry]:
-    """Every model that has a name: generators, CLIP models, encoders."""
-    return [*catalog.generators().values(), *catalog.critics().values(), *catalog.encoders().values()]
+Entry = catalog.GeneratorEntry | catalog.CriticEntry | catalog.EncoderEntry | catalog.NetworkEntry
 
 
-def _named(names: list[str]) -> list[catalog.GeneratorEntry | catalog.CriticEntry | catalog.EncoderEntry]:
+def known() -> list[Entry]:
+    """Every model that has a name: generators, CLIP models, encoders, networks of metrics."""
+    kinds = (catalog.generators(), catalog.critics(), catalog.encoders(), catalog.networks())
+    return [entry for kind in kinds for entry in kind.values()]
+
+
+def _named(names: list[str]) -> list[Entry]:
     """All models of these names, which several may share. Raises InputError for a name that isn't known."""
     all_ = known()
     for name in names:
@@ -34,6 +37,7 @@ def _list(options: argparse.Namespace) -> None:
         ("Generators (--model)", catalog.generators(), "resolution"),
         ("Critics (--critic)", catalog.critics(), "image_size"),
         ("Encoders (--encoder)", catalog.encoders(), ""),
+        ("Networks of metrics (evaluate --models real)", catalog.networks(), ""),
     ):
         print(heading)
         for entry in entries.values():

@@ -32,7 +32,7 @@ _PARTS = {"Encoder4Editing": True, "GradualStyleEncoder": False}  # whether rows
 _PREFIX = "encoder."
 
 
-class _Unit(nn.Module):
+class ResidualUnit(nn.Module):
     """Residual unit: norm, convolution, PReLU, convolution with stride, norm; the result is weighed by channel."""
 
     def __init__(self, into: int, out: int, stride: int) -> None:
@@ -53,6 +53,16 @@ class _Unit(nn.Module):
         weight = torch.sigmoid(self.excite(F.relu(self.squeeze(y.mean((2, 3), keepdim=True)))))
         skip = x[..., :: self.stride, :: self.stride] if self.skip is None else self.skip(x)
         return skip + y * weight
+
+
+def residual_stages(widths: tuple[int, int, int, int]) -> tuple[nn.Sequential, nn.ModuleList]:
+    """The stem and the four stages of an IR-SE50 of these widths; each stage halves the side."""
+    stem = nn.Sequential(nn.Conv2d(3, widths[0], 3, 1, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.PReLU(widths[0]))
+    stages = nn.ModuleList()
+    for into, out, count in zip((widths[0], *widths), widths, _UNITS):
+        later = (ResidualUnit(out, out, 1) for _ in range(count - 1))
+        stages.append(nn.Sequential(ResidualUnit(into, out, 2), *later))
+    return stem, stages
 
 
 class _Style(nn.Module):
@@ -78,13 +88,7 @@ class E4e(nn.Module):
     def __init__(self, rows: int, w_dim: int, widths: tuple[int, int, int, int], offsets: bool = True) -> None:
         super().__init__()
         self.rows, self.w_dim, self.offsets = rows, w_dim, offsets
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, widths[0], 3, 1, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.PReLU(widths[0])
-        )
-        stages = []
-        for into, out, count in zip((widths[0], *widths), widths, _UNITS):
-            stages.append(nn.Sequential(_Unit(into, out, 2), *(_Unit(out, out, 1) for _ in range(count - 1))))
-        self.stages = nn.ModuleList(stages)
+        self.stem, self.stages = residual_stages(widths)
         self.to_middle = nn.Conv2d(widths[2], widths[3], 1)
         self.to_fine = nn.Conv2d(widths[1], widths[3], 1)
         self.styles = nn.ModuleList(
@@ -175,7 +179,7 @@ def _read(root: Any, size: int) -> apart.Contents:
         if name.endswith("num_batches_tracked"):  # a counter of training, which nothing here looks at
             tensors[name] = torch.zeros((), dtype=torch.long)
             continue
-        theirs = _their_name(name)
+        theirs = released_name(name)
         if theirs not in stored:
             raise Unreadable(f"its encoder is incomplete: {theirs} is missing")
         if stored[theirs].shape != tuple(tensor.shape):
@@ -208,8 +212,8 @@ def _mean(root: Mapping[str, Any], options: Mapping[str, Any], rows: int, w_dim:
     return stored.load().float().reshape(-1, w_dim)
 
 
-def _their_name(ours: str) -> str:
-    """Where the released files have a tensor of E4e, without the prefix."""
+def released_name(ours: str) -> str:
+    """Where released files have a tensor of E4e, or of another network with its stem and stages, without a prefix."""
     for pattern, theirs in _NAMES:
         match = re.fullmatch(pattern, ours)
         if match:

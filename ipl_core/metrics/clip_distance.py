@@ -1,11 +1,15 @@
-"""CLIP distance: how far pictures are from the words they should show, as the critic sees it.
+"""CLIP distance: how far pictures are from the words they should show, as a CLIP sees it.
 
-The critic is what adaptation follows, so a small distance says that the loss was met, not that the pictures are good.
+By the CLIP that adaptation follows, a small distance says that the loss was met, not that the pictures are good. The
+metric therefore takes another one.
 """
 
 from __future__ import annotations
 
 from torch import Tensor
+
+from .comparison import Comparison
+from .metric import Metric
 
 
 def clip_distance(images: Tensor, text: Tensor) -> float:
@@ -14,3 +18,13 @@ def clip_distance(images: Tensor, text: Tensor) -> float:
     images: unit embeddings (N, D). text: unit embedding (1, D) of the target's words.
     """
     return float(1 - (images @ text.T).mean())
+
+
+def _measure(comparison: Comparison) -> float:
+    clip = comparison.need("judge-clip")
+    return clip_distance(comparison.target.seen(clip)["embedding"], clip.words(comparison.words))
+
+
+METRIC = Metric(
+    "clip_distance", "CLIP distance, of a CLIP that was not followed", "any", ("judge-clip",), False, _measure
+)

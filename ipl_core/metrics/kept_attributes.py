@@ -8,6 +8,8 @@ from ..models.catalog import own_judge
 from ..pictures.media import to_float
 from ..studio.judge import Verdict
 from ..studio.world.domains import Domain
+from .comparison import Comparison
+from .metric import Metric
 
 
 def kept_attributes(before: Verdict, after: Verdict, domain: Domain) -> float:
@@ -16,12 +18,17 @@ def kept_attributes(before: Verdict, after: Verdict, domain: Domain) -> float:
     before, after: verdicts on the same latents. Colours are left out for a domain that takes the person's own
     colours away, since even a true render of it has lost them.
     """
-    same = [
-        float((a.argmax(1) == b.argmax(1)).float().mean())
+    same = list(kept_each(before, after, domain).values())
+    return sum(same) / len(same)
+
+
+def kept_each(before: Verdict, after: Verdict, domain: Domain) -> dict[str, float]:
+    """The share of each trait's readings that stay, by the trait's name; the rest as for `kept_attributes`."""
+    return {
+        trait.attribute: float((a.argmax(1) == b.argmax(1)).float().mean())
         for trait, a, b in zip(before.subject.traits, before.traits, after.traits)
         if domain.colours or not trait.colour
-    ]
-    return sum(same) / len(same)
+    }
 
 
 def kept_identity(before: Verdict, after: Verdict) -> float:
@@ -35,3 +42,23 @@ def identity_similarity(model: str, one: Tensor, other: Tensor) -> float | None:
     if judge is None:
         return None
     return kept_identity(judge.read(to_float(one)), judge.read(to_float(other)))
+
+
+def _attributes(comparison: Comparison) -> float:
+    before, after = comparison.judged(comparison.source), comparison.judged(comparison.target)
+    return kept_attributes(before, after, comparison.need("domain"))
+
+
+def _each(comparison: Comparison) -> dict[str, float]:
+    before, after = comparison.judged(comparison.source), comparison.judged(comparison.target)
+    return kept_each(before, after, comparison.need("domain"))
+
+
+def _identity(comparison: Comparison) -> float:
+    return kept_identity(comparison.judged(comparison.source), comparison.judged(comparison.target))
+
+
+ATTRIBUTES = Metric(
+    "attributes", "attributes kept", "embedded", ("judge", "domain"), True, _attributes, ".1%", parts=_each
+)
+IDENTITY = Metric("identity", "ID by the judge", "embedded", ("judge",), True, _identity)

@@ -27,6 +27,7 @@ from ..library import domain_folder, shipped
 from ..memory import enough_memory
 from ..methods.config import AdaptConfig
 from ..storage.digests import file_digest
+from ..storage.folders import home
 from ..storage.paths import as_path, exists, is_file, is_folder
 from ..storage.words import MAX_QUOTED_PATH, quoted, size_words
 from ..studio.judge import load_judge as read_judge
@@ -127,8 +128,36 @@ class EncoderEntry:
         return None if self.file else Offer(self.name, self.sources, self.page, "--encoder /path/to/the/file")
 
 
+@dataclass(frozen=True)
+class NetworkEntry:
+    """A published network that metrics look with. file: its usual name, by which a copy of one's own is found in the
+    folder `models` of the library, or where torchvision keeps its own. sha256: of that file, None where it isn't known.
+    The rest as in GeneratorEntry.
+    """
+
+    name: str
+    file: str
+    licence: str
+    sha256: str | None
+    title: str
+    sources: tuple[HubFile, ...]
+    page: str
+    size: int
+
+    @property
+    def own_copies(self) -> tuple[Path, ...]:
+        """Where a copy of one's own may lie."""
+        torchs = as_path(os.environ.get("TORCH_HOME", "~/.cache/torch")) / "hub" / "checkpoints"
+        return home() / "models" / self.file, torchs / self.file
+
+    @property
+    def offer(self) -> Offer:
+        """What is fetched for it."""
+        return Offer(self.name, self.sources, self.page, f"put it into {home() / 'models'} as {self.file}")
+
+
 #: Whatever is known by name.
-Entry = GeneratorEntry | CriticEntry | EncoderEntry
+Entry = GeneratorEntry | CriticEntry | EncoderEntry | NetworkEntry
 
 
 def pretrained_folder() -> Path:
@@ -168,7 +197,7 @@ def _with_those_of_the_hub(entries: dict[str, Any], kind: str, entry: Callable[.
     for name, facts in hub_models()[kind].items():
         rest = {key: value for key, value in facts.items() if key != "sources"}
         sources = fetching.sources_from(facts["sources"])
-        entries.setdefault(name, entry(name=name, sha256=None, sources=sources, **rest))
+        entries.setdefault(name, entry(**{"name": name, "sha256": None, "sources": sources, **rest}))
     return entries
 
 
@@ -214,8 +243,35 @@ def encoders() -> dict[str, EncoderEntry]:
     return _with_those_of_the_hub(entries, "encoders", partial(EncoderEntry, file=None))
 
 
+def networks() -> dict[str, NetworkEntry]:
+    """The published networks that metrics look with."""
+    return _with_those_of_the_hub({}, "networks", NetworkEntry)
+
+
+def find_network(name: str) -> Path:
+    """The file of a published network: a copy of one's own, or what was fetched from the hub. Fetches nothing.
+
+    Raises InputError if it isn't here, saying where it can be had, or if it isn't the file that is known.
+    """
+    entry = networks()[name]
+    path = next((copy for copy in entry.own_copies if copy.is_file()), None)
+    if path is None and (found := fetching.here(entry.offer)) is not None:
+        fetching.verify(entry.offer, *found, trust_unchanged=True)
+        path = found[1]
+    if path is None:
+        fetch = f"python -m ipl_core models fetch {name}, or " if entry.sources else ""
+        raise InputError(
+            f"{entry.title}: its weights are not here. Fetch them: {fetch}get {entry.file} "
+            f"({size_words(entry.size)}) from {entry.page} and put it into {home() / 'models'}."
+        )
+    _verify(path, entry.sha256)
+    return path
+
+
 def is_here(entry: Entry) -> bool:
     """Whether a model's weights are on this machine; touches no network and reads nothing."""
+    if isinstance(entry, NetworkEntry) and any(copy.is_file() for copy in entry.own_copies):
+        return True
     if entry.offer is not None:
         return fetching.here(entry.offer) is not None
     return (entry.folder if isinstance(entry, CriticEntry) else entry.file).exists()
@@ -500,12 +556,21 @@ def own_judge(model: str) -> Judge | None:
 
 def load_judge(judge: str) -> Judge:
     """The judge of that name, in evaluation mode. Raises InputError if it is unknown, missing or damaged."""
+    return read_judge(_judge_file(judge))
+
+
+def judge_digest(judge: str) -> str:
+    """Sha256 of a judge's file; raises as `load_judge`."""
+    return file_digest(_judge_file(judge))
+
+
+def _judge_file(judge: str) -> Path:
     known = registry().get("judges", {})
     if judge not in known:
         raise InputError(f"There is no judge “{judge}”: use one of {_listed(known)}.")
     path = _file(judge, known[judge], "file")
     _verify(path, known[judge].get("sha256"))
-    return read_judge(path)
+    return path
 
 
 def generator_digest(model: str) -> str:

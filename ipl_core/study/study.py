@@ -13,7 +13,6 @@ import io
 import itertools
 import json
 import logging
-import math
 import secrets
 import shutil
 import sqlite3
@@ -31,6 +30,7 @@ from ..drawing.sampling import draw
 from ..errors import InputError
 from ..library.store import Entry, unread
 from ..methods.config import METHODS
+from ..metrics.intervals import wilson
 from ..models import catalog
 from ..pictures.media import to_pictures
 from ..storage import stored
@@ -169,21 +169,6 @@ class Tally:
     def interval(self) -> tuple[float, float]:
         """Wilson's 95 % interval of that share, which takes all votes as independent of each other."""
         return wilson(self.first_votes, self.votes)
-
-
-def wilson(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
-    """The score interval of a share: all shares p that `successes` of `trials` lie within z standard errors of.
-
-    z: 1.959964 covers 95 %. Without trials nothing is known: (0, 1). E. B. Wilson: Probable inference, the law of
-    succession, and statistical inference. Journal of the American Statistical Association 22, 1927, 209–212.
-    """
-    if trials == 0:
-        return 0.0, 1.0
-    share, square = successes / trials, z * z / trials
-    middle = (share + square / 2) / (1 + square)
-    half = z * math.sqrt(share * (1 - share) / trials + square / (4 * trials)) / (1 + square)
-    # At 0 and at all of them the ends are exact, but for rounding.
-    return (0.0 if successes == 0 else middle - half), (1.0 if successes == trials else middle + half)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
