@@ -29,7 +29,7 @@ _SMOKE = {
     "warm_steps": 1, "robust_steps": 1, "fooling_steps": 2, "sitters_a_step": (2, 2), "adaptation_batch": 2,
     "steps": 2, "batch": 4, "save_every": 2,
     "supervised_sitters": 2, "supervised_steps": 1, "keep_after": 0, "drawn": 4, "fooled": 2, "adaptation_steps": 6,
-    "taught": (4, 4), "tested": 2, "rendered": 4, "compared": 2, "photo_steps": 1, "photos_kept": 2,
+    "taught": (4, 4), "tested": 2, "rendered": 4, "compared": 2, "photo_steps": 1, "photos_kept": 2, "warm_steps": 1, "sheet_every": 2, "shown": 2,
 }  # fmt: skip
 
 
@@ -118,6 +118,22 @@ def _encoder(options: argparse.Namespace) -> None:
     from .training.encoder import EncoderRecipe, train_encoder
 
     _reader(options, "encoder", EncoderRecipe, train_encoder)
+
+
+def _diffusion(options: argparse.Namespace) -> None:
+    from .training.diffusion import DiffusionRecipe, train_diffusion
+    from .world.subject import subject_named
+
+    encoder, out = _file(options, options.subject, "encoder"), _file(options, options.subject, "diffusion")
+    recipe = _recipe(DiffusionRecipe, options)
+    if options.steps is not None:
+        if options.start is None or options.steps < 1:
+            raise InputError("--steps is a number from 1, of a model that is gone on with: give --start, too.")
+        recipe = dataclasses.replace(recipe, further_steps=options.steps)
+    places = (options.work, encoder, out, options.device)
+    figures = train_diffusion(subject_named(options.subject), recipe, *places, start=options.start)
+    write_report(figures, out.parent / "report.json")
+    sys.stdout.write(json.dumps(figures, indent=1) + "\n")
 
 
 def _reader(options: argparse.Namespace, model: str, kind: type, train: Callable[..., dict[str, object]]) -> None:
@@ -282,6 +298,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "average-clip": ("take the mean of critics that were gone on with from one start: studio-clip/", _average),
     "train-judge": ("train a subject's judge, after its generator: studio-SUBJECT-judge/", _judge),
     "train-encoder": ("train a subject's encoder, after its generator: studio-SUBJECT-encoder/", _encoder),
+    "train-diffusion": ("train a subject's Diffusion Autoencoder, after its encoder: studio-SUBJECT-diffusion/", _diffusion),
     "generator-report": ("Fréchet distance of a subject's generator, and a sheet of its samples", _generator_report),
     "critic-report": ("true renders and adapted generators in the critic's and the judge's eyes", _critic_report),
     "direction-report": ("how far text directions follow each person, without any adaptation", _direction_report),
@@ -295,6 +312,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
 STARTED = {
     "train-generator": "a trained generator's file, to go on with at its full size",
     "train-clip": "a trained critic's folder, to go on from with generators' attempts only, or with --text-only",
+    "train-diffusion": "a trained model's file, to go on with at its full size; no optimiser's state is needed",
 }
 
 
@@ -323,12 +341,13 @@ def _main(arguments: Sequence[str] | None) -> int:
             word.add_argument(
                 "--runs", action="store_true", help="begin attempts on the way to where the library's runs ended, too"
             )
-            word.add_argument("--steps", type=int, help="of a critic that is gone on with; else the recipe's")
             word.add_argument(
                 "--text-only",
                 action="store_true",
                 help="teach the text tower of the critic in --start what becomes of people in each domain",
             )
+        if name in ("train-clip", "train-diffusion"):
+            word.add_argument("--steps", type=int, help="of a model that is gone on with; else the recipe's")
         if name == "average-clip":
             word.add_argument("--of", type=Path, nargs="+", required=True, metavar="DIR", help="the critics' folders")
         if name == "ship":
