@@ -29,7 +29,8 @@ _SMOKE = {
     "warm_steps": 1, "robust_steps": 1, "fooling_steps": 2, "sitters_a_step": (2, 2), "adaptation_batch": 2,
     "steps": 2, "batch": 4, "save_every": 2,
     "supervised_sitters": 2, "supervised_steps": 1, "keep_after": 0, "drawn": 4, "fooled": 2, "adaptation_steps": 6,
-    "taught": (4, 4), "tested": 2, "rendered": 4, "compared": 2, "photo_steps": 1, "photos_kept": 2, "warm_steps": 1, "sheet_every": 2, "shown": 2,
+    "taught": (4, 4), "tested": 2, "rendered": 4, "compared": 2, "photo_steps": 1, "photos_kept": 2,
+    "sheet_every": 2, "shown": 2,
 }  # fmt: skip
 
 
@@ -298,7 +299,10 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "average-clip": ("take the mean of critics that were gone on with from one start: studio-clip/", _average),
     "train-judge": ("train a subject's judge, after its generator: studio-SUBJECT-judge/", _judge),
     "train-encoder": ("train a subject's encoder, after its generator: studio-SUBJECT-encoder/", _encoder),
-    "train-diffusion": ("train a subject's Diffusion Autoencoder, after its encoder: studio-SUBJECT-diffusion/", _diffusion),
+    "train-diffusion": (
+        "train a subject's Diffusion Autoencoder, after its encoder: studio-SUBJECT-diffusion/",
+        _diffusion,
+    ),
     "generator-report": ("Fréchet distance of a subject's generator, and a sheet of its samples", _generator_report),
     "critic-report": ("true renders and adapted generators in the critic's and the judge's eyes", _critic_report),
     "direction-report": ("how far text directions follow each person, without any adaptation", _direction_report),
