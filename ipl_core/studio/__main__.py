@@ -30,7 +30,7 @@ _SMOKE = {
     "steps": 2, "batch": 4, "save_every": 2,
     "supervised_sitters": 2, "supervised_steps": 1, "keep_after": 0, "drawn": 4, "fooled": 2, "adaptation_steps": 6,
     "taught": (4, 4), "tested": 2, "rendered": 4, "compared": 2, "photo_steps": 1, "photos_kept": 2,
-    "sheet_every": 2, "shown": 2,
+    "sheet_every": 2, "shown": 2, "redraw_steps": 2,
 }  # fmt: skip
 
 
