@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from tabs import addresses, environment, private
+from tabs.access import addresses, environment, private
 
 HOST = environment.settle()
 private.hold()  # before Gradio is imported, which asks then where its files belong
 
-import tabs.zero  # noqa: F401 – before PyTorch, as what it lends a GPU by asks for
+import tabs.service.zero  # noqa: F401 – before PyTorch, as what it lends a GPU by asks for
 
 # isort: split
 import gradio as gr
@@ -26,21 +26,22 @@ from starlette.middleware import Middleware
 from ipl_core import InputError
 from ipl_core.devices import cores
 from ipl_core.memory import share_heaps
-from tabs import api, look, show
+from tabs import api, show
+from tabs.access.doors import DoorKeeper, Doors
+from tabs.access.gate import Gate, detail
+from tabs.access.policy import Policy
+from tabs.access.roles import admin_token
 from tabs.adapt import AdaptTab
 from tabs.compare import CompareTab
-from tabs.doors import DoorKeeper, Doors
-from tabs.favourites import Favourites
-from tabs.gate import Gate, detail
+from tabs.forms.favourites import Favourites
+from tabs.html import look
 from tabs.interpolate import InterpolateTab
 from tabs.library import LibraryTab
 from tabs.picture import PictureTab
-from tabs.policy import Policy
-from tabs.roles import admin_token
 from tabs.sample import SampleTab
-from tabs.session import AT_ONCE, LOOK, Service
+from tabs.service.session import AT_ONCE, LOOK, Service
+from tabs.service.turns import take_turns
 from tabs.study import StudyTab
-from tabs.turns import take_turns
 
 #: `launch` takes the looks, and what keeps the app to itself: no history in the browser, no files but its own.
 LAUNCH: dict[str, Any] = {

@@ -34,15 +34,15 @@ from ipl_core.storage.values import choice, whole
 from ipl_core.storage.words import clean_line, quoted, size_words
 
 from . import show
-from .controls import Controls
-from .files import inside
-from .look import CURVES
-from .running import SECONDS_BETWEEN_YIELDS, Record, fetched
-from .session import AT_ONCE, LOOK, MODEL_JOB, Service, find_entry
-from .suggestions import OPEN_CRITIC, Suggestions, near, open_critic_words
-from .telling import told
-from .turns import redraw
-from .wording import WordingFields, words_chosen
+from .access.files import inside
+from .access.telling import told
+from .forms.controls import Controls
+from .forms.suggestions import OPEN_CRITIC, Suggestions, near, open_critic_words
+from .forms.wording import WordingFields, words_chosen
+from .html.look import CURVES
+from .service.running import SECONDS_BETWEEN_YIELDS, Record, fetched
+from .service.session import AT_ONCE, LOOK, MODEL_JOB, Service, find_entry
+from .service.turns import redraw
 
 log = logging.getLogger(__name__)
 

@@ -20,18 +20,18 @@ from ipl_core.library.inversions import Inverted, Kept
 from ipl_core.pictures.media import save_animation
 from ipl_core.storage.values import whole
 
+from .access.files import inside
 from .adapt import MAX_STEP, make_config
-from .files import inside
+from .forms.people import collages, copies, fitting_entries, named, numbers, weighted
 from .interpolate import ending, plan
 from .library import domains_mixed, exported, keep_mix, taken_in
-from .models import chosen
-from .people import collages, copies, fitting_entries, named, numbers, weighted
 from .picture import align, called, seen_by
 from .picture import make_config as make_invert_config
-from .running import SECONDS_BETWEEN_YIELDS, fetched
+from .requests.models import chosen
 from .sample import MAX_COUNT, draw_seeds, nearest, save_sheet, save_zip
-from .session import A_LIST, A_MOMENT, MODEL_JOB, Service, find_entry
-from .turns import Stop, of_kind
+from .service.running import SECONDS_BETWEEN_YIELDS, fetched
+from .service.session import A_LIST, A_MOMENT, MODEL_JOB, Service, find_entry
+from .service.turns import Stop, of_kind
 
 _INVERT_WORDS = (("Name", "picture"), ("Model", ""), ("Preset", "good"), ("Space", ""), ("Crop", "auto"))
 _INVERT_NUMBERS = (

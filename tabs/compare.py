@@ -30,14 +30,14 @@ from ipl_core.storage.values import choice, whole
 from ipl_core.storage.words import json_text
 
 from . import show
+from .access.files import inside
 from .adapt import LARGE, PRESET_CHOICES, can_be_used, known_model, label, make_config, open_critics, wrong_fields
-from .controls import Controls
-from .favourites import Favourites, known
-from .files import inside
-from .running import SECONDS_BETWEEN_YIELDS, Record, fetched
-from .session import AT_ONCE, MODEL_JOB, Service, find_entry
-from .turns import redraw
-from .wording import WordingFields
+from .forms.controls import Controls
+from .forms.favourites import Favourites, known
+from .forms.wording import WordingFields
+from .service.running import SECONDS_BETWEEN_YIELDS, Record, fetched
+from .service.session import AT_ONCE, MODEL_JOB, Service, find_entry
+from .service.turns import redraw
 
 SAMPLES, SAMPLES_OF_LARGE = 64, 8  # measured of each generator; a large one takes a CPU seconds a picture
 _SOURCE = "source"

@@ -33,12 +33,13 @@ from ipl_core.pictures.media import ANIMATIONS, MAX_RATE, enlargement, left_out_
 from ipl_core.storage.values import flag, number
 from ipl_core.storage.words import quoted
 
-from . import models, show
-from .controls import Controls
-from .favourites import Favourites, choices, known
-from .files import inside
-from .running import SECONDS_BETWEEN_YIELDS
-from .session import Service
+from . import show
+from .access.files import inside
+from .forms.controls import Controls
+from .forms.favourites import Favourites, choices, known
+from .requests import models
+from .service.running import SECONDS_BETWEEN_YIELDS
+from .service.session import Service
 
 log = logging.getLogger(__name__)
 

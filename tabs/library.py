@@ -32,13 +32,13 @@ from ipl_core.storage.words import clean_line, quoted, size_words
 from ipl_core.study import study
 
 from . import show
+from .access.files import inside
+from .access.gate import detail
 from .adapt import MAX_STEP, known_model
-from .files import inside
-from .gate import detail
-from .look import FOCUS_ON_ENTRY, FOCUS_ON_QUESTION
-from .people import MAX_PARTS, Mix, mix_words
-from .session import AT_ONCE, LOOK, MODEL_JOB, Service, find_entry
-from .turns import redraw
+from .forms.people import MAX_PARTS, Mix, mix_words
+from .html.look import FOCUS_ON_ENTRY, FOCUS_ON_QUESTION
+from .service.session import AT_ONCE, LOOK, MODEL_JOB, Service, find_entry
+from .service.turns import redraw
 
 #: Cards are buttons in the value, so the component has to say which one was pressed.
 _CLICK = """

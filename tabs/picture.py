@@ -32,16 +32,16 @@ from ipl_core.storage.values import choice, number, whole
 from ipl_core.storage.words import clean_line, file_words
 
 from . import show
+from .access.files import uploaded
+from .access.gate import detail
+from .access.roles import GUEST_HOURS
+from .access.telling import told
 from .adapt import can_be_used, known_model, label, plot
-from .controls import Controls
-from .favourites import Favourites
-from .files import uploaded
-from .gate import detail
-from .people import PeoplePanel
-from .roles import GUEST_HOURS
-from .running import SECONDS_BETWEEN_YIELDS, fetched
-from .session import AT_ONCE, LOOK, Service
-from .telling import told
+from .forms.controls import Controls
+from .forms.favourites import Favourites
+from .forms.people import PeoplePanel
+from .service.running import SECONDS_BETWEEN_YIELDS, fetched
+from .service.session import AT_ONCE, LOOK, Service
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "pictures"
 MAX_NAME = 60

@@ -27,15 +27,16 @@ from ipl_core.pictures.media import grid, save_png, to_pictures, to_uint8
 from ipl_core.storage.values import truncation, whole
 from ipl_core.storage.words import json_text
 
-from . import models, show
-from .controls import Controls
-from .favourites import STARS, Favourites, known
-from .files import inside
-from .look import SCROLL_TO_DRAWN
-from .models import Model, chosen
-from .running import SECONDS_BETWEEN_YIELDS
-from .session import AT_ONCE, MODEL_JOB, Service
-from .turns import redraw
+from . import show
+from .access.files import inside
+from .forms.controls import Controls
+from .forms.favourites import STARS, Favourites, known
+from .html.look import SCROLL_TO_DRAWN
+from .requests import models
+from .requests.models import Model, chosen
+from .service.running import SECONDS_BETWEEN_YIELDS
+from .service.session import AT_ONCE, MODEL_JOB, Service
+from .service.turns import redraw
 
 MAX_COUNT = 64
 MAX_CROWD = 1024  # seeds that are looked through for the nearest

@@ -30,7 +30,7 @@ from ipl_core.pictures.media import to_pictures
 from ipl_core.storage.words import model_words, size_words
 from ipl_core.study.study import LEFT, QUESTIONS, RIGHT, Question, Study, Tally
 
-from .telling import told
+from .access.telling import told
 
 METHOD_NAMES = {"ipl": "IPL", "described": "IPL, described", "shared": "Shared prompt", "nada": "NADA"}
 STAGE_NAMES = {

@@ -23,10 +23,10 @@ from ipl_core.library import store as library
 from ipl_core.study import study
 
 from . import show
-from .controls import Controls
-from .files import inside
-from .limiter import Limiter
-from .session import AT_ONCE, Service, find_entry
+from .access.files import inside
+from .access.limiter import Limiter
+from .forms.controls import Controls
+from .service.session import AT_ONCE, Service, find_entry
 
 MAX_SEEDS = 200
 #: Faster than this nobody has looked: the second click of a double click is no answer to the next question.

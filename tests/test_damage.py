@@ -28,8 +28,8 @@ from ipl_core.storage import stored
 from ipl_core.study import study
 from tabs import api, show
 from tabs.library import LibraryTab
-from tabs.models import choices
-from tabs.session import find_entry
+from tabs.requests.models import choices
+from tabs.service.session import find_entry
 
 pytestmark = pytest.mark.usefixtures("studio")
 

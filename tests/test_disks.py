@@ -31,8 +31,8 @@ from ipl_core.models import catalog
 from ipl_core.pictures.media import to_uint8
 from ipl_core.storage import folders, space
 from ipl_core.study import study
-from tabs import running
 from tabs.library import LibraryTab
+from tabs.service import running
 
 pytestmark = pytest.mark.usefixtures("studio")
 

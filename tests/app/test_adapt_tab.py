@@ -21,9 +21,9 @@ from ipl_core.library.runs import finished_run
 from ipl_core.models import catalog
 from tabs import adapt as room
 from tabs.adapt import LAST, AdaptTab, examples_row, make_config, wrong_fields
-from tabs.controls import Controls
-from tabs.session import Service
-from tabs.turns import Stops
+from tabs.forms.controls import Controls
+from tabs.service.session import Service
+from tabs.service.turns import Stops
 
 pytestmark = pytest.mark.usefixtures("studio")
 FEW = {"mapper_steps": 2, "steps": 4, "batch": 2, "keep_every": 2}

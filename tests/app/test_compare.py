@@ -19,8 +19,8 @@ from ipl_core.metrics.side_by_side import SideBySide
 from ipl_core.models.catalog import load_critic, load_generator
 from ipl_core.storage import folders
 from tabs.compare import CompareTab
-from tabs.favourites import Favourites
-from tabs.session import Service
+from tabs.forms.favourites import Favourites
+from tabs.service.session import Service
 
 pytestmark = pytest.mark.usefixtures("studio")
 ASKED = {

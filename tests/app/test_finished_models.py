@@ -20,14 +20,15 @@ from ipl_core.drawing.seed_people import SeedPerson
 from ipl_core.library import inversions as people
 from ipl_core.library import store as library
 from ipl_core.models.catalog import load_generator
-from tabs import models, show
+from tabs import show
 from tabs.compare import CompareTab, finished_models
-from tabs.favourites import Favourites
+from tabs.forms.favourites import Favourites
+from tabs.forms.people import collages, fitting_entries, weighted
 from tabs.interpolate import InterpolateTab
 from tabs.library import LibraryTab
-from tabs.people import collages, fitting_entries, weighted
+from tabs.requests import models
 from tabs.sample import SampleTab
-from tabs.session import Service, find_entry
+from tabs.service.session import Service, find_entry
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from ipl_core import InputError
 from ipl_core.commands.main import main
 from ipl_core.models import catalog
 from ipl_core.pictures.media import read_settings
-from tabs.favourites import Favourites
+from tabs.forms.favourites import Favourites
 from tabs.interpolate import InterpolateTab, example
-from tabs.session import Service
+from tabs.service.session import Service
 
 pytestmark = pytest.mark.usefixtures("studio")
 ASKED = {

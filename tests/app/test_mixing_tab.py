@@ -11,7 +11,7 @@ from kept_domains import entry_of
 from ipl_core import InputError
 from ipl_core.library import store as library
 from tabs.library import LibraryTab, domains_mixed
-from tabs.session import Service
+from tabs.service.session import Service
 
 pytestmark = pytest.mark.usefixtures("studio")
 

@@ -13,7 +13,7 @@ from ipl_core import AdaptConfig, InputError
 from ipl_core.models import catalog
 from ipl_core.models.hub import Stopped
 from tabs import adapt as tab
-from tabs import running
+from tabs.service import running
 
 DOGS = AdaptConfig("wolf", model="afhq-dog-512")
 

@@ -17,7 +17,7 @@ from ipl_core import InputError
 from ipl_core.library import inversions as people
 from ipl_core.pictures.media import read_settings
 from ipl_core.pictures.reading import MAX_PIXELS
-from tabs.people import weighted
+from tabs.forms.people import weighted
 from tabs.picture import EXAMPLES, called, chosen_crop, crop_view, look_at, make_config
 
 FEW = {"preset": "fast", "steps": 3, "crop": "none"}

@@ -20,10 +20,10 @@ from ipl_core.drawing.seed_people import SeedPerson
 from ipl_core.library import store as library
 from ipl_core.pictures.media import read_settings
 from tabs import sample as room
-from tabs.favourites import MAX_FAVOURITES, Favourites, known
-from tabs.models import Model
+from tabs.forms.favourites import MAX_FAVOURITES, Favourites, known
+from tabs.requests.models import Model
 from tabs.sample import SampleTab, draw_seeds, draw_sitters, nearest, save_sheet, save_zip
-from tabs.session import Service
+from tabs.service.session import Service
 
 pytestmark = pytest.mark.usefixtures("studio")
 

@@ -14,8 +14,8 @@ import torch
 from ipl_core import Snapshot
 from tabs import show
 from tabs.library import LibraryTab
-from tabs.session import Service
-from tabs.turns import Stop, Stops
+from tabs.service.session import Service
+from tabs.service.turns import Stop, Stops
 
 
 def test_a_curve_stays_within_its_points_and_never_moves_one() -> None:

@@ -20,12 +20,13 @@ from gradio_client.exceptions import AppError, ValidationError
 from test_client import FEW, MANY
 from visitor import PATIENCE
 
-from tabs import api, picture, turns
-from tabs.controls import Controls
-from tabs.policy import Policy
-from tabs.session import Service
-from tabs.turns import FairQueue
-from tabs.visitors import came_from
+from tabs import api, picture
+from tabs.access.policy import Policy
+from tabs.access.visitors import came_from
+from tabs.forms.controls import Controls
+from tabs.service import turns
+from tabs.service.session import Service
+from tabs.service.turns import FairQueue
 
 API = "/gradio_api"
 ASKED = ["pencil sketch", *[None] * 17]  # as /adapt takes it

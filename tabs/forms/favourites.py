@@ -10,8 +10,8 @@ import gradio as gr
 from ipl_core import InputError
 from ipl_core.drawing.seed_people import SeedPerson
 
-from .gate import detail
-from .session import AT_ONCE
+from ..access.gate import detail
+from ..service.session import AT_ONCE
 
 MAX_FAVOURITES = 60
 #: A star says itself, at once, that it was pressed; what the browser remembers follows.

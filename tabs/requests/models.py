@@ -9,8 +9,8 @@ from ipl_core.library import store as library
 from ipl_core.models import catalog
 from ipl_core.storage.words import quoted
 
-from . import show
-from .session import find_entry
+from .. import show
+from ..service.session import find_entry
 
 _SOURCE = "source "  # before a model's name in a list; entries are named by folders, which hold no blank
 

@@ -30,11 +30,11 @@ from ipl_core.pictures.media import labelled, save_png, to_pictures, to_uint8
 from ipl_core.storage.values import number
 from ipl_core.storage.words import clean_line, quoted
 
-from . import show
+from .. import show
+from ..access.files import inside
+from ..service.session import AT_ONCE, LOOK, MODEL_JOB, Service, find_entry
+from ..service.turns import redraw
 from .favourites import Favourites, choices, known
-from .files import inside
-from .session import AT_ONCE, LOOK, MODEL_JOB, Service, find_entry
-from .turns import redraw
 
 SLIDER_SIDE = 384  # a small picture would be a stamp in the before/after slider
 SECONDS_BETWEEN_YIELDS = 0.8

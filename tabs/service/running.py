@@ -24,7 +24,7 @@ from ipl_core.running.snapshot import Start
 from ipl_core.storage import folders
 from ipl_core.storage.words import size_words
 
-from . import show
+from .. import show
 
 SECONDS_BETWEEN_YIELDS = 0.4  # more often nobody sees, and every yield takes time from the run
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from .session import AT_ONCE
+from ..service.session import AT_ONCE
 
 #: A choice of the vocabulary that stands for what was typed below it.
 OWN_WORDS = "own"

@@ -27,8 +27,8 @@ from gradio.state_holder import SessionState, StateHolder
 from ipl_core import InputError
 from ipl_core.storage.lru import LRU
 
-from .policy import Policy
-from .visitors import MAX_SESSION, came_from
+from ..access.policy import Policy
+from ..access.visitors import MAX_SESSION, came_from
 
 MODEL = "model"
 _AT_ONCE = "at once"  # the concurrency id of what is only told that it ended

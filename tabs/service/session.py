@@ -26,8 +26,8 @@ from ipl_core.running.snapshot import Start
 from ipl_core.storage.lru import LRU
 from ipl_core.storage.words import quoted
 
-from .policy import Policy
-from .roles import Roles
+from ..access.policy import Policy
+from ..access.roles import Roles
 from .running import job
 from .turns import MODEL, Stop, Stops, ended_early
 from .zero import Gpu

@@ -13,12 +13,12 @@ import gradio as gr
 
 from ipl_core import InputError
 
-from . import show
-from .gate import refusal
-from .look import SCROLL_TO_STATUS
-from .session import AT_ONCE, MODEL_JOB, Service
-from .telling import told
-from .turns import WAITS_ALREADY, of_kind
+from .. import show
+from ..access.gate import refusal
+from ..access.telling import told
+from ..html.look import SCROLL_TO_STATUS
+from ..service.session import AT_ONCE, MODEL_JOB, Service
+from ..service.turns import WAITS_ALREADY, of_kind
 
 Job = Callable[..., Iterator[dict[Any, Any]]]
 

@@ -39,8 +39,8 @@ from ipl_core.running.snapshot import Start
 from ipl_core.running.stepping import PREVIEW_SHARE
 from ipl_core.storage.lru import LRU
 
-from . import private
-from .policy import Policy
+from ..access import private
+from ..access.policy import Policy
 from .turns import Stop
 
 log = logging.getLogger(__name__)
