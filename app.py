@@ -34,13 +34,13 @@ from tabs.access.roles import admin_token
 from tabs.adapt import AdaptTab
 from tabs.compare import CompareTab
 from tabs.forms.favourites import Favourites
-from tabs.html import look
 from tabs.interpolate import InterpolateTab
 from tabs.library import LibraryTab
 from tabs.picture import PictureTab
 from tabs.sample import SampleTab
 from tabs.service.session import AT_ONCE, LOOK, Service
 from tabs.service.turns import take_turns
+from tabs.show import look
 from tabs.study import StudyTab
 
 #: `launch` takes the looks, and what keeps the app to itself: no history in the browser, no files but its own.

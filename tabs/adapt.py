@@ -28,7 +28,7 @@ from ipl_core.library import store as library
 from ipl_core.methods.config import LAYER_GROUPS, MAX_PREVIEWS, MAX_TEXT, PRESETS, WORD_PROMPTS, preset_settings
 from ipl_core.methods.prompts import vocabulary_of
 from ipl_core.models import catalog
-from ipl_core.pictures.media import grid, save_png, to_uint8
+from ipl_core.pictures.media import grid, pairs, save_png, to_uint8
 from ipl_core.running.stepping import PREVIEW_SHARE
 from ipl_core.storage.values import choice, whole
 from ipl_core.storage.words import clean_line, quoted, size_words
@@ -39,10 +39,10 @@ from .access.telling import told
 from .forms.controls import Controls
 from .forms.suggestions import OPEN_CRITIC, Suggestions, near, open_critic_words
 from .forms.wording import WordingFields, words_chosen
-from .html.look import CURVES
 from .service.running import SECONDS_BETWEEN_YIELDS, Record, fetched
 from .service.session import AT_ONCE, LOOK, MODEL_JOB, Service, find_entry
 from .service.turns import redraw
+from .show.look import CURVES
 
 log = logging.getLogger(__name__)
 
@@ -490,7 +490,7 @@ class AdaptTab:
         with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
             name = entry.name
             weights = shutil.copy(entry.path / domain_folder.ADAPTED, inside(Path(folder), f"{name}.safetensors"))
-            sheet = show.pairs(record.before, record.after)
+            sheet = pairs(record.before, record.after)
             picture = save_png(grid(sheet, columns=8), inside(Path(folder), f"{name}.png"), entry.settings["config"])
             yield {
                 **self._controls.say(

@@ -422,7 +422,7 @@ class CompareTab:
         choices = [(name(method), method) for method in shown]
         one, other = (scene.rows[method].pictures[:1] for method in (left, right))
         settings = {"rows": shown, "runs": [entry.settings["config"] for entry in entries.values()]}
-        sheet = grid(show.joined([scene.rows[method].pictures for method in shown]), len(scene.seeds))
+        sheet = grid([scene.rows[method].pictures for method in shown], len(scene.seeds))
         file = inside(folder, f"{next(iter(entries.values())).name}-compared.png")
         save_png(sheet, file, settings)
         return {

@@ -12,18 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import torch
 from torch import Tensor
 
 from ipl_core import AdaptConfig, InputError
 from ipl_core.drawing.mixing import MAX_STRENGTH, Mixer
-from ipl_core.drawing.sampling import draw, seed_latents
+from ipl_core.drawing.sampling import draw
 from ipl_core.latents import parse_seeds
 from ipl_core.library import domain_folder
 from ipl_core.library import inversions as people
 from ipl_core.library import store as library
 from ipl_core.library.exchange import FORMATS, export_generator, formats, import_generator
-from ipl_core.memory import pictures_at_once
 from ipl_core.methods.config import MAX_PREVIEWS, MAX_TEXT
 from ipl_core.models import catalog
 from ipl_core.pictures.media import to_uint8
@@ -36,9 +34,9 @@ from .access.files import inside
 from .access.gate import detail
 from .adapt import MAX_STEP, known_model
 from .forms.people import MAX_PARTS, Mix, mix_words
-from .html.look import FOCUS_ON_ENTRY, FOCUS_ON_QUESTION
 from .service.session import AT_ONCE, LOOK, MODEL_JOB, Service, find_entry
 from .service.turns import redraw
+from .show.look import FOCUS_ON_ENTRY, FOCUS_ON_QUESTION
 
 #: Cards are buttons in the value, so the component has to say which one was pressed.
 _CLICK = """
@@ -456,10 +454,7 @@ def draw_mix(service: Service, mix: Mix, seeds: str) -> tuple[Tensor, Tensor]:
     source = service.generators.get(mix[0][0].config.model)
     mixer = Mixer(mix[0][0].config.model, service.device, source)
     psi = AdaptConfig.preview_psi
-    weights = mixer.weights(mix)
-    latents = seed_latents(source, chosen, psi).split(pictures_at_once(source.config.resolution))
-    drawn = torch.cat([mixer.draw(part, weights) for part in latents])
-    return to_uint8(draw(source, chosen, psi)), to_uint8(drawn)
+    return to_uint8(draw(source, chosen, psi)), to_uint8(mixer.draw_seeds(chosen, psi, mixer.weights(mix)))
 
 
 def keep_mix(service: Service, mix: Mix, title: str) -> library.Entry:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -393,8 +392,9 @@ class PictureTab:
         if snapshot.phase != "done":
             changes[self._controls.status] = show.progress(snapshot, progress.stages, progress.share)
         if snapshot.after is not None:
-            both = torch.cat((aligned, snapshot.after))
-            changes[self._found] = show.collage(both, ["picture", "inverted so far"], name, layout="pair")
+            changes[self._found] = show.collage(
+                (aligned, snapshot.after), ["picture", "inverted so far"], name, layout="pair"
+            )
             changes[self._curve] = gr.LinePlot(progress.curve.table(), x_lim=[0, progress.curve.total])
         return changes
 
@@ -410,10 +410,11 @@ class PictureTab:
             if stopped == "not finite":
                 words = f"Ended after {steps['latent']} steps: the numbers grew out of bounds"
             how = f"what was reached is {stays}"
-        both = torch.cat((inverted.aligned, inverted.picture))
         return {
             **self._show_end(words, f"{how}; it took {show.duration(inverted.settings['seconds'])}", share),
-            self._found: show.collage(both, ["picture", "inverted"], inverted.name, layout="pair"),
+            self._found: show.collage(
+                (inverted.aligned, inverted.picture), ["picture", "inverted"], inverted.name, layout="pair"
+            ),
             self._likeness: show.facts(likeness(inverted)),
             self.people.person: self.people.choices(inverted.path.name),
         }

@@ -23,7 +23,7 @@ from ipl_core import InputError
 from ipl_core.drawing.seed_people import MAX_PSI, SeedPerson
 from ipl_core.drawing.seed_people import draw_people as draw
 from ipl_core.latents import MAX_SEED, parse_seeds
-from ipl_core.pictures.media import grid, save_png, to_pictures, to_uint8
+from ipl_core.pictures.media import grid, pairs, save_png, to_pictures, to_uint8
 from ipl_core.storage.values import truncation, whole
 from ipl_core.storage.words import json_text
 
@@ -31,12 +31,12 @@ from . import show
 from .access.files import inside
 from .forms.controls import Controls
 from .forms.favourites import STARS, Favourites, known
-from .html.look import SCROLL_TO_DRAWN
 from .requests import models
 from .requests.models import Model, chosen
 from .service.running import SECONDS_BETWEEN_YIELDS
 from .service.session import AT_ONCE, MODEL_JOB, Service
 from .service.turns import redraw
+from .show.look import SCROLL_TO_DRAWN
 
 MAX_COUNT = 64
 MAX_CROWD = 1024  # seeds that are looked through for the nearest
@@ -401,7 +401,7 @@ def nearest(
 
 def save_sheet(drawing: Drawing, folder: Path) -> Path:
     """One PNG of all people, eight pictures in a row, with what they were drawn with inside."""
-    pictures = drawing.before if drawing.after is None else show.pairs(drawing.before, drawing.after)
+    pictures = drawing.before if drawing.after is None else pairs(drawing.before, drawing.after)
     return save_png(grid(pictures, columns=8), inside(folder, f"{drawing.name}.png"), drawing.settings)
 
 

@@ -16,9 +16,9 @@ from ipl_core import InputError
 from .. import show
 from ..access.gate import refusal
 from ..access.telling import told
-from ..html.look import SCROLL_TO_STATUS
 from ..service.session import AT_ONCE, MODEL_JOB, Service
 from ..service.turns import WAITS_ALREADY, of_kind
+from ..show.look import SCROLL_TO_STATUS
 
 Job = Callable[..., Iterator[dict[Any, Any]]]
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -295,10 +294,10 @@ Mix = Sequence[tuple[library.Entry, float]]
 
 @dataclass(frozen=True)
 class Collage:
-    """A person as given, as inverted, and in some mixes of domains: bytes (2 + N, R, R, 3) with a label each."""
+    """A person as given, as inverted, and in some mixes of domains: bytes (1, R, R, 3) with a label each."""
 
     inverted: people.Inverted
-    pictures: Tensor
+    pictures: tuple[Tensor, ...]
     labels: tuple[str, ...]
     mixes: tuple[Mix, ...] = ()
 
@@ -315,12 +314,12 @@ class Collage:
 def collages(restyler: Restyler, mixes: Sequence[Mix]) -> Iterator[Collage]:
     """The collage without any domain, and again after each mix that was drawn. Raises InputError."""
     inverted = restyler.inverted
-    collage = Collage(inverted, torch.cat((inverted.aligned, inverted.picture)), ("picture", "inverted"))
+    collage = Collage(inverted, (inverted.aligned, inverted.picture), ("picture", "inverted"))
     yield collage
     for mix in mixes:
         collage = Collage(
             inverted,
-            torch.cat((collage.pictures, to_uint8(restyler.draw(mix)))),
+            (*collage.pictures, to_uint8(restyler.draw(mix))),
             (*collage.labels, " + ".join(_domain(entry) for entry, _ in mix)),
             (*collage.mixes, mix),
         )

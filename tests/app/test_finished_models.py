@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
+import torch
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from kept_domains import entry_of, finished_model
@@ -72,7 +73,7 @@ def test_a_person_goes_through_them(service: Service) -> None:
     assert len(entries) == 4
     *_, collage = collages(service.restylers.get(person.path.name), weighted(entries, 1.0))
     assert collage.labels[2:] == ("mosaic, IPL", "zombie, NADA", "zombie, Shared prompt", "zombie, IPL")
-    drawn = collage.pictures.flatten(1).unique(dim=0)
+    drawn = torch.cat(collage.pictures).flatten(1).unique(dim=0)
     assert len(drawn) == 4, "the person, and each method; these models change by method and not by domain"
 
 

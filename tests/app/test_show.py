@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from ipl_core import Snapshot
+from ipl_core.pictures.media import pairs
 from tabs import show
 from tabs.library import LibraryTab
 from tabs.service.session import Service
@@ -75,7 +76,7 @@ def test_people_have_words_and_pairs_have_their_order() -> None:
     html = show.people([3, 17], before, "photo", after, "werewolf, IPL")
     alts = re.findall('alt="(.*?)"', html)
     assert alts == ["seed 3, photo", "seed 3, werewolf, IPL", "seed 17, photo", "seed 17, werewolf, IPL"]
-    assert show.pairs(before, after)[:, 0, 0, 0].tolist() == [0, 255, 0, 255]
+    assert pairs(before, after)[:, 0, 0, 0].tolist() == [0, 255, 0, 255]
 
 
 def test_what_prompts_say_is_a_caption_that_is_read_whole() -> None:
