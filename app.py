@@ -38,7 +38,8 @@ from tabs.interpolate import InterpolateTab
 from tabs.library import LibraryTab
 from tabs.picture import PictureTab
 from tabs.sample import SampleTab
-from tabs.service.session import AT_ONCE, LOOK, Service
+from tabs.service.jobs import AT_ONCE, LOOK
+from tabs.service.service import Service
 from tabs.service.turns import take_turns
 from tabs.show import look
 from tabs.study import StudyTab

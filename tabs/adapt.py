@@ -10,10 +10,8 @@ import logging
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from importlib.util import find_spec
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,39 +20,35 @@ import gradio as gr
 from ipl_core import AdaptConfig, InputError, Snapshot
 from ipl_core.clip.ensemble import members
 from ipl_core.drawing.sampling import draw
-from ipl_core.latents import parse_seeds
 from ipl_core.library import domain_folder, examples
 from ipl_core.library import store as library
-from ipl_core.methods.config import LAYER_GROUPS, MAX_PREVIEWS, MAX_TEXT, PRESETS, WORD_PROMPTS, preset_settings
-from ipl_core.methods.prompts import vocabulary_of
+from ipl_core.methods.config import LAYER_GROUPS, MAX_TEXT, WORD_PROMPTS, preset_settings
 from ipl_core.models import catalog
 from ipl_core.pictures.media import grid, pairs, save_png, to_uint8
 from ipl_core.running.stepping import PREVIEW_SHARE
-from ipl_core.storage.values import choice, whole
-from ipl_core.storage.words import clean_line, quoted, size_words
+from ipl_core.storage.values import whole
+from ipl_core.storage.words import clean_line, size_words
 
 from . import show
 from .access.files import inside
-from .access.telling import told
 from .forms.controls import Controls
+from .forms.fields import LARGE, PRESET_CHOICES, plot
 from .forms.suggestions import OPEN_CRITIC, Suggestions, near, open_critic_words
-from .forms.wording import WordingFields, words_chosen
-from .service.running import SECONDS_BETWEEN_YIELDS, Record, fetched
-from .service.session import AT_ONCE, LOOK, MODEL_JOB, Service, find_entry
-from .service.turns import redraw
-from .show.look import CURVES
+from .forms.wording import WordingFields
+from .requests.adapting import critics_asked, make_config, preset_values, wrong_fields
+from .requests.library import MAX_STEP
+from .requests.models import OWN_CRITIC, can_be_used, find_entry, is_here, known_model, label, open_critics
+from .service.jobs import AT_ONCE, LOOK, MODEL_JOB, redraw
+from .service.running import Throttle
+from .service.service import Service
+from .show.record import Record
 
 log = logging.getLogger(__name__)
 
 CHIPS_A_PAGE = 18
-LARGE = 128  # pixels; a picture above takes a CPU seconds
 FIRST_SEEDS = AdaptConfig.preview_seeds
 KEEP_EVERY, MORE_STEPS = 50, 100
 LAST = 0  # among steps
-MAX_STEP = 100_000
-MAX_CRITICS = 8
-OWN_CRITIC = "own"
-PRESET_CHOICES = [("Default: works best here", "default"), ("As in the paper", "paper"), ("As released", "official")]
 _FROM_PRESET = ("mapper_steps", "steps", "lambda_domain", "batch", "learning_rate", "layers")
 _FROM_WORDS = tuple(name for name in _FROM_PRESET if name in WORD_PROMPTS)
 
@@ -258,7 +252,7 @@ class AdaptTab:
         """What suits the critics in the place of IPL, whichever of its kinds was chosen, and stage 1 as suits that."""
         model = catalog.generators()[known_model(name)]
         try:
-            named = _critics(critics, model) if critics else None
+            named = critics_asked(critics, model) if critics else None
         except InputError:  # the form says why when it is sent
             return [gr.skip()] * (2 + len(_FROM_WORDS))
         suited = catalog.suited_to(named or model.critic)
@@ -294,7 +288,7 @@ class AdaptTab:
         try:
             model = catalog.generators()[known_model(asked["model"])]
             target = clean_line(asked["target"] or "", "The target", MAX_TEXT)
-            named = _critics(asked["critic"], model) if asked["critic"] else None
+            named = critics_asked(asked["critic"], model) if asked["critic"] else None
             critics = [name for name, _ in members(named or model.critic)]
             domains = example_prompts(model, self._service.device)
             found = near(target, critics, domains, self._service.device)
@@ -389,8 +383,7 @@ class AdaptTab:
 
     def _run(self, stop: threading.Event, *values: Any) -> Iterator[dict[Any, Any]]:
         config = make_config(dict(zip(self._fields, values)), self._service.device)
-        for words in fetched(config, stop, self._service.roles.check_run):
-            yield self._controls.say(show.note(words), words.partition(":")[0])
+        yield from self._controls.fetched(config, stop)
         if stop.is_set():
             words = "Stopped; what was fetched is kept"
             yield self._controls.say(show.ended(words, "", 0.0), words)
@@ -419,7 +412,7 @@ class AdaptTab:
         record = Record(config)
         if goes_on is not None:
             record.recall(goes_on)
-        shown = None
+        throttle = Throttle()
         with closing(updates):
             for update in updates:
                 if isinstance(update, library.Entry):
@@ -427,10 +420,9 @@ class AdaptTab:
                     yield from self._show_result(update, record)
                     return
                 record.add(update)
-                now = time.monotonic()
-                if shown is None or update.after is not None or now - shown >= SECONDS_BETWEEN_YIELDS:
-                    yield self._show_step(update, record, first=shown is None)
-                    shown = now
+                first = throttle.unused
+                if throttle.passes(update.after is not None):
+                    yield self._show_step(update, record, first)
         why = "the numbers grew out of bounds" if record.stopped == "not finite" else "stopped"
         words = f"Nothing to keep: {why} before the generator had changed"
         yield self._controls.say(show.ended(words, "", record.share), words)
@@ -534,136 +526,6 @@ class AdaptTab:
         return {**lines, self.entry: picked.name, self._pick: gr.Button(interactive=False)}
 
 
-# --- requests ---------------------------------------------------------------------------------------------------
-
-
-def make_config(settings: Mapping[str, Any], device: str) -> AdaptConfig:
-    """The configuration that a visitor asked for; what is absent, None, "" or [] (but not the target) is left open.
-
-    Visitors name models and critics, never paths, and don't choose the device. critic: one or several, as a list or as
-    `ensemble` has it; OWN_CRITIC stands for the model's. own_words: the vocabulary where that is `wording.OWN_WORDS`.
-    Raises InputError.
-    """
-    given = {name: value for name, value in settings.items() if name == "target" or value not in (None, "", [])}
-    given = words_chosen(given)
-    models = catalog.generators()
-    if "model" in given:
-        known_model(given["model"])
-    if "critic" in given:
-        given["critic"] = _critics(given["critic"], models[given.get("model", AdaptConfig.model)])
-    suited = catalog.suited_to(given.get("critic") or models[given.get("model", AdaptConfig.model)].critic)
-    given = {**suited, **given}
-    if isinstance(given.get("preview_seeds"), str):
-        given["preview_seeds"] = parse_seeds(given["preview_seeds"], MAX_PREVIEWS)
-    return AdaptConfig(**given, device=device)
-
-
-def _critics(asked: Any, model: catalog.GeneratorEntry) -> str | None:
-    """The critics that a visitor may name, as `AdaptConfig` takes them; None for the model's own alone."""
-    parts = asked if isinstance(asked, list) else [asked]
-    text = "+".join(clean_line(part, "A critic", MAX_TEXT) for part in parts[:MAX_CRITICS])
-    if len(parts) > MAX_CRITICS:
-        raise InputError(f"{len(parts)} critics are more than can look at a run: choose at most {MAX_CRITICS}.")
-    if text == OWN_CRITIC:
-        return None
-    named = []
-    for name, weight in members(text):
-        if name not in (OWN_CRITIC, *open_critics()):
-            raise InputError(
-                f"The critic “{name}” can't be used here: leave it out for the model's own, "
-                f"or use one of {', '.join((OWN_CRITIC, *open_critics()))}."
-            )
-        named.append(f"{model.critic if name == OWN_CRITIC else name}{'' if weight == 1 else f'@{weight:g}'}")
-    return "+".join(named)
-
-
-def preset_values(preset: Any, method: Any, prompts: Any) -> dict[str, Any]:
-    """What a preset fills in for a method and IPL's prompts. Raises InputError for a preset that doesn't exist.
-
-    A method without a stage 1 leaves the fields of stage 1 to IPL, so that they are right when it is chosen.
-    """
-    return preset_settings(choice(preset, "Preset", PRESETS), "shared" if method == "shared" else "ipl", prompts)
-
-
-def known_model(name: Any) -> str:
-    """The name of a source model that a visitor may use. Raises InputError for any other value."""
-    models = catalog.generators()
-    if not isinstance(name, str) or name not in models:
-        raise InputError(f"There is no model {quoted(name)} here: use one of {', '.join(models)}.")
-    return name
-
-
-def wrong_fields(settings: Mapping[str, Any], device: str) -> dict[str, str]:
-    """What is wrong with a request, field by field; empty if a run can begin."""
-    wrong = {}
-    harmless = {"target": "one thing", "source": "another thing"}
-    for name, value in settings.items():
-        beside = {}
-        if name == "keep_every":  # whether it is too small depends on how many steps were asked for, not on a preset's
-            beside["steps"] = 1 if "steps" in wrong else settings.get("steps", 1)
-        elif name == "vocabulary":
-            beside["own_words"] = settings.get("own_words", "")
-        with _complaint(wrong, name):
-            make_config({**harmless, **beside, name: value}, device)
-    if wrong:
-        return wrong
-    with _complaint(wrong, "target"):
-        config = make_config(settings, device)
-        for name, _ in members(config.critic or catalog.critic_of(config.model)):
-            known = catalog.critics().get(name)
-            if known is not None and not catalog.is_here(known):
-                continue  # it has to be fetched first, by the run
-            critic = catalog.load_critic(name, device)
-            critic.check_text(config.target, field="target")
-            with _complaint(wrong, "source"):
-                critic.check_text(config.source, field="source")
-            if config.avoid:
-                with _complaint(wrong, "avoid"):
-                    critic.check_text(config.avoid, field="domain to avoid")
-            if config.readable:
-                with _complaint(wrong, "vocabulary"):
-                    vocabulary_of(config, critic, catalog.vocabulary_of(config.model))
-    return wrong
-
-
-@contextmanager
-def _complaint(wrong: dict[str, str], name: str) -> Iterator[None]:
-    """Notes an InputError of the block under `name`."""
-    try:
-        yield
-    except InputError as error:
-        wrong[name] = told(error)
-
-
-# --- models to choose from -------------------------------------------------------------------------------------
-
-
-def can_be_used(entry: catalog.GeneratorEntry | catalog.CriticEntry) -> bool:
-    """Whether a visitor may choose a model: it is here, or can be fetched and read."""
-    needs = getattr(entry, "needs", "")
-    return (catalog.is_here(entry) or bool(entry.sources)) and (not needs or find_spec(needs) is not None)
-
-
-def open_critics() -> dict[str, catalog.CriticEntry]:
-    """The critics of the hub that a visitor may choose, by name: they know any words."""
-    return {name: entry for name, entry in catalog.critics().items() if entry.offer is not None and can_be_used(entry)}
-
-
-def label(entry: catalog.GeneratorEntry | catalog.CriticEntry) -> str:
-    """A model in the list: its name in full, where it is or how large, and the licence of what would be fetched.
-
-    An embedded model's licence stands below the page, where there is room for it.
-    """
-    where = f"{entry.title} ({catalog.where(entry)})"
-    return where if entry.offer is None else f"{where}: {entry.licence}"
-
-
-def is_here(config: AdaptConfig) -> bool:
-    """Whether all weights that a run needs are on this machine."""
-    critics = [catalog.critics().get(name) for name, _ in members(config.critic or catalog.critic_of(config.model))]
-    return all(entry is None or catalog.is_here(entry) for entry in (catalog.generators()[config.model], *critics))
-
-
 # --- what the page says by itself -------------------------------------------------------------------------------
 
 
@@ -724,20 +586,3 @@ def about(service: Service, model: catalog.GeneratorEntry) -> str:
         "Licence": model.licence,
     }
     return show.facts(facts)
-
-
-def plot(label: str, **options: Any) -> gr.LinePlot:
-    """An empty plot of curves by step."""
-    return gr.LinePlot(
-        x="step",
-        y="value",
-        color="term",
-        x_title="step",
-        y_title=" ",
-        color_title=" ",
-        color_map=CURVES,
-        label=label,
-        min_width=220,
-        buttons=[],
-        **options,
-    )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from torch import Tensor
 from ipl_core import AdaptConfig, InputError
 from ipl_core.drawing.sampling import draw
 from ipl_core.latents import MAX_SEED, parse_seeds
-from ipl_core.library import domain_folder, runs
+from ipl_core.library import domain_folder
 from ipl_core.library import store as library
 from ipl_core.methods.config import MAX_PREVIEWS, METHODS, PRESETS
 from ipl_core.metrics.side_by_side import Figures, SideBySide
@@ -31,13 +30,18 @@ from ipl_core.storage.words import json_text
 
 from . import show
 from .access.files import inside
-from .adapt import LARGE, PRESET_CHOICES, can_be_used, known_model, label, make_config, open_critics, wrong_fields
 from .forms.controls import Controls
-from .forms.favourites import Favourites, known
+from .forms.favourites import Favourites
+from .forms.fields import LARGE, PRESET_CHOICES
 from .forms.wording import WordingFields
-from .service.running import SECONDS_BETWEEN_YIELDS, Record, fetched
-from .service.session import AT_ONCE, MODEL_JOB, Service, find_entry
-from .service.turns import redraw
+from .requests.adapting import make_config, wrong_fields
+from .requests.comparing import finished_models, said
+from .requests.drawing import known
+from .requests.models import can_be_used, find_entry, known_model, label, open_critics
+from .service.jobs import AT_ONCE, MODEL_JOB, redraw
+from .service.running import Throttle
+from .service.service import Service
+from .show.record import Record
 
 SAMPLES, SAMPLES_OF_LARGE = 64, 8  # measured of each generator; a large one takes a CPU seconds a picture
 _SOURCE = "source"
@@ -306,8 +310,7 @@ class CompareTab:
             raise InputError("Choose at least one method.")
         configs = {method: make_config({**asked, "method": method}, self._service.device) for method in methods}
         first = next(iter(configs.values()))
-        for words in fetched(first, stop, self._service.roles.check_run):
-            yield self._controls.say(show.note(words), words.partition(":")[0])
+        yield from self._controls.fetched(first, stop)
         if stop.is_set():
             yield self._controls.say(show.ended("Stopped; what was fetched is kept", "", 0.0), "Stopped.")
             return
@@ -351,7 +354,7 @@ class CompareTab:
         self, config: AdaptConfig, stop: threading.Event, scene: Comparison, place: str
     ) -> Iterator[dict[Any, Any]]:
         """Runs one method; gives the library entry of the finished run, None if it was stopped."""
-        record, row, shown = Record(config), scene.rows[config.method], None
+        record, row, throttle = Record(config), scene.rows[config.method], Throttle()
         with closing(self._service.run(config, stop)) as updates:
             for update in updates:
                 if isinstance(update, library.Entry):
@@ -363,17 +366,16 @@ class CompareTab:
                 if update.stopped or (stop.is_set() and not done):  # what isn't complete is no part of a comparison
                     return None
                 record.add(update)
-                now = time.monotonic()
-                if done or not (shown is None or update.after is not None or now - shown >= SECONDS_BETWEEN_YIELDS):
+                first = throttle.unused
+                if done or not throttle.passes(update.after is not None):
                     continue
                 bar = show.note(place) + show.progress(update, record.stages, record.share)
-                changes = self._controls.say(bar, place if shown is None else None)
+                changes = self._controls.say(bar, place if first else None)
                 if update.after is not None:
                     row.pictures, row.words = update.after, f"{show.STAGE_NAMES[update.phase]}, step {update.step}"
                     row.readings = update.readings or {}
                     changes[self.pictures] = scene.pictures()
                 yield changes
-                shown = now
         return None
 
     # --- to the screen ------------------------------------------------------------------------------------------
@@ -456,26 +458,6 @@ class CompareTab:
         large = [enlarged(picture, enlargement(picture.width)) for picture in pictures]
         words = f"Seed {seed}: {name(left)} on the left, {name(right)} on the right; drag the line between."
         return {self._slider: tuple(large), self._slider_words: show.note(words)}
-
-
-def said(entry: library.Entry, seeds: Sequence[int], psi: float) -> dict[int, str]:
-    """What the prompts of a run say of these people, by seed: as it was noted, else read; {} where they say nothing."""
-    if not entry.config.readable:
-        return {}
-    noted = entry.readings if entry.config.preview_psi == psi else {}
-    return noted if noted.keys() >= set(seeds) else runs.readings(entry, seeds, psi)
-
-
-def finished_models() -> dict[str, library.Entry]:
-    """The finished models of the domain that most methods come with, by method; none where there is no such two."""
-    groups: dict[tuple[Any, ...], dict[str, library.Entry]] = {}
-    for entry in library.list_entries():
-        if entry.shipped:
-            config, samples = entry.config, entry.settings["shipped"]["samples"]
-            same = (entry.settings["model_sha256"], config.source, config.target, config.seed, samples)
-            groups.setdefault(same, {})[config.method] = entry
-    most = max(groups.values(), key=len, default={})
-    return {method: most[method] for method in METHODS if method in most} if len(most) > 1 else {}
 
 
 def _run_words(entry: library.Entry) -> str:

@@ -6,36 +6,31 @@ Generators that were adapted elsewhere come in here, too. What a handler does to
 from __future__ import annotations
 
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError
-from ipl_core.drawing.mixing import MAX_STRENGTH, Mixer
-from ipl_core.drawing.sampling import draw
+from ipl_core import InputError
+from ipl_core.drawing.mixing import MAX_STRENGTH
 from ipl_core.latents import parse_seeds
 from ipl_core.library import domain_folder
 from ipl_core.library import inversions as people
 from ipl_core.library import store as library
-from ipl_core.library.exchange import FORMATS, export_generator, formats, import_generator
-from ipl_core.methods.config import MAX_PREVIEWS, MAX_TEXT
+from ipl_core.library.exchange import FORMATS, formats
+from ipl_core.methods.config import MAX_PREVIEWS
 from ipl_core.models import catalog
-from ipl_core.pictures.media import to_uint8
-from ipl_core.storage.values import number, whole
-from ipl_core.storage.words import clean_line, quoted, size_words
+from ipl_core.storage.words import quoted, size_words
 from ipl_core.study import study
 
 from . import show
-from .access.files import inside
 from .access.gate import detail
-from .adapt import MAX_STEP, known_model
-from .forms.people import MAX_PARTS, Mix, mix_words
-from .service.session import AT_ONCE, LOOK, MODEL_JOB, Service, find_entry
-from .service.turns import redraw
+from .requests.library import exported, taken_in
+from .requests.mixing import domains_mixed, draw_mix, keep_mix, mix_words
+from .requests.models import find_entry
+from .service.jobs import AT_ONCE, LOOK, MODEL_JOB, redraw
+from .service.service import Service
 from .show.look import FOCUS_ON_ENTRY, FOCUS_ON_QUESTION
 
 #: Cards are buttons in the value, so the component has to say which one was pressed.
@@ -413,67 +408,3 @@ def _number(chosen: Any) -> int:
     if not isinstance(chosen, str) or not chosen.isdecimal() or len(chosen) > 6:
         raise InputError(f"There is no step {quoted(chosen)}: choose one of the list.")
     return int(chosen)
-
-
-# --- in and out -------------------------------------------------------------------------------------------------
-
-
-def exported(name: str, suffix: Any, step: Any, folder: Path) -> Path:
-    """The library entry called `name`, at a step that was kept or, for 0, the last, as a file in `folder`.
-
-    Raises InputError.
-    """
-    entry = find_entry(name)
-    if not isinstance(suffix, str) or suffix not in FORMATS:
-        raise InputError(f"Generators are exported as one of {', '.join(FORMATS)}, not {quoted(suffix)}.")
-    step = whole(step, "The step", 0, MAX_STEP)
-    return export_generator(entry, inside(folder, f"{name}{f'-step-{step}' if step else ''}{suffix}"), step or None)
-
-
-def domains_mixed(names: Sequence[str], parts: Sequence[Any], strength: Any) -> Mix:
-    """What a visitor wants mixed: the entries called `names`, "" for none, by relative `parts`, at a strength.
-
-    Raises InputError for what can't be meant.
-    """
-    chosen = [(name, part) for name, part in zip(names, parts) if name]
-    if not chosen:
-        raise InputError("Choose at least one domain to mix.")
-    strength = number(strength, "The strength", 0, MAX_STRENGTH)
-    chosen = [(name, number(part, "A part of the mix", 0, MAX_PARTS)) for name, part in chosen]
-    total = sum(part for _, part in chosen)
-    if not total:
-        raise InputError("All parts of the mix are 0, so it is made of nothing: give one of them more.")
-    if len({name for name, _ in chosen}) < len(chosen):
-        raise InputError("A domain is chosen twice: choose it once, with more parts.")
-    return [(find_entry(name), strength * part / total) for name, part in chosen]
-
-
-def draw_mix(service: Service, mix: Mix, seeds: str) -> tuple[Tensor, Tensor]:
-    """The people of `seeds` by the source and by the mix, bytes (N, H, W, 3) each. Raises InputError."""
-    chosen = parse_seeds(seeds, MAX_PREVIEWS)
-    source = service.generators.get(mix[0][0].config.model)
-    mixer = Mixer(mix[0][0].config.model, service.device, source)
-    psi = AdaptConfig.preview_psi
-    return to_uint8(draw(source, chosen, psi)), to_uint8(mixer.draw_seeds(chosen, psi, mixer.weights(mix)))
-
-
-def keep_mix(service: Service, mix: Mix, title: str) -> library.Entry:
-    """The mix as a library entry. Raises InputError."""
-    service.roles.check_room()
-    model = mix[0][0].config.model
-    mixer = Mixer(model, service.device, service.generators.get(model))
-    return service.roles.claimed(mixer.keep(mix, "" if title is None else title))
-
-
-def taken_in(service: Service, path: str | None, model: Any, target: Any, stop: threading.Event) -> library.Entry:
-    """The library entry of an adapted generator in an uploaded file. Raises InputError, also once `stop` is set.
-
-    Visitors name models, never paths.
-    """
-    service.roles.check_import(path)
-    service.roles.check_room()
-    model = known_model(model)
-    target = "" if target is None else clean_line(target, "The target", MAX_TEXT)
-    if not path:
-        raise InputError("Choose a file with an adapted generator first: .safetensors, .pt or .pkl.")
-    return service.roles.claimed(import_generator(path, model, target, stop=stop))

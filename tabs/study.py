@@ -26,7 +26,9 @@ from . import show
 from .access.files import inside
 from .access.limiter import Limiter
 from .forms.controls import Controls
-from .service.session import AT_ONCE, Service, find_entry
+from .requests.models import find_entry
+from .service.jobs import AT_ONCE
+from .service.service import Service
 
 MAX_SEEDS = 200
 #: Faster than this nobody has looked: the second click of a double click is no answer to the next question.

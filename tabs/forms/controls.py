@@ -11,13 +11,15 @@ from typing import Any
 
 import gradio as gr
 
-from ipl_core import InputError
+from ipl_core import AdaptConfig, InputError, InvertConfig
 
 from .. import show
 from ..access.gate import refusal
 from ..access.telling import told
-from ..service.session import AT_ONCE, MODEL_JOB, Service
-from ..service.turns import WAITS_ALREADY, of_kind
+from ..service.jobs import AT_ONCE, MODEL_JOB, of_kind
+from ..service.service import Service
+from ..service.stops import Stop
+from ..service.turns import WAITS_ALREADY
 from ..show.look import SCROLL_TO_STATUS
 
 Job = Callable[..., Iterator[dict[Any, Any]]]
@@ -56,6 +58,11 @@ class Controls:
         """An update of the lines: HTML to be seen, plain words or an error to be heard; None leaves what was said."""
         lines = {self.status: seen}
         return lines if heard is None else {**lines, self.announcer: show.spoken(heard)}
+
+    def fetched(self, config: AdaptConfig | InvertConfig, stop: Stop) -> Iterator[dict[Any, Any]]:
+        """Fetches what a run needs and isn't here; updates of the lines say how far that is."""
+        for words in self._service.fetched(config, stop):
+            yield self.say(show.note(words), words.partition(":")[0])
 
     def listen(
         self,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
 
-from ipl_core import InputError
+from ipl_core import AdaptConfig, InputError
+from ipl_core.clip.ensemble import members
 from ipl_core.library import store as library
 from ipl_core.models import catalog
 from ipl_core.storage.words import quoted
 
 from .. import show
-from ..service.session import find_entry
 
 _SOURCE = "source "  # before a model's name in a list; entries are named by folders, which hold no blank
 
@@ -69,3 +71,54 @@ def chosen(value: str | None) -> Model:
         return Model(name)
     entry = find_entry(value or "")
     return Model(entry.config.model, entry)
+
+
+OWN_CRITIC = "own"
+MAX_CRITICS = 8
+
+
+def can_be_used(entry: catalog.GeneratorEntry | catalog.CriticEntry) -> bool:
+    """Whether a visitor may choose a model: it is here, or can be fetched and read."""
+    needs = getattr(entry, "needs", "")
+    return (catalog.is_here(entry) or bool(entry.sources)) and (not needs or find_spec(needs) is not None)
+
+
+def open_critics() -> dict[str, catalog.CriticEntry]:
+    """The critics of the hub that a visitor may choose, by name: they know any words."""
+    return {name: entry for name, entry in catalog.critics().items() if entry.offer is not None and can_be_used(entry)}
+
+
+def label(entry: catalog.GeneratorEntry | catalog.CriticEntry) -> str:
+    """A model in the list: its name in full, where it is or how large, and the licence of what would be fetched.
+
+    An embedded model's licence stands below the page, where there is room for it.
+    """
+    where = f"{entry.title} ({catalog.where(entry)})"
+    return where if entry.offer is None else f"{where}: {entry.licence}"
+
+
+def known_model(name: Any) -> str:
+    """The name of a source model that a visitor may use. Raises InputError for any other value."""
+    models = catalog.generators()
+    if not isinstance(name, str) or name not in models:
+        raise InputError(f"There is no model {quoted(name)} here: use one of {', '.join(models)}.")
+    return name
+
+
+def is_here(config: AdaptConfig) -> bool:
+    """Whether all weights that a run needs are on this machine."""
+    critics = [catalog.critics().get(name) for name, _ in members(config.critic or catalog.critic_of(config.model))]
+    return all(entry is None or catalog.is_here(entry) for entry in (catalog.generators()[config.model], *critics))
+
+
+def find_entry(name: str) -> library.Entry:
+    """The library entry in the folder called `name`; a path is no name, so nothing outside the library is read.
+
+    Raises InputError if there is none.
+    """
+    for entry in library.list_entries():
+        if entry.name == name:
+            return entry
+    if not name:
+        raise InputError("Choose an adapted model first; the list fills as soon as a run has ended in the tab Adapt.")
+    raise InputError(f"The library has no entry {quoted(name)}: it was deleted, or is damaged. Choose another one.")

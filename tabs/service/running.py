@@ -6,27 +6,42 @@ What the tabs Adapt and Compare and the API share; knows no component.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from typing import Any
 
-from torch import Tensor
-
 from ipl_core import AdaptConfig, Snapshot, adapt
 from ipl_core.clip.ensemble import members
 from ipl_core.library import store as library
-from ipl_core.methods.config import LEARNED
 from ipl_core.models import catalog
 from ipl_core.models.hub import Stopped
-from ipl_core.running import step_history
 from ipl_core.running.snapshot import Start
 from ipl_core.storage import folders
 from ipl_core.storage.words import size_words
 
-from .. import show
-
 SECONDS_BETWEEN_YIELDS = 0.4  # more often nobody sees, and every yield takes time from the run
+
+
+class Throttle:
+    """Says which of many updates are worth showing: the first, and then one every SECONDS_BETWEEN_YIELDS."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+
+    @property
+    def unused(self) -> bool:
+        """Whether no update has passed."""
+        return self._last is None
+
+    def passes(self, always: bool = False) -> bool:
+        """Whether the update at hand is to be shown. always: whenever it comes, such as one with new pictures."""
+        now = time.monotonic()
+        if self._last is not None and not always and now - self._last < SECONDS_BETWEEN_YIELDS:
+            return False
+        self._last = now
+        return True
 
 
 def fetched(config: AdaptConfig, stop: threading.Event, check: Callable[[Any], None]) -> Iterator[str]:
@@ -90,50 +105,3 @@ def job(
             yield snapshot
     if run.last.weights:
         yield run.save()
-
-
-class Record:
-    """What a run has shown so far, ready to be drawn."""
-
-    def __init__(self, config: AdaptConfig) -> None:
-        self._config = config
-        self.stages = 2 if config.method in LEARNED else 1
-        self.curves = {
-            "prompts": show.Curve(config.mapper_steps),
-            "generator": show.Curve(config.steps),
-            "diversity": show.Curve(config.steps),
-        }
-        self.share = 0.0  # of all steps of both stages
-        self.before: Tensor | None = None
-        self.after: Tensor | None = None
-        self.readings: dict[int, str] = {}  # what the watched people's prompts say, by seed
-        self.stopped: str | None = None
-
-    def recall(self, entry: library.Entry) -> None:
-        """Takes over the curves of a run that is kept."""
-        for row in entry.history():
-            terms = step_history.terms(row)
-            measured = {name: terms.pop(name) for name in ("diversity",) if name in terms}
-            self.curves[row["stage"]].add(row["step"], terms)
-            self.curves["diversity"].add(row["step"], measured)
-
-    def add(self, snapshot: Snapshot) -> None:
-        self.stopped = snapshot.stopped
-        if snapshot.phase != "done":
-            self.curves[snapshot.phase].add(snapshot.step, snapshot.losses)
-            before = self._config.mapper_steps if self.stages == 2 else 0
-            done = snapshot.step + (before if snapshot.phase == "generator" else 0)
-            self.share = done / (before + self._config.steps)
-        if snapshot.after is not None:
-            self.before, self.after = snapshot.before, snapshot.after
-            self.readings = snapshot.readings or {}
-            if snapshot.diversity is not None and snapshot.phase != "prompts":
-                self.curves["diversity"].add(snapshot.step, {"diversity": snapshot.diversity})
-
-    def people(self) -> str:
-        config = self._config
-        adapted = f"{config.target}, {show.method_name(config)}"
-        heading = show.heading(f"{config.source} → {adapted}", "the same people, above before and below after")
-        readings = [self.readings.get(seed, "") for seed in config.preview_seeds]
-        pictures = show.people(config.preview_seeds, self.before, config.source, self.after, adapted, readings=readings)
-        return heading + pictures

@@ -41,7 +41,7 @@ from ipl_core.storage.lru import LRU
 
 from ..access import private
 from ..access.policy import Policy
-from .turns import Stop
+from .stops import Stop
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from ipl_core import AdaptConfig
+from ipl_core import AdaptConfig, lpips
+from ipl_core.library import inversions as people
 from ipl_core.library.store import Entry
 from ipl_core.storage.words import model_words, size_words
 
@@ -103,3 +104,19 @@ def entry_facts(entry: Entry) -> str:
 def _parts(mixed: Sequence[Mapping[str, Any]]) -> str:
     parts = (f"{100 * part['share']:.0f} % {part['config']['target']}" for part in mixed)
     return ", ".join(parts)
+
+
+def likeness(inverted: people.Inverted) -> dict[str, str]:
+    """How near an inverted picture came, by name, with what the numbers mean, and where the search began."""
+    distances, identity = inverted.settings["distances"], inverted.settings.get("identity")
+    view = inverted.config.view
+    eyes = "in the critic’s eyes" if view == "critic" else f"by {lpips.NETWORKS[view].title}"
+    return {
+        "Pixels": f"{distances['pixel']:.3f} apart (0 alike, 2 opposite)",
+        "Perceptual": f"{distances['perceptual']:.3f} apart {eyes}",
+        "Identity": "" if identity is None else f"{identity:.2f} in the judge’s eyes (1 the same sitter)",
+        "Begun at": _BEGUN_AT.get(str(inverted.settings.get("start")), ""),
+    }
+
+
+_BEGUN_AT = {"encoder": "an encoder’s guess", "random": "the best of random latents", "mean": "the mean latent"}

@@ -15,10 +15,7 @@ STAGE_NAMES = {
     "latent": "looking for the latent",
     "tuning": "tuning the generator about it",
 }
-
-
 _FIRST_STAGES = ("prompts", "latent")
-
 
 # Diversity below these shares of the source's is called narrowing, and collapse; above the last, wider.
 NARROWING, COLLAPSING, WIDER = 0.7, 0.4, 1.3

@@ -20,10 +20,13 @@ from ipl_core.library import store as library
 from ipl_core.library.runs import finished_run
 from ipl_core.models import catalog
 from tabs import adapt as room
-from tabs.adapt import LAST, AdaptTab, examples_row, make_config, wrong_fields
+from tabs import show
+from tabs.adapt import LAST, AdaptTab, examples_row
 from tabs.forms.controls import Controls
-from tabs.service.session import Service
-from tabs.service.turns import Stops
+from tabs.requests import adapting
+from tabs.requests.adapting import make_config, wrong_fields
+from tabs.service.service import Service
+from tabs.service.stops import Stops
 
 pytestmark = pytest.mark.usefixtures("studio")
 FEW = {"mapper_steps": 2, "steps": 4, "batch": 2, "keep_every": 2}
@@ -110,13 +113,13 @@ def said_under(html: str) -> list[tuple[str, str]]:
 def test_stage_1_is_filled_in_as_suits_the_prompts_and_the_method(tab: AdaptTab) -> None:
     shown = {name: AdaptConfig("zombie").__getattribute__(name) for name in ("mapper_steps", "lambda_domain")}
     words = AdaptConfig("zombie", prompts="words")
-    assert room.preset_values("default", "ipl", "vectors").items() >= shown.items()
+    assert adapting.preset_values("default", "ipl", "vectors").items() >= shown.items()
     assert tab._fill_for_method("default", "ipl", "words") == [words.mapper_steps, words.lambda_domain]
     assert tab._fill_for_method("default", "shared", "words") == list(shown.values())
     assert tab._fill_for_method("official", "ipl", "words")[1] == AdaptConfig("zombie", preset="official").lambda_domain
     assert all(skipped == gr.skip() for skipped in tab._fill_for_method("default", "nada", "vectors"))
     with pytest.raises(InputError, match="Preset must be"):
-        room.preset_values("quick", "ipl", "words")
+        adapting.preset_values("quick", "ipl", "words")
 
 
 def test_a_critic_gets_the_kind_of_ipl_that_suits_it(tab: AdaptTab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,10 +134,10 @@ def test_a_critic_gets_the_kind_of_ipl_that_suits_it(tab: AdaptTab, monkeypatch:
     assert tab._suit("studio", ["own", "ViT-B-32"], "default", "described") == other  # nobody measured the two
     assert tab._suit("studio", ["own"], "default", "nada")[0] == gr.skip()  # a baseline stays chosen
     assert all(skipped == gr.skip() for skipped in tab._suit("studio", ["own@x"], "default", "ipl"))
-    made = room.make_config({"target": "zombie"}, "cpu")
+    made = make_config({"target": "zombie"}, "cpu")
     assert (made.method, made.prompts, made.templates) == ("described", "read", "studio")
-    assert room.make_config({"target": "zombie", "method": "ipl"}, "cpu").prompts == "read"
-    assert room.make_config({"target": "zombie", "critic": "ViT-B-32"}, "cpu").prompts == "vectors"
+    assert make_config({"target": "zombie", "method": "ipl"}, "cpu").prompts == "read"
+    assert make_config({"target": "zombie", "critic": "ViT-B-32"}, "cpu").prompts == "vectors"
 
 
 def test_a_list_of_ones_own_is_the_vocabulary_where_it_is_chosen() -> None:
@@ -212,7 +215,7 @@ def test_the_time_is_measured_once_and_follows_the_settings(tab: AdaptTab, monke
     assert tab._measure_time(*asked(tab)) == "", "a run of someone else was measured with it"
     tab._service.stops.leave_queue("a job")
     assert "A run with these settings takes about" in tab._measure_time(*asked(tab))
-    monkeypatch.setattr(room.show, "forecast", lambda seconds: seconds)
+    monkeypatch.setattr(show, "forecast", lambda seconds: seconds)
     short, long = (tab._say_time(*asked(tab, steps=steps)) for steps in (4, 4000))
     assert 0 < short < long
     assert tab._say_time(*asked(tab, target="", avoid="quixotic words")) == short, "words take no time"
@@ -225,7 +228,7 @@ def test_the_time_is_measured_once_and_follows_the_settings(tab: AdaptTab, monke
 
 
 def test_several_critics_are_written_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "open_critics", lambda: {"ViT-B-32": None, "ViT-B-16": None})
+    monkeypatch.setattr(adapting, "open_critics", lambda: {"ViT-B-32": None, "ViT-B-16": None})
     for critic, expected in (
         (["own"], None),
         ([], None),

@@ -20,7 +20,7 @@ from ipl_core.models.catalog import load_critic, load_generator
 from ipl_core.storage import folders
 from tabs.compare import CompareTab
 from tabs.forms.favourites import Favourites
-from tabs.service.session import Service
+from tabs.service.service import Service
 
 pytestmark = pytest.mark.usefixtures("studio")
 ASKED = {

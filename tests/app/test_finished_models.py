@@ -22,14 +22,17 @@ from ipl_core.library import inversions as people
 from ipl_core.library import store as library
 from ipl_core.models.catalog import load_generator
 from tabs import show
-from tabs.compare import CompareTab, finished_models
+from tabs.compare import CompareTab
 from tabs.forms.favourites import Favourites
-from tabs.forms.people import collages, fitting_entries, weighted
 from tabs.interpolate import InterpolateTab
 from tabs.library import LibraryTab
 from tabs.requests import models
+from tabs.requests.comparing import finished_models
+from tabs.requests.mixing import weighted
+from tabs.requests.models import find_entry
+from tabs.requests.people import collages, fitting_entries
 from tabs.sample import SampleTab
-from tabs.service.session import Service, find_entry
+from tabs.service.service import Service
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from ipl_core.models import catalog
 from ipl_core.pictures.media import read_settings
 from tabs.forms.favourites import Favourites
 from tabs.interpolate import InterpolateTab, example
-from tabs.service.session import Service
+from tabs.service.service import Service
 
 pytestmark = pytest.mark.usefixtures("studio")
 ASKED = {

@@ -10,8 +10,9 @@ from kept_domains import entry_of
 
 from ipl_core import InputError
 from ipl_core.library import store as library
-from tabs.library import LibraryTab, domains_mixed
-from tabs.service.session import Service
+from tabs.library import LibraryTab
+from tabs.requests.mixing import domains_mixed
+from tabs.service.service import Service
 
 pytestmark = pytest.mark.usefixtures("studio")
 

@@ -27,7 +27,8 @@ from tabs.access import gate
 from tabs.access.files import MAX_FILE_NAME, inside, uploaded
 from tabs.access.gate import Bodies, Gate, Refusal, refusal
 from tabs.access.telling import MAX_TOLD, UNEXPECTED, told
-from tabs.picture import called, picture_field
+from tabs.picture import picture_field
+from tabs.requests.pictures import called
 
 PIECES = st.sampled_from(
     ["..", "/", "\\", ".", " ", "\0", "\u202e", "\ud83d", "CON", "nul.txt", "ä", "👩‍🎨", "a" * 300, ".webp"]

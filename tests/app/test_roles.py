@@ -19,7 +19,7 @@ from ipl_core.storage.folders import home
 from tabs.access import private
 from tabs.access.policy import Policy
 from tabs.access.roles import Roles
-from tabs.picture import EXAMPLES
+from tabs.requests.pictures import EXAMPLES
 
 FEW = {"method": "nada", "mapper_steps": 2, "batch": 2}
 INVERTED = {"preset": "fast", "steps": 2, "crop": "none"}

@@ -20,10 +20,11 @@ from ipl_core.drawing.seed_people import SeedPerson
 from ipl_core.library import store as library
 from ipl_core.pictures.media import read_settings
 from tabs import sample as room
-from tabs.forms.favourites import MAX_FAVOURITES, Favourites, known
+from tabs.forms.favourites import Favourites
+from tabs.requests.drawing import MAX_FAVOURITES, draw_seeds, draw_sitters, known, nearest, save_sheet, save_zip
 from tabs.requests.models import Model
-from tabs.sample import SampleTab, draw_seeds, draw_sitters, nearest, save_sheet, save_zip
-from tabs.service.session import Service
+from tabs.sample import SampleTab
+from tabs.service.service import Service
 
 pytestmark = pytest.mark.usefixtures("studio")
 

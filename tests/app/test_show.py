@@ -15,8 +15,8 @@ from ipl_core import Snapshot
 from ipl_core.pictures.media import pairs
 from tabs import show
 from tabs.library import LibraryTab
-from tabs.service.session import Service
-from tabs.service.turns import Stop, Stops
+from tabs.service.service import Service
+from tabs.service.stops import Stop, Stops
 
 
 def test_a_curve_stays_within_its_points_and_never_moves_one() -> None:

@@ -18,7 +18,7 @@ from ipl_core import InputError
 from ipl_core.storage import folders
 from ipl_core.study import study
 from tabs.access.roles import admin_token
-from tabs.service.session import Service
+from tabs.service.service import Service
 from tabs.study import StudyTab
 
 pytestmark = pytest.mark.usefixtures("studio")

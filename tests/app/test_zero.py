@@ -28,8 +28,8 @@ from ipl_core.running.forecast import Pace
 from ipl_core.running.snapshot import Snapshot, Start
 from tabs.access.policy import Policy
 from tabs.service import zero
-from tabs.service.session import Service
-from tabs.service.turns import Stop
+from tabs.service.service import Service
+from tabs.service.stops import Stop
 
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = Path(__file__).with_name("stand_in")
