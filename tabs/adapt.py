@@ -31,6 +31,7 @@ from ipl_core.storage.words import clean_line, size_words
 
 from . import show
 from .access.files import inside
+from .base import Ended, Event, Press, Tab
 from .forms.controls import Controls
 from .forms.fields import LARGE, PRESET_CHOICES, plot
 from .forms.suggestions import OPEN_CRITIC, Suggestions, near, open_critic_words
@@ -53,16 +54,15 @@ _FROM_PRESET = ("mapper_steps", "steps", "lambda_domain", "batch", "learning_rat
 _FROM_WORDS = tuple(name for name in _FROM_PRESET if name in WORD_PROMPTS)
 
 
-class AdaptTab:
-    """Components and listeners of the tab; build it inside `gr.Blocks`.
+class AdaptTab(Tab):
+    """Components and listeners of the tab.
 
     entry: state, the folder name of the library entry on the screen, "" if there is none.
-    ends: events that fire when a run of this visitor has ended. to_sample: the button that leads to the Sample tab.
-    greeting: what `greet` gives the values of when a page loads; `forecast_on` adds how long a run will take.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    key, title = "adapt", "Adapt"
+
+    def build(self) -> None:
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 self._build_request()
@@ -70,6 +70,11 @@ class AdaptTab:
                 self._build_result()
         self._about = gr.HTML()
         self._listen()
+
+    def loads(self, event: Event) -> None:
+        """Shows what the model draws, or examples, and how long a run will take."""
+        greeted = event(self.greet, None, [self._people, self._about], **LOOK)
+        self.forecast_on(greeted.then)
 
     # --- components ---------------------------------------------------------------------------------------------
 
@@ -157,7 +162,7 @@ class AdaptTab:
             self._step = gr.Radio([], label="Earlier steps", info="The same people on the way.", scale=3, min_width=220)
             self._pick = gr.Button("Keep this step as a model", interactive=False, min_width=150)
         with gr.Row(visible=False) as self._result:
-            self.to_sample = gr.Button("Draw more people", variant="primary", min_width=150)
+            self._to_sample = gr.Button("Draw more people", variant="primary", min_width=150)
             self._weights = gr.DownloadButton("Download weights", min_width=150)
             self._picture = gr.DownloadButton("Download picture", min_width=150)
         with gr.Row(visible=False, elem_classes="go-on") as self._further:
@@ -175,7 +180,6 @@ class AdaptTab:
     # --- listeners ----------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        self.greeting = [self._people, self._about]
         self._fields = {
             "target": self._target,
             "method": self._method,
@@ -231,7 +235,8 @@ class AdaptTab:
         gone_on = self._controls.listen(
             self._resume, [self._run_shown, self._more], result, [self._go_on.click, self._more.submit]
         )
-        self.ends = [ended, gone_on]
+        self._page.ended += [Ended(event.then, self.entry) for event in (ended, gone_on)]
+        self._page.presses.append(Press(self._to_sample.click, self.entry))
         self._step.input(
             self._look_at_step,
             [self._run_shown, self._step],
@@ -324,7 +329,7 @@ class AdaptTab:
         event(self._measure_time, list(self._fields.values()), self._time, **LOOK)
 
     def greet(self) -> tuple[str, str]:
-        """Values for `greeting` when a page loads: examples, or the people of the first model, and what is in use."""
+        """What a page shows when it loads: examples, or the people of the first model, and what is in use."""
         name = next(iter(catalog.generators()))
         _, people, words, _ = self._describe(name)
         return examples_row(name) or people, words

@@ -30,17 +30,16 @@ from ipl_core.storage.words import json_text
 
 from . import show
 from .access.files import inside
+from .base import Event, Press, Tab
 from .forms.controls import Controls
-from .forms.favourites import Favourites
 from .forms.fields import LARGE, PRESET_CHOICES
 from .forms.wording import WordingFields
 from .requests.adapting import make_config, wrong_fields
 from .requests.comparing import finished_models, said
 from .requests.drawing import known
 from .requests.models import can_be_used, find_entry, known_model, label, open_critics
-from .service.jobs import AT_ONCE, MODEL_JOB, redraw
+from .service.jobs import AT_ONCE, LOOK, MODEL_JOB, redraw
 from .service.running import Throttle
-from .service.service import Service
 from .show.record import Record
 
 SAMPLES, SAMPLES_OF_LARGE = 64, 8  # measured of each generator; a large one takes a CPU seconds a picture
@@ -98,21 +97,22 @@ class Comparison:
         return show.figures(measured, remark) if measured else ""
 
 
-class CompareTab:
-    """Components and listeners of the tab; build it inside `gr.Blocks`.
+class CompareTab(Tab):
+    """Components and listeners of the tab. entries: for each method a state with the name of its library entry."""
 
-    to_sample: for each method the button that leads to the Sample tab; entries: states with the names of their
-    library entries.
-    """
+    key, title = "compare", "Compare"
 
-    def __init__(self, service: Service, favourites: Favourites) -> None:
-        self._service, self._favourites = service, favourites
+    def build(self) -> None:
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 self._build_request()
             with gr.Column(scale=9, min_width=300):
                 self._build_result()
         self._listen()
+
+    def opens(self, event: Event) -> None:
+        """Shows something in the place of the pictures, until there are some."""
+        event(self.open, self.outlined, self.opening, **LOOK)
 
     def _build_request(self) -> None:
         models = catalog.generators()
@@ -158,14 +158,14 @@ class CompareTab:
         self.pictures = gr.HTML()
         self._table = gr.HTML()
         self.entries: dict[str, gr.State] = {}
-        self.to_sample: dict[str, gr.Button] = {}
         self._kept: dict[str, tuple[gr.Row, gr.DownloadButton]] = {}
         for method in METHODS:
             self.entries[method] = gr.State("")
             with gr.Row(visible=False) as row:
-                self.to_sample[method] = gr.Button(f"Draw more by {name(method)}", size="sm", min_width=130)
+                to_sample = gr.Button(f"Draw more by {name(method)}", size="sm", min_width=130)
                 settings = gr.DownloadButton(f"Settings of {name(method)}", size="sm", min_width=130)
             self._kept[method] = (row, settings)
+            self._page.presses.append(Press(to_sample.click, self.entries[method]))
         with gr.Column(visible=False) as self._pair:
             with gr.Row():
                 self._left = gr.Dropdown([], label="On the left", min_width=120)
@@ -230,7 +230,7 @@ class CompareTab:
         )
 
     @property
-    def opened(self) -> list[Any]:
+    def opening(self) -> list[Any]:
         """The components that `open` updates."""
         return [self.outlined, *self._result]
 

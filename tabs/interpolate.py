@@ -24,13 +24,14 @@ from ipl_core.pictures.media import MAX_RATE, left_out_words, save_animation, to
 
 from . import show
 from .access.files import inside
+from .base import Event, Tab
 from .forms.controls import Controls
-from .forms.favourites import Favourites, choices
+from .forms.favourites import choices
 from .requests import models
 from .requests.animation import Journey, plan
 from .requests.drawing import known
+from .service.jobs import AT_ONCE
 from .service.running import Throttle
-from .service.service import Service
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +39,15 @@ _NOWHERE = ("No, only people change", "")
 _DEFAULT = Walk()
 
 
-class InterpolateTab:
-    """Components and listeners of the tab; build it inside `gr.Blocks`.
+class InterpolateTab(Tab):
+    """Components and listeners of the tab.
 
     lists: the components that list models and people; `choices` gives their values.
     """
 
-    def __init__(self, service: Service, favourites: Favourites) -> None:
-        self._service, self._favourites = service, favourites
+    key, title = "interpolate", "Interpolate"
+
+    def build(self) -> None:
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 self._build_request()
@@ -69,6 +71,14 @@ class InterpolateTab:
                         for ending, name in ((".webp", "WebP"), (".mp4", "MP4"), (".gif", "GIF"))
                     }
         self._listen()
+
+    def loads(self, event: Event) -> None:
+        """Fills the lists."""
+        event(self.choices, None, self.lists, **AT_ONCE)
+
+    def opens(self, event: Event) -> None:
+        """Fills the lists with what there is now."""
+        event(self.choices, [*self.lists, self._favourites.remembered], self.lists, **AT_ONCE)
 
     def _build_request(self) -> None:
         self._model = gr.Dropdown([], label="Model", info="One as it is, or adapted.")

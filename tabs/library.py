@@ -26,11 +26,11 @@ from ipl_core.study import study
 
 from . import show
 from .access.gate import detail
+from .base import Event, Press, Tab
 from .requests.library import exported, taken_in
 from .requests.mixing import domains_mixed, draw_mix, keep_mix, mix_words
 from .requests.models import find_entry
 from .service.jobs import AT_ONCE, LOOK, MODEL_JOB, redraw
-from .service.service import Service
 from .show.look import FOCUS_ON_ENTRY, FOCUS_ON_QUESTION
 
 #: Cards are buttons in the value, so the component has to say which one was pressed.
@@ -56,15 +56,16 @@ _ALLOWED = "This page may now change, import and run everything, until it is clo
 _HOW = "Press a picture to draw from it, or Manage to name, export or delete it."
 
 
-class LibraryTab:
-    """Components and listeners of the tab; build it inside `gr.Blocks`.
+class LibraryTab(Tab):
+    """Components and listeners of the tab.
 
     cards: its `click` event carries the folder name of the entry that a visitor wants to draw from as `name`.
-    to_sample: the button that does the same for the entry that is managed, whose folder name is in the state `entry`.
+    entry: state, the folder name of the entry that is managed.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    key, title = "library", "Library"
+
+    def build(self) -> None:
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 self._status = gr.HTML(show.note(_HOW))
@@ -76,7 +77,7 @@ class LibraryTab:
                 with gr.Accordion("Import an adapted generator", open=False):
                     self._build_import()
                 with gr.Accordion(
-                    "For whoever runs this app", open=False, visible=service.policy.shared
+                    "For whoever runs this app", open=False, visible=self._service.policy.shared
                 ) as self._office:
                     self._build_office()
             with gr.Column(scale=9, min_width=300):
@@ -85,13 +86,18 @@ class LibraryTab:
         self.entry = gr.State("")
         self._listen()
 
+    def opens(self, event: Event) -> None:
+        """Shows what is kept now."""
+        event(self.contents, None, self.cards, **AT_ONCE)
+        event(self.domain_choices, self.domains, self.domains, **AT_ONCE)
+
     # --- components ---------------------------------------------------------------------------------------------
 
     def _build_panel(self) -> None:
         self._heading = gr.HTML()
         self._preview = gr.HTML()
         self._facts = gr.HTML()
-        self.to_sample = gr.Button("Draw people", variant="primary")
+        self._to_sample = gr.Button("Draw people", variant="primary")
         with gr.Group():  # always there: a value that is changed while its component isn't would be lost
             self._step = gr.Dropdown([], label="Step")
             self._pick = gr.Button("Keep this step as a model of its own", interactive=False)
@@ -154,6 +160,7 @@ class LibraryTab:
     # --- listeners ----------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
+        self._page.presses += [Press(self.cards.click), Press(self._to_sample.click, self.entry)]
         told = [self._status, self._announcer]
         panel = [
             self.entry, self._panel, self._heading, self._preview, self._facts, self._step, self._pick,

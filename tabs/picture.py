@@ -27,15 +27,14 @@ from .access.files import uploaded
 from .access.gate import detail
 from .access.roles import GUEST_HOURS
 from .access.telling import told
+from .base import Event, Press, Tab
 from .forms.controls import Controls
-from .forms.favourites import Favourites
 from .forms.fields import plot
 from .forms.people import PeoplePanel
 from .requests.models import can_be_used, label
 from .requests.pictures import MAX_NAME, Seen, align, called, chosen_crop, example_pictures, invert_config, seen_by
 from .service.jobs import AT_ONCE, LOOK
 from .service.running import Throttle
-from .service.service import Service
 from .show.entries import likeness
 
 MAX_MOVE = 100  # sides of the crop, which a picture dragged far leaves behind
@@ -115,22 +114,28 @@ def picture_field(**options: Any) -> gr.Image:
     return field
 
 
-class PictureTab:
-    """Components and listeners of the tab; build it inside `gr.Blocks`.
+class PictureTab(Tab):
+    """Components and listeners of the tab. people: those who are kept, restyled below the inversion."""
 
-    people: those who are kept, restyled below the inversion.
-    """
+    key, title = "picture", "Your picture"
 
-    def __init__(self, service: Service, favourites: Favourites) -> None:
-        self._service = service
-        gr.HTML(show.note(_HONEST + (_KEPT_FOR_ONE if service.policy.shared else _KEPT_FOR_ALL) + _UPLOADS))
+    def build(self) -> None:
+        gr.HTML(show.note(_HONEST + (_KEPT_FOR_ONE if self._service.policy.shared else _KEPT_FOR_ALL) + _UPLOADS))
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=300):
                 self._build_request()
             with gr.Column(scale=8, min_width=300):
                 self._build_inversion()
-                self.people = PeoplePanel(service, favourites)
+                self.people = PeoplePanel(self._service, self._favourites)
         self._listen()
+
+    def opens(self, event: Event) -> None:
+        """Fills the lists with who is there now, and draws who is chosen."""
+        people = self.people
+        marked = [people.favourite, people.favourites_row]
+        event(people.favourite_choices, self._favourites.remembered, marked, **AT_ONCE)
+        filled = event(people.choices, people.person, people.person, **AT_ONCE)
+        people.restyle_on(filled.success)
 
     # --- components ---------------------------------------------------------------------------------------------
 
@@ -269,6 +274,7 @@ class PictureTab:
             self._check,
         )
         self.people.restyle_on(rested.then)
+        self._page.presses.append(Press(self.people.to_sample.click, self.people.person, is_person=True))
 
     # --- the picture and its crop -------------------------------------------------------------------------------
 

@@ -20,8 +20,10 @@ from ipl_core.drawing.seed_people import MAX_PSI
 from ipl_core.latents import MAX_SEED, parse_seeds
 
 from . import show
+from .access.gate import detail
+from .base import Event, Tab
 from .forms.controls import Controls
-from .forms.favourites import STARS, Favourites
+from .forms.favourites import STARS
 from .requests import models
 from .requests.drawing import (
     MAX_COUNT,
@@ -39,7 +41,6 @@ from .requests.drawing import (
 from .requests.models import chosen
 from .service.jobs import AT_ONCE, MODEL_JOB, redraw
 from .service.running import Throttle
-from .service.service import Service
 from .show.look import SCROLL_TO_DRAWN
 
 NEAREST = 11
@@ -47,20 +48,41 @@ _NOBODY = ("People of these seeds", "")
 _PRIVATE_JOB = {**MODEL_JOB, "api_visibility": "private"}
 
 
-class SampleTab:
-    """Components and listeners of the tab; build it inside `gr.Blocks`.
+class SampleTab(Tab):
+    """Components and listeners of the tab.
 
     model: the dropdown of models, by `Model.value`. person: that of inverted people, "" for none.
     """
 
-    def __init__(self, service: Service, favourites: Favourites) -> None:
-        self._service, self._favourites = service, favourites
+    key, title = "sample", "Sample"
+
+    def build(self) -> None:
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 self._build_request()
             with gr.Column(scale=9, min_width=300):
                 self._build_result()
         self._listen()
+
+    def loads(self, event: Event) -> None:
+        """Fills the lists."""
+        event(self._favourites.show, self._favourites.remembered, self._favourites.listed, **AT_ONCE)
+        event(self.choices, None, self.model, **AT_ONCE)
+
+    def opens(self, event: Event) -> None:
+        """Fills the lists, and draws where another model is chosen than before."""
+        filled = event(self.choices, self.model, self.model, **AT_ONCE)
+        self.draw_new_on(filled.success)
+        event(self.person_choices, self.person, self.person, **AT_ONCE)
+
+    def receives(self) -> None:
+        """Comes up and draws where another tab asks for it; offers what runs have made."""
+        for press in self._page.presses:
+            show_it = self._show_person if press.is_person else self._show_named if press.value else self._show_pressed
+            shown = press.event(show_it, press.value, [self._page.tabs, self.model, self.person], **AT_ONCE)
+            self.draw_on(shown.success)
+        for ended in self._page.ended:
+            ended.then(self.newest, [ended.entry, self.model], self.model, **AT_ONCE)
 
     def _build_request(self) -> None:
         self._shown = gr.State("")  # the model that was drawn last
@@ -171,6 +193,15 @@ class SampleTab:
         kept = [(inverted.title, inverted.path.name) for inverted in self._service.roles.list_people()]
         named = any(name == person for _, name in kept)
         return gr.Dropdown([_NOBODY, *kept], value=person if named else "")
+
+    def _show_named(self, entry: str) -> tuple[Any, Any, Any]:
+        return gr.Tabs(selected=self.key), self.choices(entry), self.person_choices()
+
+    def _show_pressed(self, event: gr.EventData) -> tuple[Any, Any, Any]:
+        return self._show_named(detail(event, "name"))
+
+    def _show_person(self, person: str) -> tuple[Any, Any, Any]:
+        return gr.Tabs(selected=self.key), self.choices(), self.person_choices(person)
 
     # --- to the screen ------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+import gradio as gr
 from torch import Tensor
 
 from ipl_core import AdaptConfig, InputError, InvertConfig, Snapshot
@@ -71,6 +72,11 @@ class Service:
     ) -> Iterator[Snapshot | people.Inverted]:
         """The same for an inversion; see `Roles.inversion`."""
         return self.roles.inversion(self.gpu.placed(config), aligned, name, crop, stop, keep, self.gpu.invert)
+
+    def forget(self, request: gr.Request) -> None:
+        """Forgets a visitor whose page is closed."""
+        self.stops.leave(request.session_hash)
+        self.roles.leave(request.session_hash)
 
     def checkpoint(self, session: str) -> Callable[[], None]:
         """What the session's job, which has no result before its end, calls now and then: raises InputError once it is

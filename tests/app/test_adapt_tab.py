@@ -22,6 +22,7 @@ from ipl_core.models import catalog
 from tabs import adapt as room
 from tabs import show
 from tabs.adapt import LAST, AdaptTab, examples_row
+from tabs.base import Page
 from tabs.forms.controls import Controls
 from tabs.requests import adapting
 from tabs.requests.adapting import make_config, wrong_fields
@@ -36,7 +37,7 @@ FEW = {"mapper_steps": 2, "steps": 4, "batch": 2, "keep_every": 2}
 def tab(monkeypatch: pytest.MonkeyPatch) -> AdaptTab:
     """The tab without a page."""
     with gr.Blocks():
-        return AdaptTab(Service())
+        return AdaptTab(Page(Service()))
 
 
 @pytest.fixture

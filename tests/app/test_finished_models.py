@@ -22,8 +22,8 @@ from ipl_core.library import inversions as people
 from ipl_core.library import store as library
 from ipl_core.models.catalog import load_generator
 from tabs import show
+from tabs.base import Page
 from tabs.compare import CompareTab
-from tabs.forms.favourites import Favourites
 from tabs.interpolate import InterpolateTab
 from tabs.library import LibraryTab
 from tabs.requests import models
@@ -50,10 +50,10 @@ def service(finished: Path) -> Service:
     return Service()
 
 
-def build(tab: type, *needs: Any) -> Any:
-    """A tab without a page."""
+def build(tab: type, service: Service) -> Any:
+    """A tab that nobody opens."""
     with gr.Blocks():
-        return tab(*needs)
+        return tab(Page(service))
 
 
 # --- every tab --------------------------------------------------------------------------------------------------
@@ -64,10 +64,10 @@ def test_lists_offer_them_after_what_was_made_here(service: Service) -> None:
     offered = models.choices()
     assert [value for _, value in offered[:5]] == [own.name, "mosaic-ipl", "zombie-nada", "zombie-shared", "zombie-ipl"]
     assert offered[1][0] == "mosaic · IPL · comes with the app"
-    assert build(SampleTab, service, Favourites()).choices().constructor_args["value"] == own.name
+    assert build(SampleTab, service).choices().constructor_args["value"] == own.name
     library.delete(own)
-    assert build(SampleTab, service, Favourites()).choices().constructor_args["value"] == "mosaic-ipl"
-    assert build(InterpolateTab, service, Favourites()).choices()[0].constructor_args["value"] == "mosaic-ipl"
+    assert build(SampleTab, service).choices().constructor_args["value"] == "mosaic-ipl"
+    assert build(InterpolateTab, service).choices()[0].constructor_args["value"] == "mosaic-ipl"
 
 
 def test_a_person_goes_through_them(service: Service) -> None:
@@ -133,7 +133,7 @@ def test_a_damaged_one_is_told_in_the_library(service: Service, finished: Path) 
 
 
 def test_compare_opens_with_the_domain_of_most_methods(service: Service) -> None:
-    tab = build(CompareTab, service, Favourites())
+    tab = build(CompareTab, service)
     opening = tab.open(False)
     opened = next(opening)  # the files are there until it goes on
     html = opened[tab.pictures]
@@ -144,12 +144,12 @@ def test_compare_opens_with_the_domain_of_most_methods(service: Service) -> None
         settings = json.loads(Path(opened[tab._kept[method][1]].constructor_args["value"]).read_text())
         assert settings["config"]["method"] == method
     assert opened[tab.outlined] is True
-    assert set(opened) <= set(tab.opened)
+    assert set(opened) <= set(tab.opening)
     assert list(tab.open(True)) == [{tab.pictures: gr.skip(), tab.outlined: True}], "it is shown once"
 
 
 def test_what_is_said_of_collapse_is_what_was_measured(service: Service) -> None:
-    tab = build(CompareTab, service, Favourites())
+    tab = build(CompareTab, service)
     (opened,) = tab.open(False)
     shares = {
         method: find_entry(f"zombie-{method}").settings["shipped"]["figures"]["diversity"]
@@ -174,7 +174,7 @@ def test_compare_opens_with_its_ideas_where_no_two_are_of_one_domain(service: Se
     for method in ("nada", "shared"):
         (finished / f"zombie-{method}.safetensors").unlink()
     assert finished_models() == {}
-    tab = build(CompareTab, service, Favourites())
+    tab = build(CompareTab, service)
     (opened,) = tab.open(False)
     assert "a direction for each person" in opened[tab.pictures]
     assert tab._table not in opened

@@ -20,6 +20,7 @@ from ipl_core.drawing.seed_people import SeedPerson
 from ipl_core.library import store as library
 from ipl_core.pictures.media import read_settings
 from tabs import sample as room
+from tabs.base import Page
 from tabs.forms.favourites import Favourites
 from tabs.requests.drawing import MAX_FAVOURITES, draw_seeds, draw_sitters, known, nearest, save_sheet, save_zip
 from tabs.requests.models import Model
@@ -43,7 +44,7 @@ def service() -> Service:
 def tab(service: Service) -> SampleTab:
     """The tab without a page."""
     with gr.Blocks():
-        return SampleTab(service, Favourites())
+        return SampleTab(Page(service))
 
 
 def test_the_fine_layers_of_one_seed_reach_all(service: Service, entry: library.Entry, tmp_path: Path) -> None:

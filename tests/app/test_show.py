@@ -14,6 +14,7 @@ import torch
 from ipl_core import Snapshot
 from ipl_core.pictures.media import pairs
 from tabs import show
+from tabs.base import Page
 from tabs.library import LibraryTab
 from tabs.service.service import Service
 from tabs.service.stops import Stop, Stops
@@ -114,7 +115,7 @@ def test_durations_read_as_a_person_says_them(seconds: float, words: str) -> Non
 def test_a_damaged_entry_is_named_in_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IPL_HOME", str(tmp_path))
     with gr.Blocks():
-        tab = LibraryTab(Service())
+        tab = LibraryTab(Page(Service()))
     assert "Nothing is kept yet" in tab.contents()
     broken = tmp_path / "runs" / "elf-ipl-0123456789ab"
     broken.mkdir(parents=True)
