@@ -37,8 +37,8 @@ from .service.running import Throttle
 from .service.service import Service
 from .service.stops import Stop
 
-#: The path of a file that was uploaded.
-Upload = NewType("Upload", str)
+#: The path of a file: one that was uploaded, or that is given.
+File = NewType("File", str)
 
 #: Only components take and hand out files. An endpoint that does so has one, unseen, for each parameter and result.
 _COMPONENTS: dict[Any, Callable[..., Any]] = {
@@ -47,8 +47,7 @@ _COMPONENTS: dict[Any, Callable[..., Any]] = {
     int: partial(gr.Number, precision=0),
     bool: gr.Checkbox,
     dict: gr.JSON,
-    Upload: gr.File,
-    Path: gr.File,
+    File: gr.File,
 }
 #: Parameters whose default is the policy's, and what the policy calls it.
 _BY_POLICY = {"keep": "keeps_people"}
@@ -288,20 +287,20 @@ class Endpoints:
         entry: Annotated[str, "Library entry"],
         suffix: Annotated[str, "Suffix"] = ".safetensors",
         step: Annotated[int, "Step"] = 0,
-    ) -> Iterator[Annotated[Path, "Generator"]]:
+    ) -> Iterator[Annotated[File, "Generator"]]:
         """Gives the whole adapted generator of a library entry as a file that needs nothing else.
 
         suffix: ".safetensors" of this program, or ".pt" as rosinality's stylegan2-pytorch writes and reads. step: an
         earlier step that the run kept, see /library; 0 is the last.
         """
         with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
-            yield exported(entry, suffix, step, Path(folder))
+            yield str(exported(entry, suffix, step, Path(folder)))
 
     @endpoint(MODEL_JOB)
     def import_(
         self,
         request: gr.Request,
-        file: Annotated[Upload, "Generator"],
+        file: Annotated[File, "Generator"],
         model: Annotated[str, "Adapted from"] = "studio",
         target: Annotated[str, "Target"] = "",
     ) -> Annotated[dict, "Library entry"]:
@@ -322,7 +321,7 @@ class Endpoints:
         psi: Annotated[float, "Truncation"] = 0.7,
         fine: Annotated[float | None, "Seed of the fine layers"] = None,
         crossover: Annotated[float, "First fine layer"] = 4,
-    ) -> Iterator[tuple[Annotated[Path, "Picture of all pairs"], Annotated[Path, "Zip of all"]]]:
+    ) -> Iterator[tuple[Annotated[File, "Picture of all pairs"], Annotated[File, "Zip of all"]]]:
         """Draws seeds (such as "0-11" or "3, 7, 20-25") by a library entry and by its source.
 
         Gives a PNG of all pairs, source before adapted, four pairs in a row, and a zip of single PNGs. `entry` is a
@@ -334,7 +333,7 @@ class Endpoints:
         who = parse_seeds(seeds, MAX_COUNT)
         drawing = draw_seeds(self._service, chosen(entry), who, psi, fine, crossover, between=check)
         with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
-            yield save_sheet(drawing, Path(folder)), save_zip(drawing, Path(folder))
+            yield str(save_sheet(drawing, Path(folder))), str(save_zip(drawing, Path(folder)))
 
     @endpoint(MODEL_JOB)
     def interpolate(
@@ -351,7 +350,7 @@ class Endpoints:
         easing: Annotated[str, "Easing"] = "smooth",
         psi: Annotated[float, "Truncation"] = 0.7,
         suffix: Annotated[str, "Suffix"] = ".webp",
-    ) -> Iterator[Annotated[Path, "Animation"]]:
+    ) -> Iterator[Annotated[File, "Animation"]]:
         """Animates people who turn into each other, or, with `to`, the first of them on the way to another model.
 
         model, to: a library entry, or "source NAME" for a model as it is. suffix: .webp, .mp4 or .gif. space: w for
@@ -366,13 +365,13 @@ class Endpoints:
         self._service.checkpoint(request.session_hash)()  # there may be fewer than were asked for
         with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
             path = inside(Path(folder), journey.name + suffix)
-            yield save_animation(pictures, path, rate, journey.note, journey.enlarge)
+            yield str(save_animation(pictures, path, rate, journey.note, journey.enlarge))
 
     @endpoint(MODEL_JOB, withdrawn=lambda: _nobody())
     def invert(
         self,
         request: gr.Request,
-        picture: Annotated[Upload, "Picture"],
+        picture: Annotated[File, "Picture"],
         name: Annotated[str, "Name"] = "picture",
         model: Annotated[str, "Model"] = "",
         preset: Annotated[str, "Preset"] = "good",
@@ -389,7 +388,7 @@ class Endpoints:
         start: Annotated[str, "Start"] = "auto",
         view: Annotated[str, "View"] = "critic",
         keep: Annotated[bool | None, "Keep this person on the server"] = None,
-    ) -> Iterator[tuple[dict, Annotated[Path, "Latent"], Annotated[Path, "Picture"]]]:
+    ) -> Iterator[tuple[dict, Annotated[File, "Latent"], Annotated[File, "Picture"]]]:
         """Finds the latent of a picture and yields how far it is; the last time with two files, the latent and a PNG.
 
         A step has stage, step, total, losses, seconds and remaining. The last dictionary has the stage "done", the
@@ -415,7 +414,7 @@ class Endpoints:
         domains: Annotated[str, "Library entries"] = "",
         strength: Annotated[float, "Strength"] = 1.0,
         mix: Annotated[str, "Shares"] = "",
-    ) -> Iterator[Annotated[Path, "Picture"]]:
+    ) -> Iterator[Annotated[File, "Picture"]]:
         """Draws an inverted person in domains of the library as one labelled PNG.
 
         `person` is a name that /invert or /people gave. domains: names of library entries with commas between them,
@@ -429,7 +428,7 @@ class Endpoints:
         with tempfile.TemporaryDirectory() as folder:
             for collage in collages(restyler, mixes):  # noqa: B007 – the last has them all
                 check()
-            yield collage.save(Path(folder))
+            yield str(collage.save(Path(folder)))
 
 
 def _adapt(service: Service, settings: Mapping[str, Any], session: str) -> Iterator[dict[str, Any]]:
@@ -467,7 +466,7 @@ def _invert(
     where: tuple[Any, ...],
     session: str,
     keep: bool | None,
-) -> Iterator[tuple[dict[str, Any], Path | None, Path | None]]:
+) -> Iterator[tuple[dict[str, Any], str | None, str | None]]:
     stop, throttle = service.stops.running(session), Throttle()
     config = invert_config(settings, service.device)
     seen_by(service, path)  # before models are fetched for it
@@ -485,6 +484,6 @@ def _invert(
                 last.update({fact: update.settings[fact] for fact in ("distances", "identity")})
                 last["stopped"] = _why(stop, update.settings["stopped"])
                 with tempfile.TemporaryDirectory() as folder:
-                    yield last, *copies(update, Path(folder))
+                    yield last, *(str(file) for file in copies(update, Path(folder)))
             elif update.phase != "done" and throttle.passes():
                 yield _progress(update), None, None
