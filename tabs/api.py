@@ -24,7 +24,7 @@ from ipl_core.pictures.media import save_animation
 from ipl_core.storage.values import whole
 
 from .access.files import inside
-from .requests.adapting import make_config
+from .requests.adapting import find_or_run, go_on, make_config
 from .requests.animation import ending, plan
 from .requests.drawing import MAX_COUNT, draw_seeds, nearest, save_sheet, save_zip
 from .requests.library import MAX_STEP, exported, taken_in
@@ -199,9 +199,8 @@ class Endpoints:
         its own. /stop ends it early and keeps what has been reached.
         """
         stop = self._service.stops.running(request.session_hash)
-        before = find_entry(entry)
-        config, start = library.continuation(before, steps)
-        yield from _steps(self._service.run(config, stop, before, start), stop)
+        _, _, updates = go_on(self._service, entry, steps, stop)
+        yield from _steps(updates, stop)
 
     @endpoint({"queue": False})
     def stop(self, request: gr.Request) -> bool:
@@ -438,10 +437,8 @@ def _adapt(service: Service, settings: Mapping[str, Any], session: str) -> Itera
         pass
     if stop.is_set():  # while the model was fetched
         yield _end(None, _why(stop, "asked"))
-    elif (entry := library.find(config)) is not None:
-        yield _end(entry, entry.settings["stopped"])
     else:
-        yield from _steps(service.run(config, stop), stop)
+        yield from _steps(find_or_run(service, config, stop), stop)
 
 
 def _steps(updates: Iterator[Any], stop: Stop) -> Iterator[dict[str, Any]]:
@@ -450,7 +447,7 @@ def _steps(updates: Iterator[Any], stop: Stop) -> Iterator[dict[str, Any]]:
     with closing(updates):
         for update in updates:
             if isinstance(update, library.Entry):
-                entry = update
+                entry, stopped = update, update.settings["stopped"]
             elif update.phase == "done":
                 stopped = update.stopped
             elif throttle.passes():

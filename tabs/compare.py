@@ -32,13 +32,13 @@ from . import show
 from .access.files import inside
 from .base import Event, Press, Tab
 from .forms.controls import Controls
-from .forms.fields import LARGE, PRESET_CHOICES
+from .forms.fields import PRESET_CHOICES, complaints
 from .forms.wording import WordingFields
-from .requests.adapting import make_config, wrong_fields
-from .requests.comparing import finished_models, said
+from .requests.adapting import find_or_run, make_config, wrong_fields
 from .requests.drawing import known
-from .requests.models import can_be_used, find_entry, known_model, label, open_critics
-from .service.jobs import AT_ONCE, LOOK, MODEL_JOB, redraw
+from .requests.library import finished_models, said
+from .requests.models import find_entry, is_slow, known_model, open_critic_choices, source_choices
+from .service.jobs import AT_ONCE, LOOK, PAGE_JOB, redraw
 from .service.running import Throttle
 from .show.record import Record
 
@@ -144,12 +144,12 @@ class CompareTab(Tab):
                 ("Prompts of IPL", "Words for people", "List of words"),
                 catalog.suited_to(models[model].critic)["prompts"],
             )
-            choices = [(label(entry), known) for known, entry in models.items() if can_be_used(entry)]
-            self._model = gr.Dropdown(choices, value=model, label="Source model")
+            self._model = gr.Dropdown(source_choices(), value=model, label="Source model")
             self._critic = gr.Dropdown(
-                [("The model’s own", ""), *((label(entry), known) for known, entry in open_critics().items())],
+                [("The model’s own", ""), *open_critic_choices()],
                 value="",
-                label="Critic of all",
+                label="CLIP model of all",
+                info="It compares pictures with words.",
             )
 
     def _build_result(self) -> None:
@@ -225,8 +225,7 @@ class CompareTab(Tab):
             [self._left, self._right, self._who, *self.entries.values()],
             [self._slider, self._slider_words],
             show_progress_on=self._slider,
-            api_visibility="private",
-            **MODEL_JOB,
+            **PAGE_JOB,
         )
 
     @property
@@ -275,7 +274,7 @@ class CompareTab(Tab):
         if outlined or not catalog.is_here(model):
             return gr.skip(), outlined
         source = self._service.generators.get(model.name)
-        if source.config.resolution > LARGE and self._service.device == "cpu":
+        if is_slow(source, self._service.device):
             return gr.skip(), outlined
         scene = Comparison("", model.source, parse_seeds(_PEOPLE, MAX_PREVIEWS))
         scene.rows[_SOURCE] = Row("", to_uint8(draw(source, scene.seeds, AdaptConfig.preview_psi)))
@@ -297,10 +296,7 @@ class CompareTab(Tab):
         wrong = wrong_fields(asked, self._service.device)
         if not methods:
             wrong["methods"] = "Choose at least one method."
-        folded = [words for known, words in wrong.items() if known not in ("target", "methods", "preview_seeds")]
-        if folded and "target" not in wrong:
-            wrong["target"] = f"Settings of all runs: {folded[0]}"
-        return [gr.validate(known not in wrong, wrong.get(known, "")) for known in self._fields]
+        return complaints(self._fields, wrong, "target", ("methods", "preview_seeds"), "Settings of all runs")
 
     def _run(self, stop: threading.Event, *values: Any) -> Iterator[dict[Any, Any]]:
         asked = dict(zip(self._fields, values))
@@ -322,7 +318,7 @@ class CompareTab(Tab):
         scene.rows[_SOURCE] = Row("", to_uint8(draw(source, seeds, psi)))
         scene.rows.update({method: Row("waits") for method in methods})
         yield self._cleared(scene)
-        count = SAMPLES if source.config.resolution <= LARGE or self._service.device != "cpu" else SAMPLES_OF_LARGE
+        count = SAMPLES_OF_LARGE if is_slow(source, self._service.device) else SAMPLES
         samples = SideBySide(first.model, first.target, source, critic, count)
         scene.rows[_SOURCE].figures = samples.measure()
         remark = show.figures_remark(count, samples.no_judge)
@@ -330,10 +326,8 @@ class CompareTab(Tab):
         for number, (method, config) in enumerate(configs.items(), start=1):
             if stop.is_set():
                 break
-            entry = library.find(config)
-            if entry is None:
-                place = f"Method {number} of {len(configs)}: {name(method)}"
-                entry = yield from self._show_run(config, stop, scene, place)
+            place = f"Method {number} of {len(configs)}: {name(method)}"
+            entry = yield from self._show_run(config, stop, scene, place)
             if entry is None:
                 continue
             entries[method] = entry
@@ -353,9 +347,9 @@ class CompareTab(Tab):
     def _show_run(
         self, config: AdaptConfig, stop: threading.Event, scene: Comparison, place: str
     ) -> Iterator[dict[Any, Any]]:
-        """Runs one method; gives the library entry of the finished run, None if it was stopped."""
+        """Runs one method, unless it was run before; gives the library entry of the run, None if it was stopped."""
         record, row, throttle = Record(config), scene.rows[config.method], Throttle()
-        with closing(self._service.run(config, stop)) as updates:
+        with closing(find_or_run(self._service, config, stop)) as updates:
             for update in updates:
                 if isinstance(update, library.Entry):
                     return update

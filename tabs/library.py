@@ -27,10 +27,11 @@ from ipl_core.study import study
 from . import show
 from .access.gate import detail
 from .base import Event, Press, Tab
+from .forms.fields import refusing
 from .requests.library import exported, taken_in
 from .requests.mixing import domains_mixed, draw_mix, keep_mix, mix_words
 from .requests.models import find_entry
-from .service.jobs import AT_ONCE, LOOK, MODEL_JOB, redraw
+from .service.jobs import AT_ONCE, LOOK, PAGE_JOB, redraw
 from .show.look import FOCUS_ON_ENTRY, FOCUS_ON_QUESTION
 
 #: Cards are buttons in the value, so the component has to say which one was pressed.
@@ -181,8 +182,7 @@ class LibraryTab(Tab):
                 [self.entry, self._step],
                 [*told, self._file],
                 show_progress_on=self._file,
-                api_visibility="private",
-                **MODEL_JOB,
+                **PAGE_JOB,
             )
         asked = self._delete.click(self._ask, self.entry, [*told, self._question, self._asked], **AT_ONCE)
         asked.success(None, js=FOCUS_ON_QUESTION)
@@ -195,24 +195,21 @@ class LibraryTab(Tab):
                 [self._seeds, *mix],
                 [*told, self._mixed],
                 show_progress_on=self._mixed,
-                api_visibility="private",
-                **MODEL_JOB,
+                **PAGE_JOB,
             )
         self._keep_mix.click(
             self._keep_mixed,
             [self._mix_title, *mix],
             [*everything, self._mix_title],
             show_progress_on=self._mixed,
-            api_visibility="private",
-            **MODEL_JOB,
+            **PAGE_JOB,
         ).success(None, js=FOCUS_ON_ENTRY)
         self._import.click(
             self._take_in,
             [self._upload, self._model, self._target],
             [*everything, self._upload],
             show_progress_on=self._upload,
-            api_visibility="private",
-            **MODEL_JOB,
+            **PAGE_JOB,
         ).success(None, js=FOCUS_ON_ENTRY)
         gr.on(
             [self._let_in.click, self._token.submit],
@@ -249,31 +246,28 @@ class LibraryTab(Tab):
     # --- a mix ----------------------------------------------------------------------------------------------
 
     @redraw
+    @refusing
     def _show_mix(self, seeds: str, *mix: Any) -> dict[Any, Any]:
-        def change() -> dict[Any, Any]:
-            *parts, strength = mix
-            mixed = domains_mixed(parts[::2], parts[1::2], strength)
-            before, after = draw_mix(self._service, mixed, seeds)
-            words = mix_words(mixed)
-            source = mixed[0][0].config.source
-            people = show.people(parse_seeds(seeds, MAX_PREVIEWS), before, source, after, words)
-            return {**self._tell(f"Drawn: {words}"), self._mixed: show.heading(words, "below what they were") + people}
+        *parts, strength = mix
+        mixed = domains_mixed(parts[::2], parts[1::2], strength)
+        before, after = draw_mix(self._service, mixed, seeds)
+        words = mix_words(mixed)
+        source = mixed[0][0].config.source
+        people = show.people(parse_seeds(seeds, MAX_PREVIEWS), before, source, after, words)
+        return {**self._tell(f"Drawn: {words}"), self._mixed: show.heading(words, "below what they were") + people}
 
-        return self._attempt(change)
-
+    @refusing
     def _keep_mixed(self, title: str, *mix: Any) -> dict[Any, Any]:
-        def change() -> dict[Any, Any]:
-            *parts, strength = mix
-            entry = keep_mix(self._service, domains_mixed(parts[::2], parts[1::2], strength), title)
-            words = f"Kept: {show.entry_name(entry)}"
-            return {**self._shown(entry, words), self.cards: self.contents(), self._mix_title: ""}
-
-        return self._attempt(change)
+        *parts, strength = mix
+        entry = keep_mix(self._service, domains_mixed(parts[::2], parts[1::2], strength), title)
+        words = f"Kept: {show.entry_name(entry)}"
+        return {**self._shown(entry, words), self.cards: self.contents(), self._mix_title: ""}
 
     # --- one entry ----------------------------------------------------------------------------------------------
 
+    @refusing
     def _open(self, event: gr.EventData) -> dict[Any, Any]:
-        return self._attempt(lambda: self._shown(find_entry(detail(event, "name"))))
+        return self._shown(find_entry(detail(event, "name")))
 
     def _shown(self, entry: library.Entry, words: str = "") -> dict[Any, Any]:
         """What the panel holds for an entry."""
@@ -314,33 +308,27 @@ class LibraryTab(Tab):
         adapted = f"{entry.config.target}, {show.entry_method(entry)}"
         return show.before_and_after(entry.source_picture, after, entry.config.source, adapted)
 
+    @refusing
     def _show_step(self, name: str, chosen: str) -> dict[Any, Any]:
-        def change() -> dict[Any, Any]:
-            entry, step = find_entry(name), _number(chosen)
-            mine = self._service.roles.may_change(entry)
-            after = entry.path / domain_folder.step_picture(step) if step else entry.samples_picture
-            return {
-                **self._tell(""),
-                self._preview: self._pictures(entry, after),
-                self._pick: gr.Button(interactive=bool(step) and mine),
-                self._file: gr.File(None, visible=False),
-            }
+        entry, step = find_entry(name), _number(chosen)
+        mine = self._service.roles.may_change(entry)
+        after = entry.path / domain_folder.step_picture(step) if step else entry.samples_picture
+        return {
+            **self._tell(""),
+            self._preview: self._pictures(entry, after),
+            self._pick: gr.Button(interactive=bool(step) and mine),
+            self._file: gr.File(None, visible=False),
+        }
 
-        return self._attempt(change)
-
+    @refusing
     def _pick_step(self, name: str, chosen: str) -> dict[Any, Any]:
-        def change() -> dict[Any, Any]:
-            picked = self._service.roles.pick(find_entry(name), _number(chosen))
-            return {**self._shown(picked, f"Kept: {show.entry_name(picked)}"), self.cards: self.contents()}
+        picked = self._service.roles.pick(find_entry(name), _number(chosen))
+        return {**self._shown(picked, f"Kept: {show.entry_name(picked)}"), self.cards: self.contents()}
 
-        return self._attempt(change)
-
+    @refusing
     def _give_title(self, name: str, title: str) -> dict[Any, Any]:
-        def change() -> dict[Any, Any]:
-            entry = library.rename(self._service.roles.check_change(find_entry(name)), title)
-            return {**self._shown(entry, f"Called: {show.entry_name(entry)}"), self.cards: self.contents()}
-
-        return self._attempt(change)
+        entry = library.rename(self._service.roles.check_change(find_entry(name)), title)
+        return {**self._shown(entry, f"Called: {show.entry_name(entry)}"), self.cards: self.contents()}
 
     def _exporter(self, suffix: str) -> Callable[[str, str], Iterator[dict[Any, Any]]]:
         def prepare(name: str, chosen: str) -> Iterator[dict[Any, Any]]:
@@ -349,25 +337,21 @@ class LibraryTab(Tab):
                     path = exported(name, suffix, _number(chosen), Path(folder))
                     yield {**self._tell(f"Ready: {path.name}"), self._file: gr.File(str(path), visible=True)}
             except InputError as error:
-                yield self._refuse(error)
+                yield self.refuse(error)
 
         return prepare
 
+    @refusing
     def _ask(self, name: str) -> dict[Any, Any]:
-        def change() -> dict[Any, Any]:
-            words = f"Delete “{show.entry_name(find_entry(name))}” for good? Nothing brings it back."
-            return {**self._tell(""), self._question: gr.Group(visible=True), self._asked: show.note(words)}
+        words = f"Delete “{show.entry_name(find_entry(name))}” for good? Nothing brings it back."
+        return {**self._tell(""), self._question: gr.Group(visible=True), self._asked: show.note(words)}
 
-        return self._attempt(change)
-
+    @refusing
     def _delete_entry(self, name: str) -> dict[Any, Any]:
-        def change() -> dict[Any, Any]:
-            entry = find_entry(name)
-            words = f"Deleted: {show.entry_name(entry)}"
-            self._service.roles.delete(entry)
-            return {**self._tell(words), **self._shut(), self.cards: self.contents()}
-
-        return self._attempt(change)
+        entry = find_entry(name)
+        words = f"Deleted: {show.entry_name(entry)}"
+        self._service.roles.delete(entry)
+        return {**self._tell(words), **self._shut(), self.cards: self.contents()}
 
     def _take_in(self, request: gr.Request, path: str | None, model: str, target: str) -> dict[Any, Any]:
         stop = self._service.stops.running(request.session_hash)
@@ -394,17 +378,11 @@ class LibraryTab(Tab):
 
     # --- words --------------------------------------------------------------------------------------------------
 
-    def _attempt(self, change: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
-        """What `change` gives, or the sentence that says why it can't be done."""
-        try:
-            return change()
-        except InputError as error:
-            return self._refuse(error)
-
     def _tell(self, words: str) -> dict[Any, Any]:
         return {self._status: show.note(words or _HOW), self._announcer: show.spoken(words)}
 
-    def _refuse(self, error: InputError) -> dict[Any, Any]:
+    def refuse(self, error: InputError) -> dict[Any, Any]:
+        """The sentence that says why something can't be done."""
         return {self._status: show.trouble(error), self._announcer: show.spoken(error)}
 
 

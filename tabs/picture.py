@@ -29,9 +29,9 @@ from .access.roles import GUEST_HOURS
 from .access.telling import told
 from .base import Event, Press, Tab
 from .forms.controls import Controls
-from .forms.fields import plot
+from .forms.fields import complaints, plot
 from .forms.people import PeoplePanel
-from .requests.models import can_be_used, label
+from .requests.models import source_choices
 from .requests.pictures import MAX_NAME, Seen, align, called, chosen_crop, example_pictures, invert_config, seen_by
 from .service.jobs import AT_ONCE, LOOK
 from .service.running import Throttle
@@ -40,7 +40,7 @@ from .show.entries import likeness
 MAX_MOVE = 100  # sides of the crop, which a picture dragged far leaves behind
 PIECE_SIDE = 192
 #: The field by the button, which takes complaints about others: on the picture they would lie over its own buttons.
-_NAME = 1
+_NAME = "name"
 _FROM_PRESET = ("space", "tune", "steps", "tune_steps")
 _KIND = "picture"  # of jobs: Stop here ends no other tab's
 _HONEST = (
@@ -217,8 +217,7 @@ class PictureTab(Tab):
             [("The critic", "critic"), *published], value="critic", label="Whose eyes compare", visible=bool(published)
         )
         self._seed = gr.Number(0, label="Seed of the search")
-        choices = [(label(entry), name) for name, entry in models.items() if can_be_used(entry)]
-        self._model = gr.Dropdown(choices, value=next(iter(models)), label="Model to invert with")
+        self._model = gr.Dropdown(source_choices(), value=next(iter(models)), label="Model to invert with")
 
     def _build_inversion(self) -> None:
         self._controls.build_lines("Give a picture and press Invert.")
@@ -337,19 +336,19 @@ class PictureTab(Tab):
 
     def _check(self, *values: Any) -> list[dict[str, Any]]:
         path, name, settings, where, _ = self._split(values)
-        wrong: dict[int, str] = {}
+        wrong: dict[str, str] = {}
         try:
             called(name, path or "")
             chosen_crop(seen_by(self._service, path), settings["model"], *where)
         except InputError as error:
             wrong[_NAME] = told(error)
-        for place, name in enumerate(settings, start=2):
+        for setting, value in settings.items():
             try:
-                invert_config({name: settings[name]}, self._service.device)
+                invert_config({setting: value}, self._service.device)
             except InputError as error:
-                wrong[place] = told(error)
-                wrong.setdefault(_NAME, f"Advanced settings: {told(error)}")  # they may be folded away
-        return [gr.validate(place not in wrong, wrong.get(place, "")) for place in range(len(values))]
+                wrong[setting] = told(error)
+        fields = ["picture", _NAME, *settings, *(f"where {number}" for number in range(len(where))), "keep"]
+        return complaints(fields, wrong, _NAME, (), "Advanced settings")
 
     def _run(self, stop: threading.Event, *values: Any) -> Iterator[dict[Any, Any]]:
         path, name, settings, where, keep = self._split(values)

@@ -39,13 +39,12 @@ from .requests.drawing import (
     save_zip,
 )
 from .requests.models import chosen
-from .service.jobs import AT_ONCE, MODEL_JOB, redraw
+from .service.jobs import AT_ONCE, PAGE_JOB, QUIET_JOB, redraw
 from .service.running import Throttle
 from .show.look import SCROLL_TO_DRAWN
 
 NEAREST = 11
 _NOBODY = ("People of these seeds", "")
-_PRIVATE_JOB = {**MODEL_JOB, "api_visibility": "private"}
 
 
 class SampleTab(Tab):
@@ -166,17 +165,17 @@ class SampleTab(Tab):
             [self.model, remembered],
             self._result,
             show_progress_on=self._people,
-            **_PRIVATE_JOB,
+            **PAGE_JOB,
         ).success(None, js=SCROLL_TO_DRAWN)
 
     def draw_on(self, event: Callable[..., Any]) -> None:
         """Draws with the tab's settings whenever `event`, such as a button's click, fires."""
-        drawn = event(self._show, self._request, self._result, show_progress_on=self._people, **_PRIVATE_JOB)
+        drawn = event(self._show, self._request, self._result, show_progress_on=self._people, **PAGE_JOB)
         drawn.success(None, js=SCROLL_TO_DRAWN)
 
     def draw_new_on(self, event: Callable[..., Any]) -> None:
         """The same, but only if another model is chosen than the one whose people are there already."""
-        event(self._show_new, [self._shown, *self._request], self._result, show_progress="hidden", **_PRIVATE_JOB)
+        event(self._show_new, [self._shown, *self._request], self._result, **QUIET_JOB)
 
     def newest(self, made: str, before: str | None) -> Any:
         """An update of the dropdown after a run: its entry is chosen, or what was, if the run left none."""

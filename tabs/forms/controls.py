@@ -16,7 +16,7 @@ from ipl_core import AdaptConfig, InputError, InvertConfig
 from .. import show
 from ..access.gate import refusal
 from ..access.telling import told
-from ..service.jobs import AT_ONCE, MODEL_JOB, of_kind
+from ..service.jobs import AT_ONCE, QUIET_JOB, of_kind
 from ..service.service import Service
 from ..service.stops import Stop
 from ..service.turns import WAITS_ALREADY
@@ -94,9 +94,7 @@ class Controls:
             of_kind(run, self._kind, self._say_withdrawn),
             list(inputs),
             [self.status, self.announcer, self._clock, *outputs],
-            show_progress="hidden",
-            api_visibility="private",
-            **MODEL_JOB,
+            **QUIET_JOB,
         )
         prepared.success(None, js=SCROLL_TO_STATUS)
         return running.then(self._rest, None, [self.start, self._halt, self._clock], **AT_ONCE)

@@ -26,7 +26,7 @@ from ..requests.drawing import known
 from ..requests.mixing import mix_words, weighted
 from ..requests.models import find_entry
 from ..requests.people import collages, copies, fitting_entries, large, restyle_settings
-from ..service.jobs import AT_ONCE, LOOK, MODEL_JOB, redraw
+from ..service.jobs import AT_ONCE, LOOK, QUIET_JOB, redraw
 from ..service.running import Throttle
 from ..service.service import Service
 from .favourites import Favourites, choices
@@ -98,9 +98,7 @@ class PeoplePanel:
             self._keep_favourite,
             self.favourite,
             [self.person, self._note],
-            show_progress="hidden",
-            api_visibility="private",
-            **MODEL_JOB,
+            **QUIET_JOB,
         )
         self.restyle_on(kept.success)
         deletion = [self._doomed, self._delete, self._note]
@@ -121,9 +119,7 @@ class PeoplePanel:
                 *(self._heading, self._collage, self._mix_row, self._sheet, self._one, self._other),
                 *(self.to_sample, self._latent, self._delete, self._strength),
             ],
-            show_progress="hidden",
-            api_visibility="private",
-            **MODEL_JOB,
+            **QUIET_JOB,
         )
         self._mix_on(drawn.success)
 
@@ -132,9 +128,7 @@ class PeoplePanel:
             self._mix,
             [self.person, self._strength, self._one, self._other, self._share],
             [self._slider, self._caption, self._single],
-            show_progress="hidden",
-            api_visibility="private",
-            **MODEL_JOB,
+            **QUIET_JOB,
         )
 
     # --- people -------------------------------------------------------------------------------------------------

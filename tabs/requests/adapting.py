@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ipl_core import AdaptConfig, InputError
+from ipl_core import AdaptConfig, InputError, Snapshot
 from ipl_core.clip.ensemble import members
 from ipl_core.latents import parse_seeds
+from ipl_core.library import store as library
 from ipl_core.methods.config import MAX_PREVIEWS, MAX_TEXT, PRESETS, preset_settings
 from ipl_core.methods.prompts import vocabulary_of
 from ipl_core.models import catalog
@@ -16,7 +17,9 @@ from ipl_core.storage.values import choice
 from ipl_core.storage.words import clean_line
 
 from ..access.telling import told
-from .models import MAX_CRITICS, OWN_CRITIC, known_model, open_critics
+from ..service.service import Service
+from ..service.stops import Stop
+from .models import MAX_CRITICS, OWN_CRITIC, find_entry, known_model, open_critics
 
 #: A choice of the vocabulary that stands for what was typed below it.
 OWN_WORDS = "own"
@@ -67,6 +70,24 @@ def critics_asked(asked: Any, model: catalog.GeneratorEntry) -> str | None:
             )
         named.append(f"{model.critic if name == OWN_CRITIC else name}{'' if weight == 1 else f'@{weight:g}'}")
     return "+".join(named)
+
+
+def find_or_run(service: Service, config: AdaptConfig, stop: Stop) -> Iterator[Snapshot | library.Entry]:
+    """The updates of a run as `Service.run` gives them, or at once the entry of the same run where it is kept."""
+    kept = library.find(config)
+    if kept is not None:
+        yield kept
+    else:
+        yield from service.run(config, stop)
+
+
+def go_on(
+    service: Service, name: Any, steps: Any, stop: Stop
+) -> tuple[library.Entry, AdaptConfig, Iterator[Snapshot | library.Entry]]:
+    """A run of the library, the configuration for `steps` more, and the updates of these. Raises InputError."""
+    entry = find_entry(name)
+    config, start = library.continuation(entry, steps)
+    return entry, config, service.run(config, stop, entry, start)
 
 
 def preset_values(preset: Any, method: Any, prompts: Any) -> dict[str, Any]:

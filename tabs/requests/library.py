@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ipl_core import InputError
+from ipl_core.library import runs
 from ipl_core.library import store as library
 from ipl_core.library.exchange import FORMATS, export_generator, import_generator
-from ipl_core.methods.config import MAX_TEXT
+from ipl_core.methods.config import MAX_TEXT, METHODS
 from ipl_core.storage.values import whole
 from ipl_core.storage.words import clean_line, quoted
 
@@ -44,3 +46,23 @@ def taken_in(service: Service, path: str | None, model: Any, target: Any, stop: 
     if not path:
         raise InputError("Choose a file with an adapted generator first: .safetensors, .pt or .pkl.")
     return service.roles.claimed(import_generator(path, model, target, stop=stop))
+
+
+def said(entry: library.Entry, seeds: Sequence[int], psi: float) -> dict[int, str]:
+    """What the prompts of a run say of these people, by seed: as it was noted, else read; {} where they say nothing."""
+    if not entry.config.readable:
+        return {}
+    noted = entry.readings if entry.config.preview_psi == psi else {}
+    return noted if noted.keys() >= set(seeds) else runs.readings(entry, seeds, psi)
+
+
+def finished_models() -> dict[str, library.Entry]:
+    """The finished models of the domain that most methods come with, by method; none where there is no such two."""
+    groups: dict[tuple[Any, ...], dict[str, library.Entry]] = {}
+    for entry in library.list_entries():
+        if entry.shipped:
+            config, samples = entry.config, entry.settings["shipped"]["samples"]
+            same = (entry.settings["model_sha256"], config.source, config.target, config.seed, samples)
+            groups.setdefault(same, {})[config.method] = entry
+    most = max(groups.values(), key=len, default={})
+    return {method: most[method] for method in METHODS if method in most} if len(most) > 1 else {}

@@ -8,12 +8,14 @@ from typing import Any
 
 from ipl_core import AdaptConfig, InputError
 from ipl_core.clip.ensemble import members
+from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.library import store as library
 from ipl_core.models import catalog
 from ipl_core.storage.words import quoted
 
 from .. import show
 
+_LARGE = 128  # pixels; a picture above takes a CPU seconds
 _SOURCE = "source "  # before a model's name in a list; entries are named by folders, which hold no blank
 
 
@@ -103,6 +105,21 @@ def known_model(name: Any) -> str:
     if not isinstance(name, str) or name not in models:
         raise InputError(f"There is no model {quoted(name)} here: use one of {', '.join(models)}.")
     return name
+
+
+def source_choices() -> list[tuple[str, str]]:
+    """The source models that a visitor may choose, for a `gr.Dropdown`."""
+    return [(label(entry), name) for name, entry in catalog.generators().items() if can_be_used(entry)]
+
+
+def open_critic_choices() -> list[tuple[str, str]]:
+    """The CLIP models of the hub that a visitor may choose, likewise."""
+    return [(label(entry), name) for name, entry in open_critics().items()]
+
+
+def is_slow(generator: Generator, device: str) -> bool:
+    """Whether each of its pictures takes seconds."""
+    return generator.config.resolution > _LARGE and device == "cpu"
 
 
 def is_here(config: AdaptConfig) -> bool:

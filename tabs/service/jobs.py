@@ -34,6 +34,10 @@ def kind_of(fn: BlockFunction) -> str:
 #: Every handler that computes with a model is registered with these, so that one runs at a time.
 MODEL_JOB: dict[str, Any] = {"concurrency_id": MODEL, "concurrency_limit": 1}
 
+#: Those of the page itself: with Gradio's sign of progress on a component, or without.
+PAGE_JOB: dict[str, Any] = {**MODEL_JOB, "api_visibility": "private"}
+QUIET_JOB: dict[str, Any] = {**PAGE_JOB, "show_progress": "hidden"}
+
 #: What takes a moment of the processor or some memory, such as looking at a picture: two at a time, beside a model job.
 A_MOMENT: dict[str, Any] = {"concurrency_id": "moment", "concurrency_limit": 2}
 

@@ -27,7 +27,7 @@ from tabs.compare import CompareTab
 from tabs.interpolate import InterpolateTab
 from tabs.library import LibraryTab
 from tabs.requests import models
-from tabs.requests.comparing import finished_models
+from tabs.requests.library import finished_models
 from tabs.requests.mixing import weighted
 from tabs.requests.models import find_entry
 from tabs.requests.people import collages, fitting_entries
