@@ -31,9 +31,10 @@ RUN = """
 import json, sys, time
 if sys.argv[2] == "computing":
     time.perf_counter = time.process_time
-from ipl_core import AdaptConfig, adapt
-for snapshot in adapt(AdaptConfig(**json.loads(sys.argv[1])), preview_interval=float("inf")):
-    print(snapshot.phase, snapshot.step, snapshot.seconds, snapshot.remaining, flush=True)
+from ipl_core import AdaptConfig, Step, adapt
+for update in adapt(AdaptConfig(**json.loads(sys.argv[1])), preview_interval=float("inf")):
+    phase, left = (update.phase, update.remaining) if isinstance(update, Step) else ("done", 0.0)
+    print(phase, update.step, update.seconds, left, flush=True)
 """
 
 

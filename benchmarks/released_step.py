@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from ipl_core.clip.model import Critic
 from ipl_core.generators.stylegan2.network import DEMODULATION_EPS, Generator, SynthesisLayer, SynthesisNetwork, ToRGB
 from ipl_core.generators.stylegan2.ops import bias_act, blur, upsample
-from ipl_core.methods.adapt import GENERATOR_BETAS, LAYER_CHOICE_LATENTS
+from ipl_core.methods.layers import LAYER_CHOICE_LATENTS
 from ipl_core.methods.prompts import Mapper, templates
+from ipl_core.methods.student import GENERATOR_BETAS
 
 CONTEXT = "a photo of a"
 CONTEXT_VECTORS = 4
@@ -157,7 +158,7 @@ class Released:
     # ---- stage 2 ---------------------------------------------------------------------------------------------------
 
     def choose(self, w: Tensor) -> list[int]:
-        """The rows of w+ that one step towards the target's words moves most; see `adapt.choose_layers`."""
+        """The rows of w+ that one step towards the target's words moves most; see `layers.choose_layers`."""
         count = int(2 * (2 * math.log2(self.student.config.resolution) - 2) / 3)
         w_plus = self.student.to_w_plus(w).detach().clone().requires_grad_(True)
         step = torch.optim.SGD([w_plus], lr=0.01)

@@ -30,10 +30,14 @@ import torch  # noqa: E402
 
 from benchmarks.real_size import make_weights  # noqa: E402
 from benchmarks.released_step import Released  # noqa: E402
-from ipl_core import AdaptConfig, InvertConfig  # noqa: E402
-from ipl_core.generators.invert import LatentSearch, PictureLoss, view_of  # noqa: E402
-from ipl_core.methods.adapt import GeneratorTraining, PromptTraining, Samples, open_views, seconds_of_drawing  # noqa: E402
+from ipl_core import AdaptConfig, InvertConfig, Step  # noqa: E402
+from ipl_core.generators.invert import LatentSearch, PictureLoss, search_latent, view_of  # noqa: E402
+from ipl_core.methods.adapt import adapt_generator, learn_prompts  # noqa: E402
+from ipl_core.methods.guidance import generator_samples, prompt_samples  # noqa: E402
+from ipl_core.methods.source_samples import SampleStream, seconds_of_drawing  # noqa: E402
+from ipl_core.methods.student import Student  # noqa: E402
 from ipl_core.models.catalog import load_critic, load_encoder, load_generator, starting_encoder  # noqa: E402
+from ipl_core.running.adapting import open_guides  # noqa: E402
 
 TARGET = "Tolkien elf"
 #: The released code's, and how often layers are chosen where speed is asked for.
@@ -80,25 +84,31 @@ class Setting:
         source, critic = load_generator(str(self.generator)), load_critic(str(self.critic))
         return Released(source, critic, "photo", TARGET, torch.Generator().manual_seed(0))
 
-    def ours(self, stage: type, **settings: object) -> PromptTraining | GeneratorTraining:
+    def ours(self, stage: int, **settings: object) -> Ours:
+        """The steps of stage 1 or 2, by the project."""
         config = self.config(**settings)
         source = load_generator(str(self.generator))
-        return stage(config, source, open_views(config, source)[0])
+        guides, _ = open_guides(config, source)
+        if stage == 1:
+            samples = prompt_samples(config, source, guides)
+            return Ours(learn_prompts(config, guides, samples), samples)
+        samples = generator_samples(config, source, guides)
+        return Ours(adapt_generator(config, Student(config, source), guides, samples), samples)
 
 
-class Amortised:
-    """A step of the project's, with its share of what a run does only once: drawing source samples."""
+@dataclass(frozen=True)
+class Ours:
+    """The steps of a stage by the project, and the source samples that they draw."""
 
-    def __init__(self, training: PromptTraining | GeneratorTraining, steps: int) -> None:
-        self._training, self._steps = training, steps
+    steps: Iterator[Step]
+    samples: SampleStream
 
     def seconds(self) -> float:
-        """Of one step: what it took without new source samples, and a run's samples over all its steps."""
-        samples: Samples = self._training.samples
-        drawn = samples.seconds
-        took = seconds(self._training) - (samples.seconds - drawn)
-        spent, to_come = seconds_of_drawing([samples], 0.0)
-        return took + (spent + to_come) / self._steps
+        """Of one step: what it took without new source samples, and its share of drawing them once for the run."""
+        drawn = self.samples.seconds
+        took = seconds(lambda: next(self.steps)) - (self.samples.seconds - drawn)
+        spent, to_come = seconds_of_drawing([self.samples], 0.0)
+        return took + (spent + to_come) / STEPS
 
 
 def in_turns(baseline: Callable[[], float], ours: Callable[[], float], rounds: int) -> tuple[list[float], str]:
@@ -113,7 +123,7 @@ def in_turns(baseline: Callable[[], float], ours: Callable[[], float], rounds: i
 
 
 def stage_1(setting: Setting, rounds: int) -> Finding:
-    released, ours = setting.released(), Amortised(setting.ours(PromptTraining), STEPS)
+    released, ours = setting.released(), setting.ours(stage=1)
     ratios, words = in_turns(lambda: seconds(lambda: released.prompts_step(STAGE_1_BATCH)), ours.seconds, rounds)
     what = f"stage 1 step, {setting.resolution}², batch {STAGE_1_BATCH}"
     return Finding(what, 10, HIGHEST, statistics.median(ratios), "×", words)
@@ -121,8 +131,7 @@ def stage_1(setting: Setting, rounds: int) -> Finding:
 
 def stage_2(setting: Setting, rounds: int, interval: int = 1) -> Finding:
     """interval: steps between two choices of layers; where it is more than one, a measurement is that many steps."""
-    released, training = setting.released(), setting.ours(GeneratorTraining, layer_interval=interval)
-    ours = Amortised(training, STEPS)
+    released, ours = setting.released(), setting.ours(stage=2, layer_interval=interval)
     ratios, words = in_turns(
         lambda: seconds(lambda: released.generator_step(BATCH)),
         lambda: statistics.mean(ours.seconds() for _ in range(interval)),
@@ -160,8 +169,8 @@ def steps_of(side: str, setting: Setting) -> None:
         released.prompts_step(STAGE_1_BATCH)
         released.generator_step(BATCH)
     else:
-        setting.ours(PromptTraining)()
-        setting.ours(GeneratorTraining)()
+        next(setting.ours(stage=1).steps)
+        next(setting.ours(stage=2).steps)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 
 
@@ -190,21 +199,22 @@ def embedded_sampling(rounds: int) -> Finding:
 
 def inversion_step(rounds: int) -> Finding:
     """A step of an embedded inversion beside the generator's forward and backward pass alone."""
-    config, generator = InvertConfig(), load_generator("studio")
+    many = 10
+    config, generator = InvertConfig(steps=many * (rounds + 1)), load_generator("studio")
     name = starting_encoder(config.model, config.start, config.encoder)
     encoder = None if name is None else load_encoder(name, config.model, generator.config, config.device)
     with torch.no_grad():
         target = generator(torch.randn(1, generator.config.z_dim, generator=torch.Generator().manual_seed(3)))
     search = LatentSearch(config, generator, PictureLoss(config, target.clamp(-1, 1), view_of(config)), encoder)
+    steps = search_latent(config, search)
 
     def bare() -> None:
         w_plus = search.w_plus.detach().requires_grad_(True)
         generator.synthesis(w_plus).square().mean().backward()
 
-    many = 10
     ratios, words = in_turns(
         lambda: seconds(lambda: [bare() for _ in range(many)]),
-        lambda: seconds(lambda: [search() for _ in range(many)]),
+        lambda: seconds(lambda: [next(steps) for _ in range(many)]),
         rounds,
     )
     share = 100 * statistics.median(ratios)

@@ -1,6 +1,6 @@
 """The Adapt tab: type a domain, watch the generator become it, stop when it is good.
 
-A visitor's request becomes an `AdaptConfig`; its Snapshots become words, pictures and curves. What has been
+A visitor's request becomes an `AdaptConfig`; what it yields becomes words, pictures and curves. What has been
 reached goes to the library, where the other tabs find it.
 """
 
@@ -13,12 +13,12 @@ from typing import Any
 
 import gradio as gr
 
-from ipl_core import AdaptConfig, InputError, Snapshot
+from ipl_core import AdaptConfig, AdaptResult, InputError, Step
 from ipl_core.clip.ensemble import members
 from ipl_core.library import store as library
 from ipl_core.methods.config import MAX_TEXT
 from ipl_core.models import catalog
-from ipl_core.running.stepping import PREVIEW_SHARE
+from ipl_core.running.wrappers import PREVIEW_SHARE
 from ipl_core.storage.words import clean_line, size_words
 
 from . import show
@@ -192,12 +192,12 @@ class AdaptTab(Tab):
         event(self.measure_time, list(self.fields.values()), self._time, **LOOK)
 
     def say_time(self, *values: Any) -> str:
-        """How long a run will take, where its pace is known; "" where the settings can't be meant."""
+        """How long a run will take, where its speed is known; "" where the settings can't be meant."""
         with suppress(InputError):
             config = self._hypothetical(values)
-            pace = self._service.paces.known(config)
+            speed = self._service.speeds.known(config)
             # A run on the screen draws previews, too.
-            return show.forecast(pace.seconds(config) / (1 - PREVIEW_SHARE)) if pace else ""
+            return show.forecast(speed.seconds(config) / (1 - PREVIEW_SHARE)) if speed else ""
         return ""
 
     def measure_time(self, *values: Any) -> str:
@@ -205,7 +205,7 @@ class AdaptTab(Tab):
         with suppress(InputError):
             config = self._hypothetical(values)
             if is_here(config) and self._may_measure(config):
-                self._service.paces.measure(config)
+                self._service.speeds.measure(config)
                 return self.say_time(*values)
         return ""
 
@@ -214,12 +214,12 @@ class AdaptTab(Tab):
         with suppress(InputError):
             config = self._hypothetical(values)
             if self._may_measure(config):
-                return self._service.paces.with_open_critic(config).seconds(config) / (1 - PREVIEW_SHARE)
+                return self._service.speeds.with_open_critic(config).seconds(config) / (1 - PREVIEW_SHARE)
         return None
 
     def _may_measure(self, config: AdaptConfig) -> bool:
         """Beside a run it would measure that, too."""
-        return self._service.paces.known(config) is not None or len(self._service.stops) == 0
+        return self._service.speeds.known(config) is not None or len(self._service.stops) == 0
 
     def _hypothetical(self, values: Sequence[Any]) -> AdaptConfig:
         """What is asked for, with words that any CLIP model knows: they don't change the time."""
@@ -251,7 +251,7 @@ class AdaptTab(Tab):
         yield from self._show_job(record, words, updates)
 
     def _show_job(
-        self, record: Record, words: str, updates: Iterator[Snapshot | library.Entry]
+        self, record: Record, words: str, updates: Iterator[Step | AdaptResult | library.Entry]
     ) -> Iterator[dict[Any, Any]]:
         yield self.controls.say(show.note("Loading the models …"), words)
         throttle = Throttle()
@@ -262,11 +262,11 @@ class AdaptTab(Tab):
                     if first:  # it had been made before
                         yield from self.result.show_kept(update)
                     else:
-                        self._service.paces.forget()
+                        self._service.speeds.forget()
                         yield from self.result.show_end(update, record)
                     return
                 record.add(update)
-                if throttle.passes(update.after is not None):
+                if throttle.passes(update.pictures is not None):
                     yield self.result.show_step(update, record, first)
         why = "the numbers grew out of bounds" if record.stopped == "not finite" else "stopped"
         words = f"Nothing to keep: {why} before the generator had changed"

@@ -17,6 +17,7 @@ from typing import Annotated, Any, NewType, get_args, get_origin
 
 import gradio as gr
 
+from ipl_core import Result, Step
 from ipl_core.latents import parse_seeds
 from ipl_core.library import store as library
 from ipl_core.library.inversions import Inverted, Kept
@@ -138,10 +139,10 @@ def _nobody(stopped: str | None = "asked") -> tuple[dict[str, Any], None, None]:
     return {"stage": "done", "person": None, "stopped": stopped}, None, None
 
 
-def _progress(update: Any, *facts: str) -> dict[str, Any]:
+def _progress(step: Step) -> dict[str, Any]:
     """What is said of a step."""
-    names = ("step", "total", "losses", *facts, "seconds", "remaining")
-    return {"stage": update.phase, **{name: getattr(update, name) for name in names}}
+    names = ("step", "total", "losses", "seconds", "remaining")
+    return {"stage": step.phase, **{name: getattr(step, name) for name in names}}
 
 
 # --- endpoints --------------------------------------------------------------------------------------------------
@@ -448,10 +449,10 @@ def _steps(updates: Iterator[Any], stop: Stop) -> Iterator[dict[str, Any]]:
         for update in updates:
             if isinstance(update, library.Entry):
                 entry, stopped = update, update.settings["stopped"]
-            elif update.phase == "done":
+            elif isinstance(update, Result):
                 stopped = update.stopped
             elif throttle.passes():
-                yield _progress(update, "diversity")
+                yield {**_progress(update), "diversity": update.pictures and update.pictures.diversity}
     yield _end(entry, _why(stop, stopped))
 
 
@@ -482,5 +483,5 @@ def _invert(
                 last["stopped"] = _why(stop, update.settings["stopped"])
                 with tempfile.TemporaryDirectory() as folder:
                     yield last, *(str(file) for file in copies(update, Path(folder)))
-            elif update.phase != "done" and throttle.passes():
+            elif isinstance(update, Step) and throttle.passes():
                 yield _progress(update), None, None

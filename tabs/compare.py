@@ -16,7 +16,7 @@ from typing import Any
 import gradio as gr
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError
+from ipl_core import AdaptConfig, InputError, Result
 from ipl_core.drawing.sampling import draw
 from ipl_core.latents import MAX_SEED, parse_seeds
 from ipl_core.library import domain_folder
@@ -353,21 +353,23 @@ class CompareTab(Tab):
             for update in updates:
                 if isinstance(update, library.Entry):
                     return update
-                done = update.phase == "done"
-                if update.stopped == "not finite":
-                    row.words, row.failed = "out of bounds: lower the rate", True
-                    return None
-                if update.stopped or (stop.is_set() and not done):  # what isn't complete is no part of a comparison
+                if isinstance(update, Result):
+                    if update.stopped == "not finite":
+                        row.words, row.failed = "out of bounds: lower the rate", True
+                    if update.stopped:  # what isn't complete is no part of a comparison
+                        return None
+                    continue
+                if stop.is_set():
                     return None
                 record.add(update)
                 first = throttle.unused
-                if done or not throttle.passes(update.after is not None):
+                if not throttle.passes(update.pictures is not None):
                     continue
                 bar = show.note(place) + show.progress(update, record.stages, record.share)
                 changes = self._controls.say(bar, place if first else None)
-                if update.after is not None:
-                    row.pictures, row.words = update.after, f"{show.STAGE_NAMES[update.phase]}, step {update.step}"
-                    row.readings = update.readings or {}
+                if update.pictures is not None:
+                    row.words = f"{show.STAGE_NAMES[update.phase]}, step {update.step}"
+                    row.pictures, row.readings = update.pictures.after, update.pictures.readings or {}
                     changes[self.pictures] = scene.pictures()
                 yield changes
         return None

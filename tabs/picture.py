@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 from torch import Tensor
 
-from ipl_core import InputError, InvertConfig, Snapshot, lpips
+from ipl_core import InputError, InvertConfig, InvertResult, Step, lpips
 from ipl_core.library import inversions as people
 from ipl_core.methods.config import INVERT_PRESETS
 from ipl_core.models import catalog
@@ -374,20 +374,20 @@ class PictureTab(Tab):
                     return
                 progress.add(update)
                 first = throttle.unused
-                if throttle.passes(update.after is not None):
+                if throttle.passes(update.pictures is not None):
                     yield self._show_step(update, progress, aligned, name, first)
 
     def _show_step(
-        self, snapshot: Snapshot, progress: _Progress, aligned: Tensor, name: str, first: bool
+        self, update: Step | InvertResult, progress: _Progress, aligned: Tensor, name: str, first: bool
     ) -> dict[Any, Any]:
         changes: dict[Any, Any] = {}
         if first:
             changes.update({self._likeness: "", self._curve_box: gr.Accordion(visible=True)})
-        if snapshot.phase != "done":
-            changes[self._controls.status] = show.progress(snapshot, progress.stages, progress.share)
-        if snapshot.after is not None:
+        if isinstance(update, Step):
+            changes[self._controls.status] = show.progress(update, progress.stages, progress.share)
+        if update.pictures is not None:
             changes[self._found] = show.collage(
-                (aligned, snapshot.after), ["picture", "inverted so far"], name, layout="pair"
+                (aligned, update.pictures.after), ["picture", "inverted so far"], name, layout="pair"
             )
             changes[self._curve] = gr.LinePlot(progress.curve.table(), x_lim=[0, progress.curve.total])
         return changes
@@ -427,15 +427,15 @@ class _Progress:
         self.share = 0.0
         self.begun = False
 
-    def add(self, snapshot: Snapshot) -> None:
+    def add(self, update: Step | InvertResult) -> None:
         self.begun = True
-        if snapshot.phase == "done":
+        if isinstance(update, InvertResult):
             return
-        step = snapshot.step + (self._before_tuning if snapshot.phase == "tuning" else 0)
-        if snapshot.phase == "tuning":  # which goes on where the picture isn't reached yet
-            self.curve.total = self._before_tuning + snapshot.total
+        step = update.step + (self._before_tuning if update.phase == "tuning" else 0)
+        if update.phase == "tuning":  # which goes on where the picture isn't reached yet
+            self.curve.total = self._before_tuning + update.total
         # The noise maps' own term has no scale in common with the distances.
-        self.curve.add(step, {name: value for name, value in snapshot.losses.items() if name != "noise"})
+        self.curve.add(step, {name: value for name, value in update.losses.items() if name != "noise"})
         self.share = step / self.curve.total
 
 

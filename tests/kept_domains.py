@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from ipl_core import AdaptConfig, Snapshot
+from ipl_core import AdaptConfig, AdaptResult, Step
 from ipl_core.library import store as library
 from ipl_core.methods.config import METHODS
 from ipl_core.models import catalog
+from ipl_core.running.steps import Pictures
 from ipl_core.studio.ship import ship
 
 #: What the Library tab asks for its list: who may see everything, and a visitor of a shared app.
@@ -55,6 +56,6 @@ def finished_model(target: str, folder: Path, method: str = "nada", bits: int = 
 def _kept(config: AdaptConfig, weights: dict[str, torch.Tensor], stopped: str | None = None) -> library.Entry:
     pictures = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
     run = library.Run(config)
-    run.add(Snapshot(1, 1, "generator", {"adaptation": 1.0}))
-    run.add(Snapshot(1, 1, "done", before=pictures, after=pictures, weights=weights, prompts={}, stopped=stopped))
+    run.add(Step(1, 1, "generator", {"adaptation": 1.0}))
+    run.add(AdaptResult(1, 1, Pictures(pictures, pictures), weights, stopped=stopped))
     return run.save()

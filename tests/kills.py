@@ -19,11 +19,12 @@ from typing import Any
 import torch
 from kept_domains import entry_of
 
-from ipl_core import AdaptConfig, InputError, Snapshot
+from ipl_core import AdaptConfig, AdaptResult, InputError, Step
 from ipl_core.drawing.seed_people import SeedPerson
 from ipl_core.library import inversions as people
 from ipl_core.library import store as library
 from ipl_core.models import catalog
+from ipl_core.running.steps import Pictures
 from ipl_core.storage import durable, folders
 
 State = dict[str, Any]
@@ -65,14 +66,13 @@ class Stage:
         run = library.Run(AdaptConfig("stayer", method="nada", steps=2, keep_every=1))
         weights = self._weights()
         pictures = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
-        run.add(Snapshot(1, 2, "generator", {"adaptation": 1.0}, before=pictures, after=pictures, weights=weights))
+        run.add(Step(1, 2, "generator", {"adaptation": 1.0}, Pictures(pictures, pictures), weights))
         return self._filled(run, 2, None).save()
 
     def _filled(self, run: library.Run, steps: int, training: dict[str, Any] | None) -> library.Run:
         pictures = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
-        run.add(Snapshot(steps, steps, "generator", {"adaptation": 1.0}))
-        done = Snapshot(steps, steps, "done", before=pictures, after=pictures, weights=self._weights(), prompts={})
-        run.add(replace(done, training=training))
+        run.add(Step(steps, steps, "generator", {"adaptation": 1.0}))
+        run.add(AdaptResult(steps, steps, Pictures(pictures, pictures), self._weights(), training=training))
         return run
 
     def _weights(self) -> dict[str, torch.Tensor]:

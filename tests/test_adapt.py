@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import pickle
 import threading
@@ -15,19 +14,24 @@ import pytest
 import torch
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, Snapshot, adapt
+from ipl_core import AdaptConfig, AdaptResult, InputError, Step, adapt
 from ipl_core.clip.model import Critic
 from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.latents import generator_from_seed
 from ipl_core.library.domain_folder import apply_weights
-from ipl_core.methods import source_samples as pool
-from ipl_core.methods.adapt import GeneratorTraining, View, adaptation_loss, choose_layers, group_parameters
+from ipl_core.methods import adapt as loops
+from ipl_core.methods import layers as choices
+from ipl_core.methods import source_samples
+from ipl_core.methods.adapt import adapt_generator
 from ipl_core.methods.directions import normalise, text_direction
+from ipl_core.methods.guidance import Guide, generator_samples
+from ipl_core.methods.layers import choose_layers, group_parameters
+from ipl_core.methods.losses import adaptation_loss
 from ipl_core.methods.prompts import ManualPrompts, PromptScheme, make_prompts
 from ipl_core.methods.source_samples import SourcePool
+from ipl_core.methods.student import Student
 from ipl_core.models import catalog
-
-rooms = importlib.import_module("ipl_core.methods.adapt")
+from ipl_core.running import adapting, previews
 
 TINY = dict(mapper_steps=3, mapper_batch=4, steps=3, batch=2, preview_seeds=(0, 1))
 pytestmark = pytest.mark.usefixtures("studio")
@@ -37,7 +41,7 @@ def tiny(target: str = "pencil sketch", **settings: Any) -> AdaptConfig:
     return AdaptConfig(target, **{**TINY, **settings})
 
 
-def last(config: AdaptConfig, **options: Any) -> Snapshot:
+def last(config: AdaptConfig, **options: Any) -> AdaptResult:
     return list(adapt(config, **options))[-1]
 
 
@@ -50,39 +54,39 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("method", ["nada", "shared", "ipl"])
-def test_one_snapshot_a_step_and_a_last_one_with_the_weights(method: str) -> None:
-    snapshots = list(adapt(tiny(method=method)))
-    phases = [(snapshot.phase, snapshot.step, snapshot.total) for snapshot in snapshots]
+def test_each_step_and_then_a_result_with_the_weights(method: str) -> None:
+    *steps, result = adapt(tiny(method=method))
+    phases = [(step.phase, step.step, step.total) for step in steps]
     stage_1 = [] if method == "nada" else [("prompts", step, 3) for step in (1, 2, 3)]
-    assert phases == stage_1 + [("generator", step, 3) for step in (1, 2, 3)] + [("done", 3, 3)]
-    for snapshot in snapshots[:-1]:
-        terms = {"contrastive", "domain", "total"} if snapshot.phase == "prompts" else {"adaptation"}
-        assert snapshot.losses.keys() == terms
-        assert snapshot.weights is None
-        assert snapshot.prompts is None
-    result = snapshots[-1]
+    assert phases == stage_1 + [("generator", step, 3) for step in (1, 2, 3)]
+    for step in steps:
+        terms = {"contrastive", "domain", "total"} if step.phase == "prompts" else {"adaptation"}
+        assert step.losses.keys() == terms
+        assert step.weights is None
+    assert isinstance(result, AdaptResult)
+    assert (result.step, result.total) == (3, 3)
     assert result.stopped is None
-    assert result.losses == {}
     assert result.weights
     assert bool(result.prompts) == (method != "nada")
     assert all(tensor.dtype == torch.float32 for tensor in result.weights.values())
-    times = [snapshot.seconds for snapshot in snapshots]
+    times = [update.seconds for update in (*steps, result)]
     assert times == sorted(times)
-    assert all(snapshot.remaining > 0 for snapshot in snapshots[:-2])
+    assert all(step.remaining > 0 for step in steps[:-1])
     assert pickle.loads(pickle.dumps(result)).step == 3  # noqa: S301
 
 
 def test_first_step_has_pictures_and_stage_1_leaves_them_as_they_are() -> None:
-    snapshots = list(adapt(tiny(), preview_interval=0.0))
-    for snapshot in snapshots:
-        assert snapshot.before.shape == snapshot.after.shape == (2, 32, 32, 3)
-        assert snapshot.before.dtype == torch.uint8
-        assert torch.equal(snapshot.before, snapshots[0].before)
-        if snapshot.phase == "prompts":
-            assert torch.equal(snapshot.after, snapshot.before)
-            assert snapshot.diversity == 1.0
-    assert not torch.equal(snapshots[-1].after, snapshots[-1].before)
-    assert snapshots[-1].diversity > 0
+    updates = list(adapt(tiny(), preview_interval=0.0))
+    for update in updates:
+        shown = update.pictures
+        assert shown.before.shape == shown.after.shape == (2, 32, 32, 3)
+        assert shown.before.dtype == torch.uint8
+        assert torch.equal(shown.before, updates[0].pictures.before)
+        if isinstance(update, Step) and update.phase == "prompts":
+            assert torch.equal(shown.after, shown.before)
+            assert shown.diversity == 1.0
+    assert not torch.equal(shown.after, shown.before)
+    assert shown.diversity > 0
 
 
 @pytest.mark.parametrize(
@@ -91,35 +95,32 @@ def test_first_step_has_pictures_and_stage_1_leaves_them_as_they_are() -> None:
 def test_prompts_are_read_once_when_they_are_final(
     settings: dict[str, Any], learned: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls, usual = [], rooms.readings
-    monkeypatch.setattr(rooms, "readings", lambda *given: calls.append(given) or usual(*given))
-    snapshots = list(adapt(tiny(**settings), preview_interval=0.0))
-    read = [snapshot.readings for snapshot in snapshots]
+    calls, usual = [], previews.readings
+    monkeypatch.setattr(previews, "readings", lambda *given: calls.append(given) or usual(*given))
+    read = [update.pictures.readings for update in adapt(tiny(**settings), preview_interval=0.0)]
     assert read[:learned] == [None] * learned
     assert all(said == read[-1] for said in read[learned:])
     assert (read[-1] is None) == (settings.get("method") == "nada")
     assert read[-1] is None or list(read[-1]) == [0, 1]
     assert len(calls) == 1
-    rare = list(adapt(tiny(**settings), preview_interval=1e9))
-    assert all(snapshot.readings is None for snapshot in rare if snapshot.after is None)
 
 
 def test_a_run_stopped_while_its_prompts_are_learned_says_what_they_have_come_to() -> None:
     stop, seen = threading.Event(), []
-    for snapshot in adapt(tiny(prompts="words"), stop):
-        seen.append(snapshot.readings)
+    for update in adapt(tiny(prompts="words"), stop):
+        seen.append(update.pictures.readings)
         stop.set()
     assert seen[0] is None
     assert list(seen[-1]) == [0, 1]
 
 
 def test_pictures_are_renewed_no_more_often_than_asked() -> None:
-    snapshots = list(adapt(tiny(), preview_interval=1e9))
-    assert [snapshot.after is not None for snapshot in snapshots] == [True] + [False] * 5 + [True]
+    updates = list(adapt(tiny(), preview_interval=1e9))
+    assert [update.pictures is not None for update in updates] == [True] + [False] * 5 + [True]
 
 
 def test_diversity_of_one_picture_is_not_a_number_to_show() -> None:
-    assert last(tiny(method="nada", preview_seeds=[0])).diversity is None
+    assert last(tiny(method="nada", preview_seeds=[0])).pictures.diversity is None
 
 
 def test_how_varied_people_are_is_the_judges_to_say_or_the_critics_where_there_is_none() -> None:
@@ -140,7 +141,7 @@ def test_how_varied_people_are_is_the_judges_to_say_or_the_critics_where_there_i
         with torch.no_grad():
             seen = float(diversity(critic.encode_images(after)) / diversity(critic.encode_images(before)))
         assert judged != pytest.approx(seen, rel=0.05)
-        assert result.diversity == pytest.approx(judged if model == "studio" else seen, rel=1e-3)
+        assert result.pictures.diversity == pytest.approx(judged if model == "studio" else seen, rel=1e-3)
 
 
 def test_last_pictures_are_those_of_the_kept_weights() -> None:
@@ -150,7 +151,7 @@ def test_last_pictures_are_those_of_the_kept_weights() -> None:
     from ipl_core.drawing.sampling import draw
     from ipl_core.pictures.media import to_uint8
 
-    assert torch.equal(to_uint8(draw(generator, [0, 1], psi=0.7)), result.after)
+    assert torch.equal(to_uint8(draw(generator, [0, 1], psi=0.7)), result.pictures.after)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -163,9 +164,9 @@ def test_same_seed_same_weights_whatever_is_shown_or_cached(
 ) -> None:
     once = last(tiny(**settings), preview_interval=0.0)
     from_memory = last(tiny(**settings, preview_seeds=[5]))
-    pool._pools.clear()
+    source_samples._pools.clear()
     from_disk = last(tiny(**settings))
-    pool._pools.clear()
+    source_samples._pools.clear()
     monkeypatch.setenv("IPL_HOME", str(tmp_path / "another"))
     from_nothing = last(tiny(**settings))
     for again in (from_memory, from_disk, from_nothing):
@@ -182,14 +183,14 @@ def test_the_callers_modes_and_global_random_numbers_have_no_part() -> None:
     torch.manual_seed(123)
     state = torch.get_rng_state()
     with torch.inference_mode():
-        for snapshot in adapt(tiny()):
+        for update in adapt(tiny()):
             assert torch.is_inference_mode_enabled()
-            reached = snapshot.weights
+            reached = update.weights
     assert same(expected, reached)
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        for snapshot in adapt(tiny()):
+        for update in adapt(tiny()):
             assert not torch.is_grad_enabled()
-            reached = snapshot.weights
+            reached = update.weights
     assert same(expected, reached)
     assert torch.equal(state, torch.get_rng_state())
 
@@ -198,13 +199,13 @@ def test_two_interleaved_runs_give_what_each_gives_alone() -> None:
     configs = [tiny("pencil sketch", method="ipl"), tiny("werewolf", method="shared", share_noise=False)]
     alone = [last(config).weights for config in configs]
     turns = threading.Barrier(2, timeout=60)
-    together: list[Snapshot | None] = [None, None]
+    together: list[Step | AdaptResult | None] = [None, None]
 
     def run(index: int) -> None:
-        for snapshot in adapt(configs[index]):
-            if snapshot.phase != "done":
+        for update in adapt(configs[index]):
+            if isinstance(update, Step):
                 turns.wait()  # neither gets ahead: every step of one lies between two of the other
-            together[index] = snapshot
+            together[index] = update
 
     threads = [threading.Thread(target=run, args=(index,)) for index in range(2)]
     for thread in threads:
@@ -229,8 +230,8 @@ def test_gradients_never_reach_the_critic_or_the_source(monkeypatch: pytest.Monk
 
         return spy
 
-    monkeypatch.setattr(rooms, "load_generator", watched(catalog.load_generator))
-    monkeypatch.setattr(rooms, "load_critic", watched(catalog.load_critic))
+    monkeypatch.setattr(adapting, "load_generator", watched(catalog.load_generator))
+    monkeypatch.setattr(adapting, "load_critic", watched(catalog.load_critic))
     models = None
     for _ in adapt(tiny(layers="adaptive", layer_interval=1)):
         if models is None:
@@ -299,7 +300,7 @@ def test_layers_are_chosen_anew_at_the_interval(monkeypatch: pytest.MonkeyPatch)
         calls.append(1)
         return [len(calls)]
 
-    monkeypatch.setattr(rooms, "choose_layers", choose)
+    monkeypatch.setattr(choices, "choose_layers", choose)
     weights = last(tiny(method="nada", layers="adaptive", layer_interval=2, steps=5)).weights
     assert len(calls) == 3
     assert {name.split(".")[2] for name in weights} == {"1", "2", "3"}
@@ -326,7 +327,7 @@ def test_ipl_with_constant_prompts_is_nada(monkeypatch: pytest.MonkeyPatch) -> N
     def constant(config: AdaptConfig, *arguments: Any) -> PromptScheme:
         return ConstantPrompts(make_prompts(replace(config, method="nada"), *arguments))
 
-    monkeypatch.setattr(rooms, "make_prompts", constant)
+    monkeypatch.setattr(adapting, "make_prompts", constant)
     ipl = last(tiny(method="ipl")).weights
     assert ipl.keys() == nada.keys()
     for name in nada:
@@ -334,14 +335,16 @@ def test_ipl_with_constant_prompts_is_nada(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_every_method_sees_the_same_latents(monkeypatch: pytest.MonkeyPatch) -> None:
+    take = source_samples.take_samples
+
     def latents_of(method: str) -> list[Tensor]:
         seen = []
 
         def spy(*arguments: Any) -> tuple[Tensor, list[Tensor]]:
-            seen.append(pool.take_samples(*arguments))
+            seen.append(take(*arguments))
             return seen[-1]
 
-        monkeypatch.setattr(rooms, "take_samples", spy)
+        monkeypatch.setattr(source_samples, "take_samples", spy)
         list(adapt(tiny(method=method)))
         return [w for w, _ in seen[-3:]]
 
@@ -353,11 +356,8 @@ def test_lambda_weighs_the_domain_term() -> None:
     """λ=0 asks only for telling images apart, a large λ only for staying in the domain."""
 
     def prompts_after(lambda_domain: float) -> tuple[float, float]:
-        losses = [
-            snapshot.losses
-            for snapshot in adapt(tiny(mapper_steps=25, steps=1, mapper_lr=0.02, lambda_domain=lambda_domain))
-            if snapshot.phase == "prompts"
-        ]
+        *steps, _ = adapt(tiny(mapper_steps=25, steps=1, mapper_lr=0.02, lambda_domain=lambda_domain))
+        losses = [step.losses for step in steps if step.phase == "prompts"]
         for loss in losses:
             assert loss["total"] == pytest.approx(loss["contrastive"] + lambda_domain * loss["domain"], rel=1e-4)
         return losses[0]["domain"], losses[-1]["domain"]
@@ -406,7 +406,8 @@ def test_the_first_step_has_no_direction_yet_and_is_finite(
 
 def test_adaptation_lowers_its_loss() -> None:
     config = tiny(method="nada", steps=30, batch=4, ema=0.5)
-    losses = [snapshot.losses["adaptation"] for snapshot in adapt(config) if snapshot.phase == "generator"]
+    *steps, _ = adapt(config)
+    losses = [step.losses["adaptation"] for step in steps]
     assert sum(losses[-5:]) / 5 < 0.9 * sum(losses[:3]) / 3
 
 
@@ -436,13 +437,13 @@ def test_stop_at_any_step_keeps_what_was_reached(steps: int) -> None:
     if steps == 0:
         stop.set()
     result = None
-    for count, snapshot in enumerate(adapt(tiny(), stop), start=1):
-        result = snapshot
+    for count, update in enumerate(adapt(tiny(), stop), start=1):
+        result = update
         if count == steps:
             stop.set()
     # Asked after the very last step, there is nothing left to stop.
     assert result.stopped == (None if steps == 6 else "asked")
-    assert result.phase == "done"
+    assert isinstance(result, AdaptResult)
     assert result.step == max(0, steps - 3)
     assert bool(result.weights) == (steps > 3)
     generator = catalog.load_generator("studio")
@@ -465,25 +466,25 @@ def test_numbers_that_stop_being_finite_keep_the_last_good_weights(
 ) -> None:
     good = last(tiny(steps=bad_call - 3)).weights
     calls = itertools.count(1)
-    loss_of = rooms.adaptation_loss
+    loss_of = loops.adaptation_loss
 
     def spoilt(*arguments: Any) -> Tensor:
         loss = loss_of(*arguments)
         return loss * float("nan") if next(calls) == bad_call - 2 else loss
 
-    monkeypatch.setattr(rooms, "adaptation_loss", spoilt)
-    snapshots = list(adapt(tiny(steps=9)))
-    assert snapshots[-1].stopped == "not finite"
-    assert snapshots[-1].step == bad_call - 3
-    assert len(snapshots) == bad_call + 1
-    assert same(snapshots[-1].weights, good)
+    monkeypatch.setattr(loops, "adaptation_loss", spoilt)
+    *steps, result = adapt(tiny(steps=9))
+    assert result.stopped == "not finite"
+    assert result.step == bad_call - 3
+    assert len(steps) == bad_call
+    assert same(result.weights, good)
 
 
 def test_gradients_that_are_not_finite_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def spoilt(embeddings: Tensor, *arguments: Any) -> Tensor:
         return (embeddings - embeddings.detach()).abs().sqrt().sum()  # a finite value whose slope is not
 
-    monkeypatch.setattr(rooms, "adaptation_loss", spoilt)
+    monkeypatch.setattr(loops, "adaptation_loss", spoilt)
     result = last(tiny(method="nada"))
     assert (result.stopped, result.step, result.weights) == ("not finite", 0, {})
 
@@ -500,12 +501,12 @@ def test_stage_1_that_stops_being_finite_ends_the_run(monkeypatch: pytest.Monkey
         scheme.losses = spoilt_losses
         return scheme
 
-    monkeypatch.setattr(rooms, "make_prompts", spoilt)
-    snapshots = list(adapt(tiny()))
-    assert [snapshot.phase for snapshot in snapshots] == ["prompts", "done"]
-    assert snapshots[-1].stopped == "not finite"
-    assert snapshots[-1].weights == {}
-    assert all(torch.isfinite(tensor).all() for tensor in snapshots[-1].prompts.values())
+    monkeypatch.setattr(adapting, "make_prompts", spoilt)
+    *steps, result = adapt(tiny())
+    assert [step.phase for step in steps] == ["prompts"]
+    assert result.stopped == "not finite"
+    assert result.weights == {}
+    assert all(torch.isfinite(tensor).all() for tensor in result.prompts.values())
 
 
 def test_what_cannot_be_used_is_said_on_the_first_step(tmp_path: Path) -> None:
@@ -520,10 +521,11 @@ def test_what_cannot_be_used_is_said_on_the_first_step(tmp_path: Path) -> None:
             next(adapt(tiny(**settings)))
 
 
-def test_training_objects_can_be_driven_by_hand(tiny_generator: Generator, tiny_critic: Critic) -> None:
+def test_a_loop_can_be_driven_by_hand(tiny_generator: Generator, tiny_critic: Critic) -> None:
     config = tiny(method="nada")
     scheme = make_prompts(config, tiny_critic, 16, generator_from_seed(0))
-    training = GeneratorTraining(config, tiny_generator, [View(tiny_critic, scheme, SourcePool())])
-    assert training.changed_weights() == {}
-    assert training()["adaptation"] == pytest.approx(1.0, abs=1e-4)
-    assert len(training.changed_weights()) == len(list(tiny_generator.synthesis.parameters()))
+    student, guides = Student(config, tiny_generator), [Guide(tiny_critic, scheme, SourcePool())]
+    steps = adapt_generator(config, student, guides, generator_samples(config, tiny_generator, guides))
+    assert student.changed_weights() == {}
+    assert next(steps).losses["adaptation"] == pytest.approx(1.0, abs=1e-4)
+    assert len(student.changed_weights()) == len(list(tiny_generator.synthesis.parameters()))

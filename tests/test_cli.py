@@ -16,13 +16,15 @@ import torch
 from PIL import Image
 from refusals import refusal
 
-from ipl_core import AdaptConfig, Snapshot, adapt, invert
+from ipl_core import AdaptConfig, AdaptResult, Step, adapt, invert
 from ipl_core.commands.main import COMMANDS, INTERRUPTED, _ProgressBar, main
 from ipl_core.library import domain_folder
 from ipl_core.library import inversions as people
 from ipl_core.library import store as library
+from ipl_core.methods import adapt as loops
 from ipl_core.models import catalog
 from ipl_core.pictures.media import read_settings
+from ipl_core.running.steps import Pictures
 
 TINY = ["--mapper-steps", "2", "--mapper-batch", "2", "--steps", "2", "--batch", "2"]
 pytestmark = pytest.mark.usefixtures("studio")
@@ -61,7 +63,7 @@ def test_a_run_that_exists_is_not_made_again(
     def never(*arguments: Any, **options: Any) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(sys.modules["ipl_core.methods.adapt"], "adapt", never)
+    monkeypatch.setattr("ipl_core.library.runs.adapt", never)
     capsys.readouterr()
     assert main(["adapt", "werewolf", "--method", "nada", *TINY, "--out", str(tmp_path / "two")]) == 0
     assert "exists already" in capsys.readouterr().out
@@ -155,9 +157,9 @@ def test_interrupt_keeps_what_an_inversion_reached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*arguments: Any, **options: Any) -> Any:
-        for snapshot in invert(*arguments, **options):
-            yield snapshot
-            if (snapshot.phase, snapshot.step) == ("latent", 2):
+        for update in invert(*arguments, **options):
+            yield update
+            if isinstance(update, Step) and (update.phase, update.step) == ("latent", 2):
                 signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr("ipl_core.library.runs.invert", interrupted)
@@ -235,7 +237,7 @@ def test_unwritable_out_is_said_before_any_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("x")
-    monkeypatch.setattr(sys.modules["ipl_core.methods.adapt"], "adapt", None)
+    monkeypatch.setattr("ipl_core.library.runs.adapt", None)
     assert main(["adapt", "werewolf", "--out", str(tmp_path / "file")]) == 2
     assert "Nothing can be written to the folder" in capsys.readouterr().err
     assert main(["sample", "studio", "--out", str(tmp_path / "file" / "a.png")]) == 2
@@ -259,9 +261,9 @@ def test_interrupt_keeps_what_was_reached(
     usual = signal.getsignal(signal.SIGINT)
 
     def interrupted(*arguments: Any, **options: Any) -> Any:
-        for snapshot in adapt(*arguments, **options):
-            yield snapshot
-            if (snapshot.phase, snapshot.step) == ("generator", 2):
+        for update in adapt(*arguments, **options):
+            yield update
+            if isinstance(update, Step) and (update.phase, update.step) == ("generator", 2):
                 signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr("ipl_core.library.runs.adapt", interrupted)
@@ -276,9 +278,8 @@ def test_interrupt_keeps_what_was_reached(
 def test_numbers_that_are_not_finite_are_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    room = sys.modules["ipl_core.methods.adapt"]
-    loss_of = room.adaptation_loss
-    monkeypatch.setattr(room, "adaptation_loss", lambda *arguments: loss_of(*arguments) * float("nan"))
+    loss_of = loops.adaptation_loss
+    monkeypatch.setattr(loops, "adaptation_loss", lambda *arguments: loss_of(*arguments) * float("nan"))
     assert main(["adapt", "werewolf", "--method", "nada", *TINY, "--out", str(tmp_path / "out")]) == 1
     assert "stopped being finite after 0 of 2 steps" in capsys.readouterr().out
 
@@ -342,14 +343,16 @@ def test_a_run_is_resumed_exactly_or_says_that_it_is_not(tmp_path: Path, capsys:
 
 
 def test_a_terminal_shows_a_bar_a_stage_and_a_file_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = [Snapshot(1, 1, "prompts", {"total": 1.25}), Snapshot(1, 1, "generator"), Snapshot(1, 1, "done")]
+    pictures = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
+    result = AdaptResult(1, 1, Pictures(pictures, pictures), {})
+    updates = [Step(1, 1, "prompts", {"total": 1.25}), Step(1, 1, "generator"), result]
     for terminal in (True, False):
         screen = io.StringIO()
         screen.isatty = lambda shown=terminal: shown
         monkeypatch.setattr(sys, "stderr", screen)
         with _ProgressBar() as bar:
-            for step in steps:
-                bar.show(step)
+            for update in updates:
+                bar.show(update)
         assert ("stage 1, prompts" in screen.getvalue()) == terminal
         assert ("stage 2, generator" in screen.getvalue()) == terminal
 

@@ -19,7 +19,7 @@ import torch
 from kept_domains import OWN_MACHINE, entry_of
 from mounts import read_only, small_disk
 
-from ipl_core import AdaptConfig, InvertConfig, Snapshot
+from ipl_core import AdaptConfig, AdaptResult, InvertConfig, Step
 from ipl_core.commands.main import main
 from ipl_core.drawing.sampling import draw
 from ipl_core.drawing.seed_people import SeedPerson
@@ -29,6 +29,7 @@ from ipl_core.library.runs import finished_inversion, finished_run
 from ipl_core.methods import source_samples as pool
 from ipl_core.models import catalog
 from ipl_core.pictures.media import to_uint8
+from ipl_core.running.steps import Pictures
 from ipl_core.storage import folders, space
 from ipl_core.study import study
 from tabs.library import LibraryTab
@@ -160,9 +161,8 @@ def run_of(earlier: int = 0) -> library.Run:
     pictures = torch.randint(256, (4, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     for step in range(1, earlier + 2):
         kept = weights if step <= earlier else None
-        run.add(Snapshot(step, earlier + 1, "generator", {"adaptation": 1.0}, after=pictures, weights=kept))
-    done = Snapshot(earlier + 1, earlier + 1, "done", before=pictures, after=pictures, weights=weights, prompts={})
-    run.add(done)
+        run.add(Step(step, earlier + 1, "generator", {"adaptation": 1.0}, Pictures(pictures, pictures), kept))
+    run.add(AdaptResult(earlier + 1, earlier + 1, Pictures(pictures, pictures), weights))
     return run
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, Snapshot, adapt
+from ipl_core import AdaptConfig, AdaptResult, InputError, adapt
 from ipl_core.clip.ensemble import members
 from ipl_core.clip.model import Critic
 from ipl_core.commands.main import main
@@ -20,10 +20,12 @@ from ipl_core.latents import generator_from_seed
 from ipl_core.library import domain_folder
 from ipl_core.library import store as library
 from ipl_core.methods import source_samples as pool
-from ipl_core.methods.adapt import GeneratorTraining, View
+from ipl_core.methods.adapt import adapt_generator
 from ipl_core.methods.config import InvertConfig
+from ipl_core.methods.guidance import Guide, generator_samples
 from ipl_core.methods.prompts import make_prompts
 from ipl_core.methods.source_samples import SourcePool, take_samples
+from ipl_core.methods.student import Student
 from ipl_core.models import catalog
 from ipl_core.storage.folders import SETTINGS
 from ipl_core.storage.tensors import load_tensors
@@ -38,7 +40,7 @@ def wide_folder(make_critic_folder: Callable[..., Path], tmp_path_factory: pytes
     return make_critic_folder(tmp_path_factory.mktemp("wide") / "wide-clip", embed_dim=24, text_cfg=text)
 
 
-def last(config: AdaptConfig) -> Snapshot:
+def last(config: AdaptConfig) -> AdaptResult:
     return list(adapt(config, preview_interval=float("inf")))[-1]
 
 
@@ -116,16 +118,17 @@ def test_the_same_weights_under_two_names_are_refused(critic_folder: Path) -> No
 @pytest.mark.usefixtures("studio")
 @pytest.mark.parametrize("method", ["nada", "shared", "ipl"])
 def test_two_critics_of_different_widths_run(method: str, wide_folder: Path) -> None:
-    snapshots = list(adapt(AdaptConfig("pencil sketch", method=method, critic=f"studio+{wide_folder}@0.5", **TINY)))
-    phases = [snapshot.phase for snapshot in snapshots]
-    assert phases == ["prompts"] * (0 if method == "nada" else 3) + ["generator"] * 3 + ["done"]
-    for snapshot in snapshots[:-1]:
-        terms = {"contrastive", "domain", "total"} if snapshot.phase == "prompts" else {"adaptation"}
-        assert snapshot.losses.keys() == terms
+    config = AdaptConfig("pencil sketch", method=method, critic=f"studio+{wide_folder}@0.5", **TINY)
+    *steps, result = adapt(config)
+    phases = [step.phase for step in steps]
+    assert phases == ["prompts"] * (0 if method == "nada" else 3) + ["generator"] * 3
+    for step in steps:
+        terms = {"contrastive", "domain", "total"} if step.phase == "prompts" else {"adaptation"}
+        assert step.losses.keys() == terms
     # Nothing has moved yet, so each critic says 1.
-    first = next(snapshot for snapshot in snapshots if snapshot.phase == "generator")
+    first = next(step for step in steps if step.phase == "generator")
     assert first.losses["adaptation"] == pytest.approx(1.5, abs=1e-4)
-    assert snapshots[-1].diversity > 0
+    assert result.pictures.diversity > 0
 
 
 @pytest.mark.usefixtures("studio")
@@ -159,14 +162,14 @@ def test_the_gradient_is_the_weighted_sum_of_the_critics_own(
     critics = [(tiny_critic, 1.0), (catalog.load_critic(str(wide_folder)), 0.5)]
     schemes = [make_prompts(config, critic, 16, generator_from_seed(0)) for critic, _ in critics]
 
-    def gradients(views: list[View]) -> Tensor:
-        training = GeneratorTraining(config, tiny_generator, views)
-        training()
-        return torch.cat([parameter.grad.flatten() for parameter in training._student.synthesis.parameters()])
+    def gradients(guides: list[Guide]) -> Tensor:
+        student = Student(config, tiny_generator)
+        next(adapt_generator(config, student, guides, generator_samples(config, tiny_generator, guides)))
+        return torch.cat([parameter.grad.flatten() for parameter in student.network.synthesis.parameters()])
 
-    views = [View(critic, scheme, SourcePool(), weight) for (critic, weight), scheme in zip(critics, schemes)]
-    parts = [gradients([View(view.critic, view.scheme, SourcePool())]) for view in views]
-    assert torch.allclose(gradients(views), parts[0] + 0.5 * parts[1], rtol=1e-3, atol=1e-5)
+    guides = [Guide(critic, scheme, SourcePool(), weight) for (critic, weight), scheme in zip(critics, schemes)]
+    parts = [gradients([Guide(guide.critic, guide.scheme, SourcePool())]) for guide in guides]
+    assert torch.allclose(gradients(guides), parts[0] + 0.5 * parts[1], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.usefixtures("studio")

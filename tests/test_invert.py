@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import pickle
 import threading
@@ -12,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ipl_core import InputError, InvertConfig, Snapshot, invert
+from ipl_core import InputError, InvertConfig, InvertResult, Step, invert
 from ipl_core.clip.model import Critic
 from ipl_core.drawing.sampling import draw, draw_latents, seed_latents
 from ipl_core.generators.invert import LatentSpace, PictureLoss, critic_view, noise_structure
@@ -20,8 +19,7 @@ from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.library.domain_folder import apply_weights
 from ipl_core.models import catalog
 from ipl_core.pictures.media import to_uint8
-
-rooms = importlib.import_module("ipl_core.generators.invert")
+from ipl_core.running import inverting
 
 TINY = dict(preset="fast", starts=4, steps=4, tune_steps=3)
 pytestmark = pytest.mark.usefixtures("studio")
@@ -43,7 +41,7 @@ def load(*arguments: Any) -> Generator:
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "load_generator", load)
+    monkeypatch.setattr(inverting, "load_generator", load)
 
 
 @pytest.fixture
@@ -54,7 +52,7 @@ def sample() -> Tensor:
     return picture
 
 
-def last(config: InvertConfig, picture: Tensor, **options: Any) -> Snapshot:
+def last(config: InvertConfig, picture: Tensor, **options: Any) -> InvertResult:
     return list(invert(config, picture, **options))[-1]
 
 
@@ -66,25 +64,24 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 # What a run yields
 
 
-def test_one_snapshot_a_step_and_a_last_one_with_the_latent(sample: Tensor) -> None:
-    snapshots = list(invert(tiny(tune=True, noise=True), sample))
-    phases = [(snapshot.phase, snapshot.step, snapshot.total) for snapshot in snapshots]
+def test_each_step_and_then_a_result_with_the_latent(sample: Tensor) -> None:
+    *steps, result = invert(tiny(tune=True, noise=True), sample)
+    phases = [(step.phase, step.step, step.total) for step in steps]
     latent, tuning = [("latent", step, 4) for step in (1, 2, 3, 4)], [("tuning", step, 3) for step in (1, 2, 3)]
-    assert phases == [*latent, *tuning, ("done", 3, 3)]
-    assert snapshots[0].losses.keys() == {"pixel", "multiscale", "perceptual", "noise", "total"}
-    assert "locality" in snapshots[4].losses
-    for snapshot in snapshots[:-1]:
-        assert snapshot.latent is snapshot.weights is snapshot.distances is None
-    result = snapshots[-1]
-    assert result.stopped is None
+    assert phases == [*latent, *tuning]
+    assert steps[0].losses.keys() == {"pixel", "multiscale", "perceptual", "noise", "total"}
+    assert "locality" in steps[4].losses
+    assert all(step.weights is None for step in steps)
+    assert isinstance(result, InvertResult)
+    assert (result.step, result.total, result.stopped) == (3, 3, None)
     assert result.latent["w_plus"].shape == (1, 8, 16)
     assert [tuple(result.latent[f"noise.{k}"].shape[2:]) for k in (0, 1, 6)] == [(4, 4), (8, 8), (32, 32)]
     assert result.distances.keys() == {"pixel", "perceptual"}
-    assert result.before.shape == result.after.shape == (1, 32, 32, 3)
-    assert torch.equal(result.before, to_uint8(sample))
-    times = [snapshot.seconds for snapshot in snapshots]
+    assert result.pictures.before.shape == result.pictures.after.shape == (1, 32, 32, 3)
+    assert torch.equal(result.pictures.before, to_uint8(sample))
+    times = [update.seconds for update in (*steps, result)]
     assert times == sorted(times)
-    assert all(snapshot.remaining > 0 for snapshot in snapshots[:-2])
+    assert all(step.remaining > 0 for step in steps[:-1])
     assert pickle.loads(pickle.dumps(result)).step == 3  # noqa: S301
 
 
@@ -93,12 +90,12 @@ def test_what_is_kept_draws_the_last_picture(sample: Tensor) -> None:
     generator = load("studio")
     apply_weights(generator, result.weights)
     noise = [result.latent[f"noise.{k}"] for k in range(7)]
-    assert torch.equal(to_uint8(draw_latents(generator, result.latent["w_plus"], noise=noise)), result.after)
+    assert torch.equal(to_uint8(draw_latents(generator, result.latent["w_plus"], noise=noise)), result.pictures.after)
 
 
 def test_pictures_are_renewed_no_more_often_than_asked(sample: Tensor) -> None:
-    snapshots = list(invert(tiny(), sample, preview_interval=1e9))
-    assert [snapshot.after is not None for snapshot in snapshots] == [True, False, False, False, True]
+    updates = list(invert(tiny(), sample, preview_interval=1e9))
+    assert [update.pictures is not None for update in updates] == [True, False, False, False, True]
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -123,7 +120,7 @@ def test_tuning_comes_nearer_and_changes_only_the_copy(sample: Tensor, monkeypat
         seen.append(load(*arguments))
         return seen[-1]
 
-    monkeypatch.setattr(rooms, "load_generator", spy)
+    monkeypatch.setattr(inverting, "load_generator", spy)
     untuned = last(tiny(steps=20), picture)
     tuned = last(tiny(steps=20, tune=True, tune_steps=60), picture)
     assert torch.equal(untuned.latent["w_plus"], tuned.latent["w_plus"])
@@ -143,7 +140,7 @@ def test_tuning_goes_on_only_where_the_picture_is_not_reached(sample: Tensor) ->
     far, near = (once.distances["perceptual"] * share for share in (0.999, 1.001))
     assert same(last(tiny(**settings, tune_until=near), picture).weights, once.weights)
     *steps, result = invert(tiny(**settings, tune_until=far), picture)
-    assert [snapshot.step for snapshot in steps if snapshot.phase == "tuning"] == list(range(1, 61))
+    assert [step.step for step in steps if step.phase == "tuning"] == list(range(1, 61))
     assert (steps[33].total, steps[34].total, result.step, result.total) == (30, 60, 60, 60)
     assert result.distances["perceptual"] < once.distances["perceptual"]
     assert result.distances["pixel"] < once.distances["pixel"]
@@ -151,11 +148,11 @@ def test_tuning_goes_on_only_where_the_picture_is_not_reached(sample: Tensor) ->
 
 def test_stop_ends_what_goes_on(sample: Tensor) -> None:
     stop = threading.Event()
-    for snapshot in invert(tiny(tune=True, tune_further=50, tune_until=0.0), sample.flip(-1), stop):
-        if snapshot.phase == "tuning" and snapshot.step == 5:
+    for update in invert(tiny(tune=True, tune_further=50, tune_until=0.0), sample.flip(-1), stop):
+        if isinstance(update, Step) and (update.phase, update.step) == ("tuning", 5):
             stop.set()
-    assert (snapshot.step, snapshot.total, snapshot.stopped) == (5, 53, "asked")
-    assert snapshot.weights
+    assert (update.step, update.total, update.stopped) == (5, 53, "asked")
+    assert update.weights
 
 
 def test_locality_holds_other_latents(sample: Tensor) -> None:
@@ -259,15 +256,15 @@ def test_stop_at_any_step_keeps_what_was_reached(steps: int, sample: Tensor) -> 
     if steps == 0:
         stop.set()
     result = None
-    for count, snapshot in enumerate(invert(tiny(tune=True), sample, stop), start=1):
-        result = snapshot
+    for count, update in enumerate(invert(tiny(tune=True), sample, stop), start=1):
+        result = update
         if count == steps:
             stop.set()
-    assert result.phase == "done"
+    assert isinstance(result, InvertResult)
     assert result.stopped == (None if steps == 7 else "asked")
     assert result.latent["w_plus"].shape == (1, 8, 16)
     assert bool(result.weights) == (steps > 4)
-    assert result.after.shape == (1, 32, 32, 3)
+    assert result.pictures.after.shape == (1, 32, 32, 3)
 
 
 @pytest.mark.parametrize("bad_call", [1, 3, 6])
@@ -301,4 +298,4 @@ def test_what_cannot_be_used_is_said_on_the_first_step(sample: Tensor) -> None:
 
 def test_pictures_of_any_size_are_brought_to_the_generators(sample: Tensor) -> None:
     large = torch.nn.functional.interpolate(sample, (80, 80), mode="bicubic")
-    assert last(tiny(), large).before.shape == (1, 32, 32, 3)
+    assert last(tiny(), large).pictures.before.shape == (1, 32, 32, 3)

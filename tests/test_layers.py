@@ -16,11 +16,11 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "errors": "errors version",
     "storage: files, folders, tensors": "storage",
-    "machine: devices, memory, progress": "devices memory running running.snapshot running.stepping "
-    "running.step_history commands.console",
+    "machine: devices, memory, progress": "devices memory running running.steps running.modes running.time_left "
+    "running.wrappers running.step_history commands.console",
     "words": "clip clip.vocabulary clip.nearest clip.ensemble",
     "pictures": "pictures pictures.reading pictures.mending pictures.media",
-    "settings": "methods methods.config latents",
+    "settings": "methods methods.directions methods.config latents",
     "hub": "models models.hub models.fetching",
     "the portrait studio": "studio studio.world studio.judge studio.way studio.data studio.training "
     "studio.training.augment studio.training.contrast studio.training.muon studio.training.loop "
@@ -28,11 +28,12 @@ ROOMS = {
     "networks": "generators generators.stylegan2 clip.model lpips studio.training.towers",
     "files of networks": "generators.files generators.e4e generators.encoder library library.quantised "
     "library.shipped library.domain_folder",
-    "the method": "methods.losses methods.directions methods.prompts methods.source_samples",
+    "the method": "methods.losses methods.prompts methods.layers methods.source_samples methods.guidance "
+    "methods.student methods.adapt",
     "drawing": "drawing drawing.rendering drawing.sampling drawing.framing pictures.faces drawing.seed_people "
     "library.latent_settings",
     "catalog": "models.catalog",
-    "runs": "methods.adapt generators.invert running.forecast",
+    "runs": "generators.invert running.previews running.adapting running.inverting running.forecast",
     "what is kept": "library.store library.inversions models.licences library.exchange drawing.mixing "
     "library.examples study",
     "package": "ipl_core",

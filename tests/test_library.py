@@ -7,13 +7,14 @@ import json
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from ipl_core import AdaptConfig, InputError, Snapshot, adapt
+from ipl_core import AdaptConfig, AdaptResult, InputError, Step, adapt
 from ipl_core.generators.files import save_generator
 from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.library import domain_folder
@@ -23,6 +24,7 @@ from ipl_core.models import catalog
 from ipl_core.pictures.media import read_settings as picture_settings
 from ipl_core.pictures.media import to_uint8
 from ipl_core.running import step_history
+from ipl_core.running.steps import Pictures
 from ipl_core.storage import folders
 from ipl_core.storage.tensors import load_tensors
 
@@ -40,10 +42,10 @@ def run_of(config: AdaptConfig, stopped: str | None = None, shift: float = 1.0) 
     pictures = torch.zeros(2, 8, 8, 3, dtype=torch.uint8)
     run = library.Run(config)
     if config.method != "nada":
-        run.add(Snapshot(1, 2, "prompts", {"contrastive": 2.0, "domain": 0.5, "total": 2.5}, seconds=0.1))
-    run.add(Snapshot(1, 2, "generator", {"adaptation": 1.0}, seconds=0.25))
-    done = Snapshot(1, 2, "done", before=pictures, after=pictures + 9, weights=weights, stopped=stopped, seconds=0.5)
-    run.add(Snapshot(**{**vars(done), "prompts": {"mapper.layers.0.bias": torch.ones(3)}}))
+        run.add(Step(1, 2, "prompts", {"contrastive": 2.0, "domain": 0.5, "total": 2.5}, seconds=0.1))
+    run.add(Step(1, 2, "generator", {"adaptation": 1.0}, seconds=0.25))
+    prompts = {"mapper.layers.0.bias": torch.ones(3)}
+    run.add(AdaptResult(1, 2, Pictures(pictures, pictures + 9), weights, 0.5, stopped, prompts))
     return run
 
 
@@ -106,8 +108,9 @@ def test_history_carries_the_diversity_that_was_measured() -> None:
     run = library.Run(config)
     pictures = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
     for step, diversity in enumerate((0.9, None, None), start=1):
-        run.add(Snapshot(step, 3, "generator", {"adaptation": 1.0}, diversity=diversity))
-    run.add(Snapshot(3, 3, "done", before=pictures, after=pictures, diversity=0.7, weights={}, prompts={}))
+        shown = None if diversity is None else Pictures(pictures, pictures, diversity)
+        run.add(Step(step, 3, "generator", {"adaptation": 1.0}, shown))
+    run.add(AdaptResult(3, 3, Pictures(pictures, pictures, 0.7), {}))
     rows = run.save().history()
     assert [row.get("diversity") for row in rows] == [0.9, None, 0.7]
     assert [step_history.terms(row) for row in rows][1:] == [{"adaptation": 1.0}, {"adaptation": 1.0, "diversity": 0.7}]
@@ -210,12 +213,13 @@ def test_earlier_steps_are_kept_drawn_and_picked(studio: Path) -> None:
     config = config_of(steps=5, keep_every=2)
     seen = {}
     run = library.Run(config)
-    for snapshot in adapt(config):
-        run.add(snapshot)
-        seen[snapshot.phase, snapshot.step] = snapshot
+    for update in adapt(config):
+        run.add(update)
+        if isinstance(update, Step):
+            seen[update.phase, update.step] = update
     entry = run.save()
     assert entry.steps() == [2, 4]
-    del run, snapshot  # and with it, what it kept while it ran
+    del run, update  # and with it, what it kept while it ran
     assert list((studio / "runs").iterdir()) == [entry.path]
     weights = catalog.changed_weights(entry.path, 2)
     for name, tensor in seen["generator", 2].weights.items():
@@ -231,7 +235,7 @@ def test_earlier_steps_are_kept_drawn_and_picked(studio: Path) -> None:
     picked = library.pick(entry, 2)
     assert not picked.finished
     assert picked.title.endswith("(ipl, seed 0), step 2 of 5")
-    assert picked.settings["diversity"] == seen["generator", 2].diversity
+    assert picked.settings["diversity"] == seen["generator", 2].pictures.diversity
     assert [row["step"] for row in picked.history()] == [1, 2, 1, 2]
     assert picked.samples_picture.read_bytes() == (entry.path / domain_folder.step_picture(2)).read_bytes()
     own = catalog.load_adapted(picked.path).state_dict()
@@ -471,6 +475,6 @@ def test_pictures_have_the_same_layout() -> None:
 
     run = run_of(config_of())
     pictures = to_uint8(torch.zeros(6, 3, 8, 8))
-    run.last = Snapshot(**{**vars(run.last), "before": pictures, "after": pictures})
+    run.last = replace(run.last, pictures=Pictures(pictures, pictures))
     entry = run.save()
     assert Image.open(entry.source_picture).size == Image.open(entry.samples_picture).size == (28, 18)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ipl_core.methods import losses
-from ipl_core.methods.directions import image_direction, normalise
+from ipl_core.methods.directions import normalise
 
 
 @pytest.fixture
@@ -56,25 +56,36 @@ def test_difference_ignores_what_all_prompts_share(pair) -> None:
 
 def test_distances_of_equal_and_opposite(pair) -> None:
     image, _ = pair
-    for loss in (losses.alignment_loss, losses.domain_loss, losses.directional_loss):
+    for loss in (losses.alignment_loss, losses.domain_loss, losses.global_loss):
         assert loss(image, image) == pytest.approx(0, abs=1e-6)
         assert loss(image, -image) == pytest.approx(2, abs=1e-6)
         torch.testing.assert_close(loss(image, image[:1]), 1 - (image @ image[0]).mean())
 
 
-def test_directional_loss_of_an_unmoved_picture_pulls_along_the_text_direction(pair) -> None:
+def test_adaptation_loss_of_an_unmoved_picture_pulls_along_the_text_direction(pair) -> None:
     source, direction = pair
     target = source.clone().requires_grad_()
-    loss = losses.directional_loss(image_direction(source, target), direction)
+    loss = losses.adaptation_loss(target, source, direction)
     loss.backward()
     assert loss == 1
     torch.testing.assert_close(normalise(-target.grad), direction)
 
 
 def test_shared_direction_is_every_images_direction(pair) -> None:
-    moves, directions = pair
-    shared = losses.directional_loss(moves, directions[:1])
-    torch.testing.assert_close(shared, losses.directional_loss(moves, directions[:1].expand(6, -1)))
+    embeddings, directions = pair
+    shared = losses.adaptation_loss(embeddings, embeddings.roll(1, 0), directions[:1])
+    each = losses.adaptation_loss(embeddings, embeddings.roll(1, 0), directions[:1].expand(6, -1))
+    torch.testing.assert_close(shared, each)
+
+
+def test_adaptation_loss_is_one_minus_the_cosine_of_the_moves(pair) -> None:
+    adapted, directions = pair
+    source = adapted.roll(1, 0)
+    moves = normalise(adapted - source)
+    expected = sum(1 - torch.dot(move, direction) for move, direction in zip(moves, directions)) / 6
+    torch.testing.assert_close(losses.adaptation_loss(adapted, source, directions), expected)
+    assert losses.adaptation_loss(adapted, source, moves) == pytest.approx(0, abs=1e-6)
+    assert losses.adaptation_loss(adapted, source, -moves) == pytest.approx(2, abs=1e-6)
 
 
 def test_diversity(pair) -> None:
@@ -94,7 +105,8 @@ def test_all_losses_are_scalars_and_differentiable(pair) -> None:
         + losses.contrastive_difference(image, prompt)
         + losses.alignment_loss(image, prompt[:1])
         + losses.domain_loss(image, prompt[:1])
-        + losses.directional_loss(image, prompt)
+        + losses.adaptation_loss(image, prompt, prompt)
+        + losses.global_loss(image, prompt)
         + losses.diversity(image)
     )
     assert total.shape == ()

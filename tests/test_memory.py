@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
 import subprocess
@@ -27,15 +26,20 @@ from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.latents import generator_from_seed
 from ipl_core.library import store as library
 from ipl_core.memory import OutOfMemory, enough_memory, pictures_at_once, saves_memory
-from ipl_core.methods.adapt import GeneratorTraining, View
-from ipl_core.methods.config import SHORTEST_MOVE
+from ipl_core.methods import adapt as loops
+from ipl_core.methods import source_samples
+from ipl_core.methods.adapt import adapt_generator
+from ipl_core.methods.directions import SHORTEST_MOVE
+from ipl_core.methods.guidance import Guide, generator_samples
 from ipl_core.methods.prompts import make_prompts
 from ipl_core.methods.source_samples import SourcePool
+from ipl_core.methods.student import Student
 from ipl_core.models import catalog
-from ipl_core.running.stepping import Pace, seconds_between
+from ipl_core.running import adapting
+from ipl_core.running.steps import Step
+from ipl_core.running.time_left import TimeLeft
+from ipl_core.running.wrappers import seconds_between
 from ipl_core.storage.locks import new_lock
-
-rooms = importlib.import_module("ipl_core.methods.adapt")
 
 TINY = dict(mapper_steps=2, mapper_batch=4, steps=2, batch=3, preview_seeds=(0, 1))
 CONFIG = AdaptConfig("pencil sketch", method="nada", **TINY)
@@ -67,9 +71,10 @@ def test_recomputing_gives_the_same_bits_and_keeps_less(tiny_generator: Generato
 def stepped(config: AdaptConfig, source: Generator, critic: Critic) -> tuple[float, Tensor]:
     """Loss and gradients of a first step."""
     scheme = make_prompts(config, critic, 16, generator_from_seed(0))
-    training = GeneratorTraining(config, source, [View(critic, scheme, SourcePool(not config.share_noise))])
-    loss = training()["adaptation"]
-    parameters = training._student.synthesis.parameters()
+    student, guides = Student(config, source), [Guide(critic, scheme, SourcePool(not config.share_noise))]
+    step = next(adapt_generator(config, student, guides, generator_samples(config, source, guides)))
+    loss = step.losses["adaptation"]
+    parameters = student.network.synthesis.parameters()
     return loss, torch.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None])
 
 
@@ -105,8 +110,8 @@ def test_memory_is_no_part_of_a_run_and_precision_is(studio: Path) -> None:
 
 def test_a_run_kept_before_a_setting_was_there_says_what_it_did(studio: Path) -> None:
     run = library.Run(replace(CONFIG, preset="official", shortest_move=SHORTEST_MOVE))
-    for snapshot in adapt(run.config):
-        run.add(snapshot)
+    for update in adapt(run.config):
+        run.add(update)
     entry = run.save()
     for name in ("shortest_move", "precision", "memory", "avoid"):
         del entry.settings["config"][name]
@@ -202,7 +207,7 @@ def test_a_run_that_lacks_memory_ends_in_a_sentence(
     def lacking(*arguments: Any) -> Any:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(sys.modules["ipl_core.methods.adapt"], where, lacking)
+    monkeypatch.setattr(loops if where == "adaptation_loss" else adapting, where, lacking)
     request = ["adapt", "werewolf", "--method", "nada", "--steps", "1", "--memory", "low", "--out", str(tmp_path / "o")]
     assert main(request) == 2
     said = capsys.readouterr().err
@@ -290,13 +295,11 @@ def test_a_fork_waits_for_a_lock_and_leaves_it_open() -> None:
 
 def test_a_slow_first_step_does_not_spoil_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 50.0, 51.0, 52.0, 53.0])
-    monkeypatch.setattr("ipl_core.running.stepping.time.perf_counter", lambda: next(now))
-    pace = Pace({"prompts": 100, "generator": 10}, {"prompts": 0.0, "generator": 3.0})
-    pace.begin("prompts")
-    assert pace.remaining(1) == 99 * 50.0 + 30.0  # nothing else is known yet
-    assert pace.remaining(2) == 98 * 25.5 + 30.0
-    assert pace.remaining(3) == 97 * 1.0 + 30.0
-    assert pace.remaining(4) == 96 * 1.0 + 30.0
+    monkeypatch.setattr("ipl_core.running.time_left.time.perf_counter", lambda: next(now))
+    time_left = TimeLeft({"prompts": 100, "generator": 10}, {"generator": 3.0})
+    left = [time_left.after(Step(step, 100, "prompts")) for step in (1, 2, 3, 4)]
+    assert left[0] == 99 * 50.0 + 30.0  # nothing else is known yet
+    assert left[1:] == [98 * 25.5 + 30.0, 97 * 1.0 + 30.0, 96 * 1.0 + 30.0]
 
 
 @pytest.mark.usefixtures("studio")
@@ -306,27 +309,27 @@ def test_source_pictures_are_drawn_once_and_so_they_are_forecast(monkeypatch: py
     monkeypatch.setattr("ipl_core.methods.source_samples.SIZE", 64)
     clock = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
-    take, check = rooms.take_samples, rooms.require_finite
+    take, check = source_samples.take_samples, loops.require_finite
 
-    def slow_take(views: Any, *rest: Any) -> Any:
-        before = int(views[0][0].present.sum())
-        taken = take(views, *rest)
-        clock[0] += 5.0 * (int(views[0][0].present.sum()) - before)
+    def slow_take(pools: Any, *rest: Any) -> Any:
+        before = int(pools[0][0].present.sum())
+        taken = take(pools, *rest)
+        clock[0] += 5.0 * (int(pools[0][0].present.sum()) - before)
         return taken
 
     def slow_check(*rest: Any) -> None:
         check(*rest)
         clock[0] += 1.0
 
-    monkeypatch.setattr(rooms, "take_samples", slow_take)
-    monkeypatch.setattr(rooms, "require_finite", slow_check)
+    monkeypatch.setattr(source_samples, "take_samples", slow_take)
+    monkeypatch.setattr(loops, "require_finite", slow_check)
     config = replace(CONFIG, method="ipl", mapper_batch=16, mapper_steps=7, steps=6)
     *steps, done = adapt(config)
     assert done.seconds == 7 + 6 + 8 * 5
     unforeseen = 6.0  # stage 2's own steps: their forecast is made from previews, which take no time here
-    for snapshot in steps:
-        left = done.seconds - snapshot.seconds
-        assert snapshot.remaining == left - (unforeseen if snapshot.phase == "prompts" else 0.0)
+    for step in steps:
+        left = done.seconds - step.seconds
+        assert step.remaining == left - (unforeseen if step.phase == "prompts" else 0.0)
 
 
 def test_large_previews_take_a_fifth_of_the_time_at_most() -> None:

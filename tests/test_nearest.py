@@ -11,7 +11,7 @@ from ipl_core import AdaptConfig, InputError
 from ipl_core.clip.model import Critic, load_critic
 from ipl_core.clip.nearest import nearest_domains
 from ipl_core.models import catalog
-from ipl_core.running.forecast import Pace, with_open_critic
+from ipl_core.running.forecast import Speed, with_open_critic
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +60,11 @@ def test_the_refusal_names_them(embedded: Critic, make_critic_folder: Callable[.
 
 
 def test_the_time_with_a_critic_of_any_words_is_measured_here() -> None:
-    own = Pace(picture=0.01, prompts=0.002, missing=0.0, resolution=128)
+    own = Speed(picture=0.01, prompts=0.002, missing=0.0, resolution=128)
     other = with_open_critic(own, "ipl")
     assert other.picture > own.picture
     assert other.prompts >= own.prompts
     assert (other.missing, other.resolution) == (1.0, 128)
     config = AdaptConfig("zombie", steps=10, batch=2, mapper_steps=2, mapper_batch=2)
     assert other.seconds(config) > own.seconds(config)
-    assert with_open_critic(Pace(0.01, 0.0, 0.0, 128), "nada").prompts == 0.0  # of NADA, which learns none
+    assert with_open_critic(Speed(0.01, 0.0, 0.0, 128), "nada").prompts == 0.0  # of NADA, which learns none

@@ -21,9 +21,13 @@ from ipl_core import AdaptConfig
 from ipl_core.clip.model import Critic
 from ipl_core.generators.files import load_generator
 from ipl_core.generators.stylegan2.network import Generator
-from ipl_core.methods.adapt import GeneratorTraining, View, adaptation_loss, choose_layers, movement, released_groups
+from ipl_core.methods.adapt import distance_to_target
+from ipl_core.methods.guidance import Guide
+from ipl_core.methods.layers import choose_layers, movement, released_groups
+from ipl_core.methods.losses import adaptation_loss
 from ipl_core.methods.prompts import ManualPrompts, PromptScheme, make_prompts, templates
 from ipl_core.methods.source_samples import SourcePool
+from ipl_core.methods.student import Student
 
 PICTURES = 5
 # By the side of the pictures: 32 is the CLIP's own, 101 is resized.
@@ -116,13 +120,14 @@ def test_the_choice_of_layers(critic: Critic, change: float, tmp_path: Path) -> 
     torch.save({"g_ema": state}, tmp_path / "student.pt")
     student = load_generator(tmp_path / "student.pt").requires_grad_(False)
     config, scheme = official(critic)
-    training = GeneratorTraining(config, student, [View(critic, scheme, SourcePool(random_noise=True))])
+    guides = [Guide(critic, scheme, SourcePool(random_noise=True))]
+    distance = distance_to_target(config, Student(config, student), guides)
     shares, modules = LAYERS[change]
     w = student.mapping(foreign.recipe((8, 512), "layer choice z"))
-    moved = movement(student, w, training._distance_to_target)
+    moved = movement(student, w, distance)
     torch.testing.assert_close(moved / moved.sum(), torch.tensor(shares), rtol=0, atol=1e-5)
     groups = released_groups(student)
-    rows = choose_layers(student, w, training._distance_to_target, rows=len(groups))
+    rows = choose_layers(student, w, distance, rows=len(groups))
     chosen = {name for row in rows for name in groups[row]}
     prefixes = tuple(f"{OURS[module]}." for module in modules)
     assert chosen == {name for name, _ in student.named_parameters() if name.startswith(prefixes)}
@@ -135,8 +140,9 @@ def test_each_picture_of_the_choice_has_a_noise_of_its_own(critic: Critic, tiny_
     for preset, alike in [("official", False), ("paper", True)]:
         config = AdaptConfig("Tolkien elf", preset=preset, method="nada")
         scheme = make_prompts(config, critic, 16, torch.Generator().manual_seed(0))
-        training = GeneratorTraining(config, tiny_generator, [View(critic, scheme, SourcePool(not config.share_noise))])
-        one, other = (movement(tiny_generator, w, training._distance_to_target) for _ in range(2))
+        guides = [Guide(critic, scheme, SourcePool(not config.share_noise))]
+        distance = distance_to_target(config, Student(config, tiny_generator), guides)
+        one, other = (movement(tiny_generator, w, distance) for _ in range(2))
         assert torch.equal(one, other) == alike
 
 

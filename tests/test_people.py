@@ -12,7 +12,7 @@ import torch
 from kept_domains import entry_of
 from torch import Tensor
 
-from ipl_core import InputError, InvertConfig
+from ipl_core import InputError, InvertConfig, InvertResult
 from ipl_core.drawing.restyle import Restyler, restyle
 from ipl_core.drawing.sampling import draw, draw_latents, seed_latents
 from ipl_core.drawing.seed_people import SeedPerson, draw_people
@@ -330,8 +330,9 @@ def test_an_inversion_that_is_left_keeps_nothing(aligned: Tensor) -> None:
     assert next(updates).phase == "latent"
     updates.close()
     assert people.list_people() == []
-    *steps, last = inversion(tiny(), aligned, "Ada")
-    assert [step.phase for step in steps] == ["latent", "latent", "done"]
+    *steps, result, last = inversion(tiny(), aligned, "Ada")
+    assert [step.phase for step in steps] == ["latent", "latent"]
+    assert isinstance(result, InvertResult)
     assert same(last, people.load(people.list_people()[0].path))
     (again,) = inversion(tiny(), aligned, "Ada")
     assert same(again, last)

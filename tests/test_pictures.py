@@ -204,7 +204,7 @@ def test_many_large_pictures_at_once_take_little_memory(tmp_path: Path) -> None:
     program = """
 import resource, sys, threading
 from PIL import Image
-from ipl_core.pictures import read_smaller
+from ipl_core.pictures.reading import read_smaller
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 before, done = peak(), []
 threads = [threading.Thread(target=lambda: done.append(read_smaller(sys.argv[1]))) for _ in range(6)]

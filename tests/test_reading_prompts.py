@@ -63,8 +63,8 @@ def test_a_described_run_goes_on_as_if_it_had_not_ended() -> None:
 def test_a_described_run_can_be_stopped_and_is_kept() -> None:
     stop = threading.Event()
     run = library.Run(config_of(method="described", steps=50))
-    for snapshot in adapt(run.config, stop):
-        run.add(snapshot)
+    for update in adapt(run.config, stop):
+        run.add(update)
         stop.set()
     entry = run.save()
     assert entry.settings["stopped"] == "asked"

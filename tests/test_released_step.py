@@ -9,8 +9,9 @@ from golden_clip import golden_critic
 from benchmarks.released_step import Released, synthesise
 from ipl_core.clip.model import Critic
 from ipl_core.generators.stylegan2.network import Generator
-from ipl_core.methods.adapt import adaptation_loss, choose_layers, released_groups
 from ipl_core.methods.config import AdaptConfig
+from ipl_core.methods.layers import choose_layers, released_groups
+from ipl_core.methods.losses import adaptation_loss
 from ipl_core.methods.prompts import PromptScheme, make_prompts
 
 

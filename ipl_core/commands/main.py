@@ -40,7 +40,7 @@ from ..methods.config import (
     method_of,
     settings_of,
 )
-from ..running.snapshot import Snapshot
+from ..running.steps import InvertResult, Result, Step
 from ..storage import folders, stored
 from ..storage.paths import as_path, is_file, is_folder
 from ..storage.words import file_words, quoted, readable, reason
@@ -217,18 +217,18 @@ class _ProgressBar:
         if self._bar is not None:
             self._bar.close()
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, update: Step | Result) -> None:
         """Draw one step."""
         from tqdm import tqdm
 
-        if snapshot.phase not in _PHASE_NAMES:
+        if isinstance(update, Result):
             return
-        if snapshot.phase != self._phase:
+        if update.phase != self._phase:
             self.__exit__()
-            self._phase = snapshot.phase
-            self._bar = tqdm(total=snapshot.total, desc=_PHASE_NAMES[snapshot.phase], disable=None, file=sys.stderr)
-        self._bar.total = snapshot.total  # which grows where tuning goes on
-        self._bar.set_postfix({name: f"{value:.3f}" for name, value in snapshot.losses.items()}, refresh=False)
+            self._phase = update.phase
+            self._bar = tqdm(total=update.total, desc=_PHASE_NAMES[update.phase], disable=None, file=sys.stderr)
+        self._bar.total = update.total  # which grows where tuning goes on
+        self._bar.set_postfix({name: f"{value:.3f}" for name, value in update.losses.items()}, refresh=False)
         self._bar.update()
 
 
@@ -498,7 +498,7 @@ def _evaluate_inversion(options: argparse.Namespace) -> int:
         sitters, _ = held_out_portraits(judge.subject, options.count, judge.resolution)
         measure = restyling.Restyling(configs, sitters, options.model)
 
-        def watch(config: InvertConfig, number: int, portrait: Tensor, inverted: Snapshot) -> None:
+        def watch(config: InvertConfig, number: int, portrait: Tensor, inverted: InvertResult) -> None:
             restyled.extend(measure.scores(config, number, portrait, inverted))
             write_scores(restyled, path.with_name("restyling"), restyling.markdown)
 

@@ -1,18 +1,16 @@
-"""Picture to latent as one generator function that yields Snapshots; knows nothing about faces or about files.
+"""Picture to latent, in two phases, each a plain loop that yields its steps; knows nothing about faces or files.
 
 Phase "latent" looks for the latent whose picture is nearest, the generator fixed. Phase "tuning" then holds the
-latent and moves the generator, so that it draws there what the latent alone could not reach (pivotal tuning), and goes
-on for the few pictures that are still far off. The judge has no part in either: it measures the result elsewhere.
+latent and moves the generator, so that it draws there what the latent alone could not reach (pivotal tuning). What
+surrounds the loops is in `running`. No classifier has a part in them: likeness is measured elsewhere.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,15 +18,13 @@ from torch import Tensor
 
 from ..clip.ensemble import members
 from ..clip.model import Critic
-from ..devices import usable_device
 from ..latents import generator_from_seed
 from ..lpips import load_lpips, lpips_view
 from ..memory import pictures_at_once
 from ..methods.config import InvertConfig
-from ..models.catalog import critic_of, load_critic, load_encoder, load_generator, starting_encoder
-from ..pictures.media import to_uint8
-from ..running.snapshot import Snapshot
-from ..running.stepping import Stage, kept, own_modes, require_finite, run_stages
+from ..models.catalog import critic_of, load_critic
+from ..running.modes import require_finite
+from ..running.steps import Step, cpu_copies
 from .stylegan2.network import Generator
 from .stylegan2.ops import LEAKY_SLOPE
 
@@ -44,82 +40,55 @@ _SPACE_SAMPLES = 4096
 _SMALLEST_SCALE = 8  # pixels a side
 
 
-def invert(
-    config: InvertConfig,
-    picture: Tensor,
-    stop: threading.Event | None = None,
-    preview_interval: float = 1.0,
-    *,
-    encoder: Encoder | None = None,
-    perceptual: Perceptual | None = None,
-) -> Iterator[Snapshot]:
-    """Finds the latent of `picture` and yields one Snapshot a step, then a last one with phase "done".
+def search_latent(config: InvertConfig, search: LatentSearch) -> Iterator[Step]:
+    """Phase "latent": moves the latent towards the picture; the generator is fixed.
 
-    picture: (1, 3, H, W) in [-1, 1], a square, cut as the generator's own pictures are; any size.
-    stop: set it, from any thread, to end after the step under way; the last Snapshot then says stopped="asked" and
-        carries what has been reached.
-    preview_interval: seconds between two renewals of the pictures, more where drawing them takes long (see
-        `stepping.seconds_between`); the first step and the last Snapshot always carry them. Never changes the result.
-    encoder: gives the start, whatever the configuration says of it.
-    perceptual: the perceptual term, instead of the view that the configuration names.
-
-    The last Snapshot carries `latent`, `distances` and, where tuning ran, the tuned `weights`. Numbers that stop
-    being finite end the run with stopped="not finite" and what was reached before. The same settings give
-    bit-identical results on the same machine's CPU. Raises InputError, on the first step, for models that can't be
-    used, ValueError for a picture or an encoder's guess of the wrong shape.
+    Raises NotFinite in place of a step whose loss or gradient isn't finite; that step has changed nothing.
     """
-    began = time.perf_counter()
-    device = usable_device(config.device)
-    with own_modes(device):
-        generator = load_generator(config.model, config.device)
-        target = _at_resolution(picture.to(device), generator.config.resolution)
-        if encoder is None:
-            name = starting_encoder(config.model, config.start, config.encoder)
-            encoder = None if name is None else load_encoder(name, config.model, generator.config, config.device)
-        loss = PictureLoss(config, target, perceptual or view_of(config))
-        search = LatentSearch(config, generator, loss, encoder)
-    tuning: PivotalTuning | None = None
+    optimiser, parameters = search.optimiser()
+    for step in range(1, config.steps + 1):
+        for group in optimiser.param_groups:
+            group["lr"] = config.learning_rate * group["scale"] * rate_schedule((step - 1) / config.steps)
 
-    def begin_tuning() -> PivotalTuning:
-        nonlocal tuning
-        tuning = PivotalTuning(config, generator, loss, search)
-        return tuning
+        losses = search.losses()
+        optimiser.zero_grad()
+        losses["total"].backward()
+        require_finite(losses["total"], parameters)
+        optimiser.step()
+        search.normalise_noise()
+        yield Step(step, config.steps, "latent", {name: term.item() for name, term in losses.items()})
 
-    def draw() -> Tensor:
-        return search.draw(tuning.tuned if tuning else generator)
 
-    def pictures() -> dict[str, Any]:
-        return {"before": before, "after": to_uint8(draw())}
+def tune_generator(config: InvertConfig, tuning: PivotalTuning, steps: int) -> Iterator[Step]:
+    """Phase "tuning": moves the generator towards the picture for `steps` more steps; the latent is fixed.
 
-    def far_off() -> bool:
-        with own_modes(device):
-            return loss.distances(draw())["perceptual"] > config.tune_until
+    The learning rate rises and falls once in these steps. Raises NotFinite as `search_latent` does.
+    """
+    begun = tuning.steps
+    for step in range(begun + 1, begun + steps + 1):
+        for group in tuning.optimiser.param_groups:
+            group["lr"] = config.tune_rate * rate_schedule((step - 1 - begun) / steps)
 
-    before = to_uint8(target)
-    stages = [Stage("latent", config.steps, lambda: search)]
-    if config.tune:
-        stages.append(Stage("tuning", config.tune_steps, begin_tuning, 1.5 * search.seconds_a_step))
-    stopped, done = yield from run_stages(stages, device, began, pictures, preview_interval, stop)
-    if tuning is not None and stopped is None and config.tune_further and far_off():
-        further = Stage("tuning", config.tune_steps + config.tune_further, tuning.further, done=config.tune_steps)
-        stopped, more = yield from run_stages([further], device, began, pictures, preview_interval, stop)
-        done.update(more)
-    phase = "tuning" if done.get("tuning") else "latent"
-    with own_modes(device):
-        image = draw()
-        distances = loss.distances(image)
-    yield Snapshot(
-        step=done[phase],
-        total=tuning.planned if tuning else config.steps,
-        phase="done",
-        before=before,
-        after=to_uint8(image),
-        seconds=time.perf_counter() - began,
-        weights=tuning.changed_weights() if tuning else {},
-        latent=search.latent(),
-        distances=distances,
-        stopped=stopped,
-    )
+        losses = tuning.losses()
+        tuning.optimiser.zero_grad()
+        losses["total"].backward()
+        require_finite(losses["total"], tuning.parameters)
+        tuning.optimiser.step()
+        tuning.steps = step
+        yield Step(step, begun + steps, "tuning", {name: term.item() for name, term in losses.items()})
+
+
+def rate_schedule(progress: float) -> float:
+    """Factor on the learning rate: a short rise, then half a cosine from the middle on (Karras et al. 2020, app. D).
+
+    progress: share of the steps that is done, 0 to 1.
+    """
+    fall = 0.5 + 0.5 * math.cos(math.pi * max(0.0, (progress - 0.5) / 0.5))
+    return min(1.0, progress / 0.05 + 0.1) * fall + 1e-3
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# How far a picture is from the one given
 
 
 def view_of(config: InvertConfig) -> Perceptual:
@@ -201,7 +170,8 @@ def _halvings(images: Tensor) -> list[Tensor]:
     return scales
 
 
-def _at_resolution(picture: Tensor, resolution: int) -> Tensor:
+def at_resolution(picture: Tensor, resolution: int) -> Tensor:
+    """A square picture (1, 3, H, H) in [-1, 1] at the generator's resolution. Raises ValueError for another shape."""
     if picture.ndim != 4 or picture.shape[:2] != (1, 3) or picture.shape[2] != picture.shape[3]:
         raise ValueError(f"The picture to invert must be a square (1, 3, H, H), got {tuple(picture.shape)}.")
     picture = picture.float()
@@ -247,9 +217,10 @@ def _undo_activation(w: Tensor) -> Tensor:
 
 
 class LatentSearch:
-    """Calling it moves the latent by one step and gives the step's loss terms; the generator is fixed.
+    """The latent that is looked for, and its losses.
 
     Every row of w+ is the shared latent plus an offset of its own, which the space "w" leaves at zero.
+    noise: the noise maps (1, 1, h, w) of the layers. seconds_a_step: what a step is expected to take.
     """
 
     def __init__(
@@ -261,15 +232,22 @@ class LatentSearch:
         self._shared = start.mean(1, keepdim=True).requires_grad_(True)
         self._offsets = (start - self._shared.detach()).repeat(1, generator.num_layers // start.shape[1], 1)
         self.noise = [buffer.detach().clone() for buffer in generator.synthesis.noise.buffers()]
-        groups = [{"params": [self._shared], "scale": 1.0}]
         if config.space == "w+":
-            groups.append({"params": [self._offsets.requires_grad_(True)], "scale": ROW_RATE})
+            self._offsets.requires_grad_(True)
         else:
             self._offsets = torch.zeros_like(self._offsets)
         if config.noise:
-            groups.append({"params": [noise.requires_grad_(True) for noise in self.noise], "scale": 1.0})
-        self._optimiser = torch.optim.Adam(groups, lr=config.learning_rate, betas=(0.9, 0.99))
-        self._steps = 0
+            self.noise = [noise.requires_grad_(True) for noise in self.noise]
+
+    def optimiser(self) -> tuple[torch.optim.Adam, list[Tensor]]:
+        """Adam over what is looked for, each group with the "scale" of its rate, and all its tensors."""
+        groups = [{"params": [self._shared], "scale": 1.0}]
+        if self._config.space == "w+":
+            groups.append({"params": [self._offsets], "scale": ROW_RATE})
+        if self._config.noise:
+            groups.append({"params": self.noise, "scale": 1.0})
+        adam = torch.optim.Adam(groups, lr=self._config.learning_rate, betas=(0.9, 0.99))
+        return adam, [parameter for group in adam.param_groups for parameter in group["params"]]
 
     @property
     def w_plus(self) -> Tensor:
@@ -281,36 +259,31 @@ class LatentSearch:
         with torch.no_grad():
             return generator.synthesis(self.w_plus, noise=self.noise)
 
-    def __call__(self) -> dict[str, float]:
-        """One step. Raises NotFinite before anything has changed."""
+    def losses(self) -> dict[str, Tensor]:
+        """The terms that compare the pictures, that of the noise maps, and the sum "total" with the pulls; scalars."""
         config = self._config
-        for group in self._optimiser.param_groups:
-            group["lr"] = config.learning_rate * group["scale"] * _schedule(self._steps / config.steps)
-        losses = {name: term.mean() for name, term in self._loss(self._synthesise()).items()}
+        image = self._generator.synthesis(self.w_plus, noise=self.noise)
+        losses = {name: term.mean() for name, term in self._loss(image).items()}
         losses["total"] = losses["total"] + config.mean_pull * self._shared.square().mean()
         if config.space == "w+":
             losses["total"] = losses["total"] + config.row_pull * self._offsets.square().mean()
         if config.noise:
             losses["noise"] = sum(noise_structure(noise) for noise in self.noise)
             losses["total"] = losses["total"] + config.noise_pull * losses["noise"]
-        self._optimiser.zero_grad()
-        losses["total"].backward()
-        require_finite(losses["total"], [p for group in self._optimiser.param_groups for p in group["params"]])
-        self._optimiser.step()
-        if config.noise:
-            self._normalise_noise()
-        self._steps += 1
-        return {name: term.item() for name, term in losses.items()}
+        return losses
+
+    @torch.no_grad()
+    def normalise_noise(self) -> None:
+        """Gives the noise maps, where they are looked for, mean 0 and variance 1 again."""
+        for noise in self.noise if self._config.noise else ():
+            noise.sub_(noise.mean()).mul_(torch.rsqrt(noise.square().mean() + 1e-8))
 
     def latent(self) -> dict[str, Tensor]:
         """ "w_plus" and, where they were optimised, the noise maps, float32 on the CPU."""
         found = {"w_plus": self.w_plus}
         if self._config.noise:
             found.update({f"noise.{k}": noise for k, noise in enumerate(self.noise)})
-        return kept(found)
-
-    def _synthesise(self) -> Tensor:
-        return self._generator.synthesis(self.w_plus, noise=self.noise)
+        return cpu_copies(found)
 
     @torch.no_grad()
     def _start(self, encoder: Encoder | None) -> Tensor:
@@ -334,17 +307,6 @@ class LatentSearch:
         self.seconds_a_step = 3 * (time.perf_counter() - began) / drawn
         return start
 
-    @torch.no_grad()
-    def _normalise_noise(self) -> None:
-        for noise in self.noise:
-            noise.sub_(noise.mean()).mul_(torch.rsqrt(noise.square().mean() + 1e-8))
-
-
-def _schedule(progress: float) -> float:
-    """Factor on the learning rate: a short rise, then half a cosine from the middle on (Karras et al. 2020, app. D)."""
-    fall = 0.5 + 0.5 * math.cos(math.pi * max(0.0, (progress - 0.5) / 0.5))
-    return min(1.0, progress / 0.05 + 0.1) * fall + 1e-3
-
 
 def noise_structure(noise: Tensor) -> Tensor:
     """How much a noise map (1, 1, h, w) is like itself one pixel on, over its halvings down to 8 pixels a side.
@@ -365,10 +327,10 @@ def noise_structure(noise: Tensor) -> Tensor:
 
 
 class PivotalTuning:
-    """Calling it tunes a copy of the generator about the latent by one step (PTI, Roich et al., TOG 2022).
+    """A copy of the generator that is tuned about the latent, and its losses (PTI, Roich et al., TOG 2022).
 
-    tuned: the copy. planned: its steps, those of a second round too once that has begun. Latents near the pivot are
-    held to what the source generator draws of them (its §3.3), so that the change stays local.
+    tuned: the copy. parameters: what is trained of it. steps: how many were made. Latents near the pivot are held to
+    what the source generator draws of them (its §3.3), so that the change stays local.
     """
 
     def __init__(self, config: InvertConfig, generator: Generator, loss: PictureLoss, search: LatentSearch) -> None:
@@ -377,36 +339,21 @@ class PivotalTuning:
         self._noise = [noise.detach() for noise in search.noise]
         self.tuned = copy.deepcopy(generator)
         self.tuned.synthesis.requires_grad_(True)
-        self._parameters = list(self.tuned.synthesis.parameters())
-        self._optimiser = torch.optim.Adam(self._parameters, lr=config.tune_rate, betas=(0.9, 0.99), foreach=True)
+        self.parameters = list(self.tuned.synthesis.parameters())
+        self.optimiser = torch.optim.Adam(self.parameters, lr=config.tune_rate, betas=(0.9, 0.99), foreach=True)
         self._random = generator_from_seed(config.seed, "tuning")
-        self._steps = self._round_began = 0
-        self.planned = config.tune_steps
+        self.steps = 0
 
-    def further(self) -> PivotalTuning:
-        """Begins a second round, in which the rate rises and falls once more."""
-        self._round_began, self.planned = self._steps, self._steps + self._config.tune_further
-        return self
-
-    def __call__(self) -> dict[str, float]:
-        """One step. Raises NotFinite before anything has changed."""
-        config = self._config
-        progress = (self._steps - self._round_began) / (self.planned - self._round_began)
-        for group in self._optimiser.param_groups:
-            group["lr"] = config.tune_rate * _schedule(progress)
+    def losses(self) -> dict[str, Tensor]:
+        """The terms that compare the pictures, now and then that of other latents, and their sum "total"; scalars."""
         images = self.tuned.synthesis(self._pivot, noise=self._noise)
         losses = {name: term.mean() for name, term in self._loss(images).items()}
-        if config.locality and self._steps % LOCALITY_INTERVAL == 0:
-            losses["locality"] = self._elsewhere()
-            losses["total"] = losses["total"] + config.locality * losses["locality"]
-        self._optimiser.zero_grad()
-        losses["total"].backward()
-        require_finite(losses["total"], self._parameters)
-        self._optimiser.step()
-        self._steps += 1
-        return {name: term.item() for name, term in losses.items()}
+        if self._config.locality and self.steps % LOCALITY_INTERVAL == 0:
+            losses["locality"] = self._locality()
+            losses["total"] = losses["total"] + self._config.locality * losses["locality"]
+        return losses
 
-    def _elsewhere(self) -> Tensor:
+    def _locality(self) -> Tensor:
         """Mean absolute change of the picture of a latent on the way from the pivot to a random one."""
         z = torch.randn(1, self._source.config.z_dim, generator=self._random).to(self._pivot)
         pivot, other = self._space.encode(self._pivot), self._space.encode(self._source.mapping(z))[:, None]
@@ -419,6 +366,6 @@ class PivotalTuning:
 
     def changed_weights(self) -> dict[str, Tensor]:
         """The tuned tensors by state-dict name, float32 on the CPU; {} before the first step."""
-        if not self._steps:
+        if not self.steps:
             return {}
-        return kept({f"synthesis.{name}": tensor for name, tensor in self.tuned.synthesis.named_parameters()})
+        return cpu_copies({f"synthesis.{name}": tensor for name, tensor in self.tuned.synthesis.named_parameters()})

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import InputError
-from ..methods.config import SHORTEST_MOVE, AdaptConfig
+from ..methods.config import AdaptConfig
+from ..methods.directions import SHORTEST_MOVE
 from ..storage import folders, stored, words
 from ..storage.folders import HISTORY, SETTINGS
 from ..storage.paths import as_path, is_folder
@@ -194,7 +195,7 @@ def called(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.
 
 
 def apply_weights(generator: Generator, weights: Mapping[str, torch.Tensor]) -> None:
-    """Writes the changed tensors of a Snapshot or an entry over those of the source generator.
+    """Writes the changed tensors of a run or an entry over those of the source generator.
 
     Raises ValueError if a name or a shape doesn't fit, before anything is written.
     """

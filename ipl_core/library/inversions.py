@@ -1,7 +1,7 @@
 """People on disk: inverted pictures, kept whole or not at all, found again, loaded, listed, deleted.
 
 One folder a person, the same files as the command line writes. The room knows nothing about how a latent is found;
-it is handed the Snapshots that an inversion yields.
+it is handed what an inversion yields.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..models import catalog
 from ..pictures.faces import Crop
 from ..pictures.media import grid, save_png, to_uint8
 from ..running import step_history
-from ..running.snapshot import Snapshot
+from ..running.steps import InvertResult, Step
 from ..storage import apart, digests, durable, folders, space, stored, words
 from ..storage.files import readable_file
 from ..storage.folders import HISTORY, SETTINGS, home
@@ -156,7 +156,7 @@ class Inverted(Described):
 
 
 class Inversion:
-    """What an inversion has yielded so far: make it first, give it every Snapshot, then take the result.
+    """What an inversion has yielded so far: make it first, give it all that is yielded, then take the result.
 
     aligned: the picture that is inverted, uint8 (1, R, R, 3). name: what to call it. crop: how it was cut out.
     whose: see `inversion_key`.
@@ -173,7 +173,7 @@ class Inversion:
         # Some file names are no text, and a name that can't be written would lose the result at the end.
         self.config, self.aligned, self.name, self.crop = config, aligned, words.shown(name, _LONGEST_NAME), crop
         self._rows: list[dict[str, Any]] = []
-        self._last: Snapshot | None = None
+        self._last: InvertResult | None = None
         critic = config.critic or catalog.critic_of(config.model)
         # Now, not at the end: by then other files may lie where the models were.
         self._identity = {
@@ -185,21 +185,21 @@ class Inversion:
             "revision": REVISION,
         }
 
-    def add(self, snapshot: Snapshot) -> None:
+    def add(self, update: Step | InvertResult) -> None:
         """Takes note of a step, or of the result."""
-        if snapshot.phase == "done":
-            self._last = snapshot
+        if isinstance(update, InvertResult):
+            self._last = update
         else:
-            self._rows.append(step_history.history_row(snapshot))
+            self._rows.append(step_history.history_row(update))
 
     def result(self, identity: float | None = None) -> Inverted:
         """The inverted picture, not kept yet. identity: likeness as a judge measured it, where there is one.
 
-        Raises ValueError if the last Snapshot has not been added.
+        Raises ValueError if the inversion has not yielded its result.
         """
         last = self._last
-        if last is None or last.latent is None:
-            raise ValueError("The inversion has no result yet: add its last Snapshot first.")
+        if last is None:
+            raise ValueError("The inversion has no result yet: add all that it yields first.")
         settings = {
             **_KIND.circumstances(),
             "kind": "stylegan2",
@@ -217,7 +217,7 @@ class Inversion:
         w_plus = latent.pop("w_plus")
         noise = tuple(latent[f"noise.{k}"] for k in range(len(latent)))
         history = step_history.history_text(self._rows)
-        return Inverted(w_plus, noise, dict(last.weights or {}), self.aligned, last.after, settings, history)
+        return Inverted(w_plus, noise, dict(last.weights), self.aligned, last.pictures.after, settings, history)
 
 
 def drawn_person(person: SeedPerson, generator: Generator) -> Inverted:

@@ -13,15 +13,15 @@ from torch import Tensor
 
 from ..drawing.framing import fitted
 from ..errors import InputError
-from ..generators.invert import invert
-from ..methods.adapt import adapt, open_views, take_prompts
-from ..methods.adapt import readings as said_of
+from ..methods import guidance
 from ..methods.config import LEARNED, AdaptConfig, InvertConfig
 from ..metrics.kept_attributes import identity_similarity
 from ..models import catalog
 from ..pictures.faces import Crop, Face, choose_crop
 from ..pictures.media import to_float
-from ..running.snapshot import Snapshot
+from ..running.adapting import adapt, open_guides
+from ..running.inverting import invert
+from ..running.steps import AdaptResult, InvertResult, Result, Step
 from ..storage import folders
 from . import inversions as people
 from . import store as library
@@ -32,12 +32,12 @@ LARGEST_FITTED = 256  # pixels a side of a generator that a crop is fitted with:
 def finished_run(
     config: AdaptConfig,
     stop: threading.Event | None = None,
-    watch: Callable[[Snapshot], None] | None = None,
+    watch: Callable[[Step | Result], None] | None = None,
     out: str | None = None,
 ) -> library.Entry:
     """The library's entry for `config`, after running it if it isn't there.
 
-    stop: see `adapt`; a stopped run is kept too and is what comes back. watch: called with every Snapshot.
+    stop: see `adapt`; a stopped run is kept too and is what comes back. watch: called with each step and the result.
     out: a folder that will get a copy, and the run itself where the library's disk is full at its end.
     Raises InputError for what can't be run or written, before the first step where that can be known.
     """
@@ -53,7 +53,7 @@ def resumed_run(
     entry: library.Entry,
     steps: int,
     stop: threading.Event | None = None,
-    watch: Callable[[Snapshot], None] | None = None,
+    watch: Callable[[Step | Result], None] | None = None,
     out: str | None = None,
 ) -> library.Entry:
     """The library's entry for a run that goes on from `entry` for `steps` more steps; see `library.continuation`.
@@ -69,14 +69,14 @@ def resumed_run(
 
 def _run(
     run: library.Run,
-    snapshots: Iterator[Snapshot],
-    watch: Callable[[Snapshot], None] | None,
+    updates: Iterator[Step | AdaptResult],
+    watch: Callable[[Step | Result], None] | None,
     out: str | None,
 ) -> library.Entry:
-    for snapshot in snapshots:
-        run.add(snapshot)
+    for update in updates:
+        run.add(update)
         if watch is not None:
-            watch(snapshot)
+            watch(update)
     return run.save(out)
 
 
@@ -112,15 +112,15 @@ def inversion(
     out: str | None = None,
     folder: Path | None = None,
     whose: str = "",
-    search: Callable[..., Iterator[Snapshot]] | None = None,
-) -> Iterator[Snapshot | people.Inverted]:
-    """Inverts a picture: every Snapshot, then the inverted picture as it is kept; that alone where it was kept before.
+    search: Callable[..., Iterator[Step | InvertResult]] | None = None,
+) -> Iterator[Step | InvertResult | people.Inverted]:
+    """Inverts a picture: what `invert` yields, then the inverted picture as it is kept; that alone if it was before.
 
     aligned: uint8 (1, R, R, 3), cut for the model. name, crop: noted with it. stop, preview_interval: see
     `invert`; a stopped inversion is kept too. out: a folder that will get a copy, and the inversion itself where the
     disk of the people is full at its end. Closing the iterator ends it and keeps nothing. Where the model has a
     judge, it measures the likeness. folder: where it is looked for and kept, if not in the folder of people. whose:
-    see `people.inversion_key`. search: gives the Snapshots in the place of `invert`. Raises InputError for what can't
+    see `people.inversion_key`. search: takes the place of `invert`. Raises InputError for what can't
     be run or written, before the first step where that can be known.
     """
     folders.check_writable(folder or people.people_folder())
@@ -131,11 +131,12 @@ def inversion(
     people.check_room(config, out, folder)
     made = people.Inversion(config, aligned, name, crop, whose)
     last = None
-    with closing((search or invert)(config, to_float(aligned), stop, preview_interval)) as snapshots:
-        for last in snapshots:
+    with closing((search or invert)(config, to_float(aligned), stop, preview_interval)) as updates:
+        for last in updates:
             made.add(last)
             yield last
-    yield people.keep(made.result(identity_similarity(config.model, aligned, last.after)), out, folder=folder)
+    likeness = identity_similarity(config.model, aligned, last.pictures.after)
+    yield people.keep(made.result(likeness), out, folder=folder)
 
 
 def finished_inversion(
@@ -144,12 +145,12 @@ def finished_inversion(
     name: str = "picture",
     crop: Crop | None = None,
     stop: threading.Event | None = None,
-    watch: Callable[[Snapshot], None] | None = None,
+    watch: Callable[[Step | Result], None] | None = None,
     out: str | None = None,
 ) -> people.Inverted:
     """The kept inversion of a picture, after making it if it isn't there; see `inversion`.
 
-    watch: called with every Snapshot.
+    watch: called with each step and with the result.
     """
     inverted = None
     for update in inversion(config, aligned, name, crop, stop, float("inf"), out):
@@ -173,12 +174,12 @@ def readings(entry: library.Entry, seeds: Sequence[int], psi: float | None = Non
     if entry.shipped and entry.config.method in LEARNED:
         return _kept_readings(entry, seeds, psi)
     source = catalog.load_generator(entry.config.model)
-    views, _ = open_views(replace(entry.config, device="cpu"), source)
-    take_prompts(views, library.learned_prompts(entry))
-    said = said_of(views, source, seeds, entry.config.preview_psi if psi is None else psi)
-    if said is None:
+    guides, _ = open_guides(replace(entry.config, device="cpu"), source)
+    guidance.take_prompts(guides, library.learned_prompts(entry))
+    found = guidance.readings(guides, source, seeds, entry.config.preview_psi if psi is None else psi)
+    if found is None:
         raise InputError(_no_words(entry))
-    return said
+    return found
 
 
 def _kept_readings(entry: library.Entry, seeds: Sequence[int], psi: float | None) -> dict[int, str]:

@@ -1,6 +1,6 @@
 """Adapted domains on disk: keep a run, find it again, load it, list, name, pick an earlier step, copy out, delete.
 
-One folder a run, whole or absent. The room knows nothing about training; it is handed the Snapshots that a run yields.
+One folder a run, whole or absent. The room knows nothing about training; it is handed what a run yields.
 Finished models that come with the app (shipped.py) are listed with the runs, and can be drawn but not changed.
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -26,7 +26,7 @@ from ..methods.config import LEARNED, METHODS, REVISION, AdaptConfig
 from ..models import catalog
 from ..pictures.media import grid, save_png
 from ..running import step_history
-from ..running.snapshot import Start
+from ..running.steps import AdaptResult, Start, Step
 from ..storage import digests, durable, folders, space, words
 from ..storage.folders import HISTORY, home
 from ..storage.folders import check_writable as check_writable
@@ -56,9 +56,6 @@ from .domain_folder import (
     step_picture,
     tensors_of,
 )
-
-if TYPE_CHECKING:
-    from ..running.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -607,11 +604,11 @@ def _write_entry(
 
 
 class Run:
-    """What a run has yielded so far, ready to be kept: make it first, give it every Snapshot, then save.
+    """What a run has yielded so far, ready to be kept: make it first, give it all that the run yields, then save.
 
     run = Run(config)
-    for snapshot in adapt(config):
-        run.add(snapshot)
+    for update in adapt(config):
+        run.add(update)
     entry = run.save()
 
     goes_on: the entry that the run goes on from, see `continuation`.
@@ -620,7 +617,7 @@ class Run:
     def __init__(self, config: AdaptConfig, goes_on: Entry | None = None) -> None:
         self.config = config
         self.rows: list[dict[str, Any]] = goes_on.history() if goes_on else []
-        self.last: Snapshot | None = None
+        self.last: AdaptResult | None = None
         self._goes_on = goes_on
         self._seconds = goes_on.settings["seconds"] if goes_on else 0.0
         # Now, not when it is saved: by then other files may lie where the run's models were.
@@ -631,19 +628,20 @@ class Run:
         self._left_out = False  # whether the disk had no room for one of them
         self._lean = False  # whether it has none for anything but the result
 
-    def add(self, snapshot: Snapshot) -> None:
+    def add(self, update: Step | AdaptResult) -> None:
         """Takes note of a step, or of the result. Raises InputError if an earlier step can't be kept."""
-        if snapshot.phase == "done":
-            self.last = snapshot
-            if snapshot.diversity is not None and self.rows and self.rows[-1]["stage"] == "generator":
-                self.rows[-1]["diversity"] = snapshot.diversity  # of the result, whenever pictures were renewed last
+        if isinstance(update, AdaptResult):
+            self.last = update
+            diversity = update.pictures.diversity
+            if diversity is not None and self.rows and self.rows[-1]["stage"] == "generator":
+                self.rows[-1]["diversity"] = diversity  # of the result, whenever pictures were renewed last
             return
-        row = step_history.history_row(snapshot)
+        row = step_history.history_row(update)
         self.rows.append({**row, "seconds": self._seconds + row["seconds"]})
-        if snapshot.weights is not None:
-            self._keep_step(snapshot)
+        if update.weights is not None:
+            self._keep_step(update)
 
-    def _keep_step(self, snapshot: Snapshot) -> None:
+    def _keep_step(self, step: Step) -> None:
         if self._left_out:
             return
         try:
@@ -651,16 +649,16 @@ class Run:
                 self._workplace = folders.scratch(runs_folder())
                 weakref.finalize(self, self._workplace.close)
             folder = self._workplace.new
-            facts = self._write_step(folder, snapshot.step, snapshot.weights)
-            note = {"step": snapshot.step, "config": self.config.to_dict(), **self._identity}
-            save_png(grid(snapshot.after), folder / step_picture(snapshot.step), note)
+            facts = self._write_step(folder, step.step, step.weights)
+            note = {"step": step.step, "config": self.config.to_dict(), **self._identity}
+            save_png(grid(step.pictures.after), folder / step_picture(step.step), note)
         except InputError as error:
             if not folders.is_full(error):
                 raise
-            log.warning("Earlier steps from %d on aren't kept, and the run goes on: %s", snapshot.step, error)
+            log.warning("Earlier steps from %d on aren't kept, and the run goes on: %s", step.step, error)
             self._left_out = True  # what is left belongs to the result
             return
-        self._earlier[snapshot.step] = {**facts, "diversity": snapshot.diversity}
+        self._earlier[step.step] = {**facts, "diversity": step.pictures.diversity}
 
     def _write_step(self, folder: Path, step: int, weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         tensors = {GENERATOR + name: tensor for name, tensor in weights.items()}
@@ -676,10 +674,10 @@ class Run:
         out: folders for it where the library's disk is full; then come the system's temporary folder, and the library
         again without earlier steps and the state of training (see `Entry.left_out`).
         Raises `space.KeptElsewhere` where it lies in one of these folders, InputError if it could be written nowhere,
-        ValueError if the run has not yielded its last Snapshot.
+        ValueError if the run has not yielded its result.
         """
-        if self.last is None or self.last.weights is None:
-            raise ValueError("The run has no result yet: add its last Snapshot first.")
+        if self.last is None:
+            raise ValueError("The run has no result yet: add all that it yields first.")
         try:
             return open_entry(folders.keep(runs_folder(), self._write, self._stays))
         except folders.Full as error:
@@ -707,10 +705,10 @@ class Run:
             "steps": {stage: sum(row["stage"] == stage for row in self.rows) for stage in ("prompts", "generator")},
             "stopped": last.stopped,
             "seconds": round(self._seconds + last.seconds, 3),
-            "diversity": last.diversity,
+            "diversity": last.pictures.diversity,
         }
-        if last.readings is not None:
-            settings["readings"] = {str(seed): words for seed, words in last.readings.items()}
+        if last.pictures.readings is not None:
+            settings["readings"] = {str(seed): words for seed, words in last.pictures.readings.items()}
         name = self._name
         if self._goes_on is not None:
             settings["resumed"] = _origin(self._goes_on)
@@ -728,9 +726,9 @@ class Run:
                 shutil.copyfile(there.path / TRAINING, folder / TRAINING)
                 settings["training"] = there.settings["training"]
         note = {name: settings[name] for name in ("config", "versions")}
-        save_png(grid(last.before), folder / SOURCE_PICTURE, {"generator": self.config.model, **note})
-        save_png(grid(last.after), folder / SAMPLES_PICTURE, {"generator": "adapted", **note})
-        _write_entry(folder, settings, last.weights, last.prompts or {}, self.rows)
+        save_png(grid(last.pictures.before), folder / SOURCE_PICTURE, {"generator": self.config.model, **note})
+        save_png(grid(last.pictures.after), folder / SAMPLES_PICTURE, {"generator": "adapted", **note})
+        _write_entry(folder, settings, last.weights, last.prompts, self.rows)
         return name if last.stopped is None else f"{name}-stopped-{settings['weights']['sha256'][:8]}"
 
     def _write_earlier(self, folder: Path, there: Entry | None) -> dict[str, Any]:

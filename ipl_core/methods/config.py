@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..storage import values
 from ..storage.paths import exists, path_text
 from ..storage.words import clean_line, quoted, readable
+from .directions import SHORTEST_MOVE
 
 #: Part of a run's identity: raised with every change of the method that gives other weights for the same settings.
 REVISION = 2
@@ -41,8 +42,6 @@ TEMPLATE_SETS = ("studio", "imagenet", "descriptions")
 MEMORY = ("auto", "plain", "low")
 PRECISIONS = ("float32", "bfloat16")
 LAYER_GROUPS = ("adaptive", "adaptive-released", "all", "coarse", "middle", "fine", "coarse+middle", "middle+fine")
-#: Image moves shorter than this (unit embeddings, about three degrees) have no direction worth following.
-SHORTEST_MOVE = 0.05
 
 _OFFICIAL: dict[str, Any] = dict(
     templates="imagenet",
@@ -371,6 +370,11 @@ class AdaptConfig:
     def readable(self) -> bool:
         """Whether its prompts are made of the words of a vocabulary, and so say something of each person."""
         return self.method == "described" or (self.method == "ipl" and self.prompts != "vectors")
+
+    @property
+    def adaptive_layers(self) -> bool:
+        """Whether stage 2 chooses its layers anew every `layer_interval` steps."""
+        return self.layers.startswith("adaptive")
 
     def to_dict(self) -> dict[str, Any]:
         """Every setting by name, ready for JSON; `from_dict` gives an equal configuration back."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import torch
 
-from .config import SHORTEST_MOVE
+#: Image moves shorter than this (unit embeddings, about three degrees) have no direction worth following.
+SHORTEST_MOVE = 0.05
 
 
 def normalise(vectors: torch.Tensor, shortest: float = 1e-8) -> torch.Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from ..errors import InputError
 from ..generators.stylegan2.network import Generator
 from ..latents import latents_from_seeds, noise_from_seeds
 from ..memory import pictures_at_once
+from ..running.modes import mixed
 from ..storage.locks import new_lock
 from ..storage.lru import LRU
 from ..storage.tensors import load_tensors, save_tensors
@@ -104,22 +106,22 @@ class SourcePool:
 
 @torch.no_grad()
 def take_samples(
-    views: Sequence[tuple[SourcePool, Critic]], indices: Tensor, generator: Generator
+    pools: Sequence[tuple[SourcePool, Critic]], indices: Tensor, generator: Generator
 ) -> tuple[Tensor, list[Tensor]]:
-    """w (B, w_dim) of the samples `indices` (B,), and for each view its embeddings (B, D), on the generator's device.
+    """w (B, w_dim) of the samples `indices` (B,), and each pool's embeddings (B, D), on the generator's device.
 
-    views: a pool and the critic it was opened for; all pools of one generator and one kind of noise. A picture that
+    pools: each with the CLIP model it was opened for; all of one generator and one kind of noise. A picture that
     several of them lack is drawn once.
     """
     with _lock:
         for block in torch.unique(indices // BLOCK).tolist():
-            lacking = [(pool, critic) for pool, critic in views if not pool.present[block]]
+            lacking = [(pool, critic) for pool, critic in pools if not pool.present[block]]
             if lacking:
                 w, images = _draw(block, generator, lacking[0][0].random_noise)
                 for pool, critic in lacking:
                     pool._fill(block, w, critic.encode_images(images))
-        w = views[0][0].w[indices].to(generator.device)
-        return w, [pool.embeddings[indices].to(generator.device) for pool, _ in views]
+        w = pools[0][0].w[indices].to(generator.device)
+        return w, [pool.embeddings[indices].to(generator.device) for pool, _ in pools]
 
 
 def _draw(block: int, generator: Generator, random_noise: bool) -> tuple[Tensor, Tensor]:
@@ -133,6 +135,67 @@ def _draw(block: int, generator: Generator, random_noise: bool) -> tuple[Tensor,
         noise = noise_from_seeds([seeds[index] for index in part], generator) if random_noise else "const"
         images.append(generator.synthesis(w[part], noise=noise))
     return w, torch.cat(images)
+
+
+class SampleStream:
+    """The source samples that the steps of one stage look at, batch by batch.
+
+    pools: a pool and the CLIP model it was opened for, one pair or more. order: draws the order of the samples.
+    steps, batch: steps that the stage has, and samples that each of them takes. precision: that of the run.
+    seconds, blocks: what drawing those samples took that no pool had yet, and how many blocks of a pool they were.
+    """
+
+    def __init__(
+        self,
+        source: Generator,
+        pools: Sequence[tuple[SourcePool, Critic]],
+        order: torch.Generator,
+        steps: int,
+        batch: int,
+        precision: str = "float32",
+    ) -> None:
+        self._source, self._pools, self._precision = source, pools, precision
+        self._steps, self._batch = steps, batch
+        self._order = order.get_state()
+        self._indices = draw_indices(batch, self._again())
+        self._looked_into = blocks_of(0, steps * batch, self._again())
+        self.seconds, self.blocks = 0.0, 0
+
+    def _again(self) -> torch.Generator:
+        """The random numbers of the order, from their beginning."""
+        order = torch.Generator()
+        order.set_state(self._order)
+        return order
+
+    def skip(self, steps: int) -> None:
+        """Leaves out the batches that an earlier run has had."""
+        for _ in range(steps):
+            next(self._indices)
+        self._looked_into = blocks_of(steps * self._batch, self._steps * self._batch, self._again())
+
+    def take(self) -> tuple[Tensor, list[Tensor]]:
+        """w (B, w_dim) of the next batch, and each pool's embeddings (B, D) of its pictures, on the source's device."""
+        lacking, began = int(self.lacking().sum()), time.perf_counter()
+        # In the student's own precision, so that what it loses is lost on both sides of a pair.
+        with mixed(self._source.device, self._precision):
+            taken = take_samples(self._pools, next(self._indices), self._source)
+        self.seconds += time.perf_counter() - began
+        self.blocks += lacking - int(self.lacking().sum())
+        return taken
+
+    def lacking(self) -> Tensor:
+        """Which blocks (BLOCKS,) the stage looks into and some pool lacks."""
+        return self._looked_into & ~torch.stack([pool.present for pool, _ in self._pools]).all(0)
+
+
+def seconds_of_drawing(streams: Sequence[SampleStream], seconds_a_block: float) -> tuple[float, float]:
+    """What drawing source samples took so far, and what those will take that the streams still lack.
+
+    seconds_a_block: what a block is expected to take, for as long as none has been drawn.
+    """
+    seconds, blocks = sum(stream.seconds for stream in streams), sum(stream.blocks for stream in streams)
+    to_come = int(torch.stack([stream.lacking() for stream in streams]).any(0).sum())
+    return seconds, to_come * (seconds / blocks if blocks else seconds_a_block)
 
 
 _pools: LRU[str, SourcePool] = LRU(_IN_MEMORY)

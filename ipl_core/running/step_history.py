@@ -12,19 +12,19 @@ from ..storage import stored, tables
 from ..storage.words import quoted
 
 if TYPE_CHECKING:
-    from .snapshot import Snapshot
+    from .steps import Step
 
 _MAX_HISTORY = 50_000_000  # bytes; ten thousand steps take one
 _STAGES = ("prompts", "generator", "latent", "tuning")
 _NO_TERMS = ("stage", "step", "seconds")  # columns of a history that every row has
 
 
-def history_row(snapshot: Snapshot) -> dict[str, Any]:
+def history_row(step: Step) -> dict[str, Any]:
     """What a step leaves in the history: stage, step, its losses, diversity where it was measured, seconds."""
-    row = {"stage": snapshot.phase, "step": snapshot.step, **snapshot.losses}
-    if snapshot.diversity is not None and snapshot.phase == "generator":
-        row["diversity"] = snapshot.diversity
-    return {**row, "seconds": snapshot.seconds}
+    row = {"stage": step.phase, "step": step.step, **step.losses}
+    if step.phase == "generator" and step.pictures is not None and step.pictures.diversity is not None:
+        row["diversity"] = step.pictures.diversity
+    return {**row, "seconds": step.seconds}
 
 
 def terms(row: Mapping[str, Any]) -> dict[str, float]:

@@ -21,7 +21,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, InvertConfig, Snapshot, invert
+from ipl_core import AdaptConfig, AdaptResult, InputError, InvertConfig, InvertResult, Step, invert
 from ipl_core.library import inversions as people
 from ipl_core.library import runs
 from ipl_core.library import store as library
@@ -234,8 +234,8 @@ class Roles:
         self._owners.forget(ENTRY, entry.name)
 
     def runs(
-        self, config: AdaptConfig, updates: Iterator[Snapshot | library.Entry]
-    ) -> Iterator[Snapshot | library.Entry]:
+        self, config: AdaptConfig, updates: Iterator[Step | AdaptResult | library.Entry]
+    ) -> Iterator[Step | AdaptResult | library.Entry]:
         """The updates of a run that who asks may start, whose entry is noted as theirs.
 
         Raises InputError before the first step otherwise.
@@ -255,8 +255,8 @@ class Roles:
         crop: Crop,
         stop: threading.Event,
         keep: Any = None,
-        search: Callable[..., Iterator[Snapshot]] = invert,
-    ) -> Iterator[Snapshot | people.Inverted]:
+        search: Callable[..., Iterator[Step | InvertResult]] = invert,
+    ) -> Iterator[Step | InvertResult | people.Inverted]:
         """`runs.inversion` for who asks. keep: whether the person stays on the server; None for what the policy says.
 
         One that isn't kept lies in the private folder of this process until the session ends. Raises InputError.

@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from ipl_core import InputError, Snapshot
+from ipl_core import AdaptResult, InputError, Step
 from ipl_core.library import domain_folder
 from ipl_core.library import store as library
 from ipl_core.pictures.media import grid, pairs, save_png
@@ -74,17 +74,17 @@ class RunResult:
 
     # --- a run --------------------------------------------------------------------------------------------------
 
-    def show_step(self, snapshot: Snapshot, record: Record, first: bool) -> dict[Any, Any]:
+    def show_step(self, update: Step | AdaptResult, record: Record, first: bool) -> dict[Any, Any]:
         """A step of a run, and its pictures where it has some. first: whether it is the first that is shown."""
         changes: dict[Any, Any] = {}
         if first:  # what was on the screen stays until there is something to take its place
             hidden = {row: gr.Row(visible=False) for row in (self._files, self.earlier, self._further_row)}
             changes.update({**hidden, self.entry: "", self.run: ""})
-        if snapshot.phase != "done":
-            changes[self._controls.status] = show.progress(snapshot, record.stages, record.share)
-        if snapshot.after is not None:  # always so on the first one
+        if isinstance(update, Step):
+            changes[self._controls.status] = show.progress(update, record.stages, record.share)
+        if update.pictures is not None:  # always so on the first one
             changes[self.people] = record.people()
-            changes[self.diversity] = show.diversity(snapshot.diversity)
+            changes[self.diversity] = show.diversity(update.pictures.diversity)
             changes.update(self._show_curves(record, afresh=first))
         return changes
 

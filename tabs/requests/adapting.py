@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ipl_core import AdaptConfig, InputError, Snapshot
+from ipl_core import AdaptConfig, AdaptResult, InputError, Step
 from ipl_core.clip.ensemble import members
 from ipl_core.latents import parse_seeds
 from ipl_core.library import store as library
@@ -72,7 +72,7 @@ def critics_asked(asked: Any, model: catalog.GeneratorEntry) -> str | None:
     return "+".join(named)
 
 
-def find_or_run(service: Service, config: AdaptConfig, stop: Stop) -> Iterator[Snapshot | library.Entry]:
+def find_or_run(service: Service, config: AdaptConfig, stop: Stop) -> Iterator[Step | AdaptResult | library.Entry]:
     """The updates of a run as `Service.run` gives them, or at once the entry of the same run where it is kept."""
     kept = library.find(config)
     if kept is not None:
@@ -83,7 +83,7 @@ def find_or_run(service: Service, config: AdaptConfig, stop: Stop) -> Iterator[S
 
 def go_on(
     service: Service, name: Any, steps: Any, stop: Stop
-) -> tuple[library.Entry, AdaptConfig, Iterator[Snapshot | library.Entry]]:
+) -> tuple[library.Entry, AdaptConfig, Iterator[Step | AdaptResult | library.Entry]]:
     """A run of the library, the configuration for `steps` more, and the updates of these. Raises InputError."""
     entry = find_entry(name)
     config, start = library.continuation(entry, steps)

@@ -1,4 +1,4 @@
-"""What stays loaded: the last few generators, restyled people, paces of runs, people that were looked at."""
+"""What stays loaded: the last few generators, restyled people, speeds of runs, people that were looked at."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ipl_core.drawing.restyle import Restyler
 from ipl_core.drawing.seed_people import Likenesses
 from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.models import catalog
-from ipl_core.running.forecast import Pace, pace_key
+from ipl_core.running.forecast import Speed, speed_key
 from ipl_core.storage.lru import LRU
 
 from ..access.roles import Roles
 from .zero import Gpu
 
 MAX_GENERATORS = 6  # kept in memory; the embedded one takes a few megabytes, one of 1024² 120
-MAX_PACES = 64
+MAX_SPEEDS = 64
 MAX_CROWDS = 4  # a few megabytes each when thousands were seen
 MAX_RESTYLERS = 4  # each with the domains that it has drawn, about as large as those generators
 
@@ -64,26 +64,26 @@ class Restylers:
             return self._kept.made(key, lambda: Restyler(inverted, generator=self._generators.get(inverted.model)))
 
 
-class Paces:
+class Speeds:
     """How fast runs are, by model, critics, method and prompts; measured once each, until a run has changed that."""
 
     def __init__(self, gpu: Gpu, device: str) -> None:
         self._gpu, self._device = gpu, device
-        self._known: LRU[tuple[str, ...], Pace] = LRU(MAX_PACES)
+        self._known: LRU[tuple[str, ...], Speed] = LRU(MAX_SPEEDS)
         self._lock = threading.Lock()
 
-    def known(self, config: AdaptConfig) -> Pace | None:
-        """The pace that was measured, None if none was."""
-        return self._known.get(pace_key(config))
+    def known(self, config: AdaptConfig) -> Speed | None:
+        """The speed that was measured, None if none was."""
+        return self._known.get(speed_key(config))
 
-    def measure(self, config: AdaptConfig) -> Pace:
+    def measure(self, config: AdaptConfig) -> Speed:
         """The pace, measured if need be. Raises InputError as `Gpu.measure` does."""
-        key = pace_key(config)
+        key = speed_key(config)
         with self._lock:
             return self._known.made(key, lambda: self._gpu.measure(config))
 
-    def with_open_critic(self, config: AdaptConfig) -> Pace:
-        """The pace with a critic of any words, see `forecast.with_open_critic`. Raises InputError likewise."""
+    def with_open_critic(self, config: AdaptConfig) -> Speed:
+        """The speed with a critic of any words, see `forecast.with_open_critic`. Raises InputError likewise."""
         return self._gpu.with_open_critic(self.measure(config), config.method, self._device)
 
     def forget(self) -> None:

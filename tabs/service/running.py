@@ -1,4 +1,4 @@
-"""A run on its way to the screen: its weights fetched, its Snapshots, what they have shown so far.
+"""A run on its way to the screen: its weights fetched, and the library entry that keeps what came of it.
 
 What the tabs Adapt and Compare and the API share; knows no component.
 """
@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from typing import Any
 
-from ipl_core import AdaptConfig, Snapshot, adapt
+from ipl_core import AdaptConfig, AdaptResult, Step, adapt
 from ipl_core.clip.ensemble import members
 from ipl_core.library import store as library
 from ipl_core.models import catalog
 from ipl_core.models.hub import Stopped
-from ipl_core.running.snapshot import Start
+from ipl_core.running.steps import Start
 from ipl_core.storage import folders
 from ipl_core.storage.words import size_words
 
@@ -88,20 +88,20 @@ def job(
     stop: threading.Event,
     goes_on: library.Entry | None = None,
     start: Start | None = None,
-    train: Callable[..., Iterator[Snapshot]] = adapt,
-) -> Iterator[Snapshot | library.Entry]:
-    """Runs `config`: every Snapshot, then the library entry that keeps the result.
+    train: Callable[..., Iterator[Step | AdaptResult]] = adapt,
+) -> Iterator[Step | AdaptResult | library.Entry]:
+    """Runs `config`: what `adapt` yields, then the library entry that keeps the result.
 
-    goes_on, start: the entry that the run goes on from, and where; see `library.continuation`. train: gives the
-    Snapshots in the place of `adapt`. No entry comes if the run was stopped before the generator had changed. Closing
+    goes_on, start: the entry that the run goes on from, and where; see `library.continuation`. train: takes the
+    place of `adapt`. No entry comes if the run was stopped before the generator had changed. Closing
     the iterator ends the run and keeps nothing.
     """
     folders.check_writable(library.runs_folder())  # before the work, not after it
     library.check_room(config)
     run = library.Run(config, goes_on)
-    with closing(train(config, stop, start=start)) as snapshots:
-        for snapshot in snapshots:
-            run.add(snapshot)
-            yield snapshot
+    with closing(train(config, stop, start=start)) as updates:
+        for update in updates:
+            run.add(update)
+            yield update
     if run.last.weights:
         yield run.save()

@@ -13,16 +13,16 @@ from typing import Any
 import gradio as gr
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, InvertConfig, Snapshot
+from ipl_core import AdaptConfig, AdaptResult, InputError, InvertConfig, InvertResult, Step
 from ipl_core.library import inversions as people
 from ipl_core.library import store as library
 from ipl_core.models import catalog
 from ipl_core.pictures.faces import Crop
-from ipl_core.running.snapshot import Start
+from ipl_core.running.steps import Start
 
 from ..access.policy import Policy
 from ..access.roles import Roles
-from .loaded import Crowds, Generators, Paces, Restylers
+from .loaded import Crowds, Generators, Restylers, Speeds
 from .running import fetched, job
 from .stops import Stop, Stops, ended_early
 from .zero import Gpu
@@ -39,7 +39,7 @@ class Service:
         self.generators = Generators(self.device)
         self.roles = Roles(self.policy, self._edge)
         self.restylers = Restylers(self.generators, self.roles)
-        self.paces = Paces(self.gpu, self.device)
+        self.speeds = Speeds(self.gpu, self.device)
         self.crowds = Crowds(self.generators, self.device)
 
     def _edge(self, model: str) -> int:
@@ -62,14 +62,14 @@ class Service:
 
     def run(
         self, config: AdaptConfig, stop: Stop, goes_on: library.Entry | None = None, start: Start | None = None
-    ) -> Iterator[Snapshot | library.Entry]:
+    ) -> Iterator[Step | AdaptResult | library.Entry]:
         """The run of `config` for who asks, where it can be computed best; see `running.job` and `Roles.runs`."""
         config = self.gpu.placed(config)
         return self.roles.runs(config, job(config, stop, goes_on, start, self.gpu.adapt))
 
     def inversion(
         self, config: InvertConfig, aligned: Tensor, name: str, crop: Crop, stop: Stop, keep: Any = None
-    ) -> Iterator[Snapshot | people.Inverted]:
+    ) -> Iterator[Step | InvertResult | people.Inverted]:
         """The same for an inversion; see `Roles.inversion`."""
         return self.roles.inversion(self.gpu.placed(config), aligned, name, crop, stop, keep, self.gpu.invert)
 

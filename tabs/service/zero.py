@@ -1,8 +1,8 @@
 """ZeroGPU: a GPU that such a Space lends for the time of a job, in a process of its own; elsewhere jobs compute here.
 
 The package `spaces`, which is there on a Space and needed nowhere else, forks a process for a job, pickles what goes in
-and comes out, and may end it when its time is over. So only what trains is done over there: its Snapshots come back,
-the last with the weights, and keeping, drawing and telling stay in the app. A flag in memory would not reach the other
+and comes out, and may end it when its time is over. So only what trains is done over there: its steps come back,
+then its result, and keeping, drawing and telling stay in the app. A flag in memory would not reach the other
 process, so a file says that the job is to end, and the job itself ends before its time does.
 
 The app must not touch CUDA, nor compute a gradient, before it forks: PyTorch starts the threads that compute gradients
@@ -21,9 +21,9 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,11 @@ import torch
 from gradio.exceptions import Error
 from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError, InvertConfig, Snapshot, adapt, devices, invert
+from ipl_core import AdaptConfig, InputError, InvertConfig, Result, Step, adapt, devices, invert
 from ipl_core.running import forecast
-from ipl_core.running.forecast import Pace, pace_key
-from ipl_core.running.snapshot import Start
-from ipl_core.running.stepping import PREVIEW_SHARE
+from ipl_core.running.forecast import Speed, speed_key
+from ipl_core.running.steps import Start
+from ipl_core.running.wrappers import PREVIEW_SHARE
 from ipl_core.storage.lru import LRU
 
 from ..access import private
@@ -75,7 +75,7 @@ def _over_there(
 ) -> Iterator[tuple[str, Any]]:
     """A job in the process that has the GPU: what it says, and a value.
 
-    "pace": how fast runs are. "snapshot": one as `_packed` gives it. "late": that the next one is the last because the
+    "pace": how fast runs are. "update": a step or the result, packed. "late": that the result comes next because the
     time is over. "refused", "failed": why there is no result; an error that is raised here would lose its words.
 
     given: where a run goes on, packed; or the picture of an inversion. asked: a file that is there once the job is to
@@ -86,18 +86,18 @@ def _over_there(
     ends = _Ends(asked, seconds - RESERVE)
     try:
         if isinstance(config, AdaptConfig):
-            start = given and Start(**_unpacked(given))
+            start = given and _unpacked(given)
             pace = forecast.measure(config)
             yield "pace", pace
             _check_time(pace, config, start, most)
-            snapshots = adapt(config, ends, interval, start)
+            updates = adapt(config, ends, interval, start)
         else:
-            snapshots = invert(config, torch.from_numpy(given), ends, interval)
-        with closing(snapshots):
-            for snapshot in snapshots:
-                if snapshot.stopped == "asked" and ends.late:
+            updates = invert(config, torch.from_numpy(given), ends, interval)
+        with closing(updates):
+            for update in updates:
+                if isinstance(update, Result) and update.stopped == "asked" and ends.late:
                     yield "late", None
-                yield "snapshot", _packed(snapshot)
+                yield "update", _packed(update)
     except InputError as error:
         yield "refused", str(error)
     except Exception as error:
@@ -105,28 +105,25 @@ def _over_there(
         yield "failed", f"{type(error).__name__}: {error}"
 
 
-def _packed(record: Snapshot | Start) -> dict[str, Any]:
-    """The fields of a Snapshot or a Start with arrays in place of tensors.
+def _packed(value: Any) -> Any:
+    """A Step, a Result or a Start with arrays in place of tensors.
 
     A tensor would cross as a handle to memory of its process, which may have ended when it is taken in.
     """
-    return {field.name: _arrays(getattr(record, field.name)) for field in fields(record)}
+    return _changed(value, lambda inner: inner.numpy() if isinstance(inner, Tensor) else inner)
 
 
-def _unpacked(packed: dict[str, Any]) -> dict[str, Any]:
-    return {name: _tensors(value) for name, value in packed.items()}
+def _unpacked(value: Any) -> Any:
+    return _changed(value, lambda inner: torch.from_numpy(inner) if isinstance(inner, np.ndarray) else inner)
 
 
-def _arrays(value: Any) -> Any:
+def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
+    """A copy of a record, of those in it and of its dictionaries, with `change` applied to every other value."""
+    if is_dataclass(value):
+        return replace(value, **{field.name: _changed(getattr(value, field.name), change) for field in fields(value)})
     if isinstance(value, dict):
-        return {name: _arrays(inner) for name, inner in value.items()}
-    return value.numpy() if isinstance(value, Tensor) else value
-
-
-def _tensors(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _tensors(inner) for name, inner in value.items()}
-    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+        return {name: _changed(inner, change) for name, inner in value.items()}
+    return change(value)
 
 
 # --- time -------------------------------------------------------------------------------------------------------------
@@ -137,7 +134,7 @@ def _on_screen(seconds: float) -> float:
     return seconds / (1 - PREVIEW_SHARE)
 
 
-def _check_time(pace: Pace, config: AdaptConfig, start: Start | None, most: int) -> None:
+def _check_time(pace: Speed, config: AdaptConfig, start: Start | None, most: int) -> None:
     """Raises InputError for a run that would not come to the first step of its generator."""
     needed = 0.0 if start is not None else _on_screen(pace.first_stage(config))
     if needed > most - RESERVE - LOADING:
@@ -167,7 +164,7 @@ class Gpu:
         self._seconds = math.ceil(policy.gpu_seconds)
         if LENT and self._seconds < _SHORTEST:
             raise InputError(f"IPL_GPU_SECONDS must be at least {_SHORTEST}, not {self._seconds}.")
-        self._paces: LRU[tuple[str, ...], Pace] = LRU(_MAX_PACES)
+        self._paces: LRU[tuple[str, ...], Speed] = LRU(_MAX_PACES)
 
     def choose_device(self) -> tuple[str, str]:
         """What everything but training computes on, and why, in words; see `devices.choose_device`."""
@@ -181,12 +178,12 @@ class Gpu:
             return config
         return replace(config, device="cuda" if torch.cuda.is_available() else "cpu")
 
-    def adapt(self, config: AdaptConfig, stop: Stop, start: Start | None = None) -> Iterator[Snapshot]:
-        """As `ipl_core.methods.adapt`. A run that takes longer than the GPU is lent for ends as if stopped."""
+    def adapt(self, config: AdaptConfig, stop: Stop, start: Start | None = None) -> Iterator[Step | Result]:
+        """As `ipl_core.adapt`. A run that takes longer than the GPU is lent for ends as if stopped."""
         if not LENT:
             yield from adapt(config, stop, start=start)
             return
-        seconds, known = self._seconds, self._paces.get(pace_key(config))
+        seconds, known = self._seconds, self._paces.get(speed_key(config))
         if known is not None:
             _check_time(known, config, start, self._seconds)
             steps = _on_screen(known.seconds(config, start and start.step))
@@ -195,25 +192,25 @@ class Gpu:
 
     def invert(
         self, config: InvertConfig, picture: Tensor, stop: Stop, preview_interval: float = 1.0
-    ) -> Iterator[Snapshot]:
-        """As `ipl_core.generators.invert`; likewise."""
+    ) -> Iterator[Step | Result]:
+        """As `ipl_core.invert`; likewise."""
         if LENT:
             yield from self._borrow(config, picture.numpy(), stop, self._seconds, preview_interval)
         else:
             yield from invert(config, picture, stop, preview_interval)
 
-    def measure(self, config: AdaptConfig) -> Pace:
+    def measure(self, config: AdaptConfig) -> Speed:
         """As `forecast.measure`; where a GPU is lent, what the last such run measured.
 
         Raises InputError, too, where none has.
         """
         if not LENT:
             return forecast.measure(config)
-        if pace_key(config) not in self._paces:
+        if speed_key(config) not in self._paces:
             raise InputError("How fast the GPU is will be known after the first run.")
-        return self._paces[pace_key(config)]
+        return self._paces[speed_key(config)]
 
-    def with_open_critic(self, pace: Pace, method: str, device: str) -> Pace:
+    def with_open_critic(self, pace: Speed, method: str, device: str) -> Speed:
         """As `forecast.with_open_critic`. Raises InputError, too, where a GPU is lent, as it isn't here to be timed."""
         if LENT:
             raise InputError("How fast the GPU is with another critic will be known after the first run with it.")
@@ -221,15 +218,15 @@ class Gpu:
 
     def _borrow(
         self, config: AdaptConfig | InvertConfig, given: Any, stop: Stop, seconds: int, interval: float = 1.0
-    ) -> Iterator[Snapshot]:
+    ) -> Iterator[Step | Result]:
         asked = private.shelf("ends") / secrets.token_hex(8)
         try:
             with closing(_borrowed(config, given, str(asked), seconds, self._seconds, interval)) as said:
                 for kind, value in said:
                     if stop.is_set():
                         asked.touch()
-                    if kind == "snapshot":
-                        yield Snapshot(**_unpacked(value))
+                    if kind == "update":
+                        yield _unpacked(value)
                     elif kind == "pace":
                         self._note(config, value)
                     elif kind == "late":
@@ -243,8 +240,8 @@ class Gpu:
         finally:
             asked.unlink(missing_ok=True)
 
-    def _note(self, config: AdaptConfig, pace: Pace) -> None:
-        self._paces[pace_key(config)] = pace
+    def _note(self, config: AdaptConfig, pace: Speed) -> None:
+        self._paces[speed_key(config)] = pace
 
 
 def late_words(seconds: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ipl_core import AdaptConfig, Snapshot
+from ipl_core import AdaptConfig, AdaptResult, Step
 from ipl_core.library import store as library
 from ipl_core.methods.config import LEARNED
 from ipl_core.running import step_history
@@ -40,18 +40,22 @@ class Record:
             self.curves[row["stage"]].add(row["step"], terms)
             self.curves["diversity"].add(row["step"], measured)
 
-    def add(self, snapshot: Snapshot) -> None:
-        self.stopped = snapshot.stopped
-        if snapshot.phase != "done":
-            self.curves[snapshot.phase].add(snapshot.step, snapshot.losses)
+    def add(self, update: Step | AdaptResult) -> None:
+        """Takes in what a run yields."""
+        phase = None
+        if isinstance(update, AdaptResult):
+            self.stopped = update.stopped
+        else:
+            phase = update.phase
+            self.curves[phase].add(update.step, update.losses)
             before = self._config.mapper_steps if self.stages == 2 else 0
-            done = snapshot.step + (before if snapshot.phase == "generator" else 0)
+            done = update.step + (before if phase == "generator" else 0)
             self.share = done / (before + self._config.steps)
-        if snapshot.after is not None:
-            self.before, self.after = snapshot.before, snapshot.after
-            self.readings = snapshot.readings or {}
-            if snapshot.diversity is not None and snapshot.phase != "prompts":
-                self.curves["diversity"].add(snapshot.step, {"diversity": snapshot.diversity})
+        if update.pictures is not None:
+            shown = update.pictures
+            self.before, self.after, self.readings = shown.before, shown.after, shown.readings or {}
+            if shown.diversity is not None and phase != "prompts":
+                self.curves["diversity"].add(update.step, {"diversity": shown.diversity})
 
     def people(self) -> str:
         config = self._config

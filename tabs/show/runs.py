@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from ipl_core import Snapshot
+from ipl_core import Step
 from ipl_core.drawing.interpolate import Frame
 
 from .text import duration, roughly
@@ -21,15 +21,15 @@ _FIRST_STAGES = ("prompts", "latent")
 NARROWING, COLLAPSING, WIDER = 0.7, 0.4, 1.3
 
 
-def progress(snapshot: Snapshot, stages: int, done: float) -> str:
+def progress(step: Step, stages: int, done: float) -> str:
     """Stage, step, losses and time left in words and in a bar; `done` is the share of the whole run, 0 to 1."""
-    number = 1 if snapshot.phase in _FIRST_STAGES else stages
-    losses = "".join(f" · {escape(name)} {value:.3f}" for name, value in snapshot.losses.items())
+    number = 1 if step.phase in _FIRST_STAGES else stages
+    losses = "".join(f" · {escape(name)} {value:.3f}" for name, value in step.losses.items())
     return (
-        f'<div class="run"><div class="line"><strong>Stage {number} of {stages}: {STAGE_NAMES[snapshot.phase]}</strong>'
-        f"<span>{duration(snapshot.remaining)} left</span></div>{bar(done, 'Share of the run that is done')}"
-        f'<div class="line facts"><span>step {snapshot.step} of {snapshot.total}{losses}</span>'
-        f"<span>{duration(snapshot.seconds)} so far</span></div></div>"
+        f'<div class="run"><div class="line"><strong>Stage {number} of {stages}: {STAGE_NAMES[step.phase]}</strong>'
+        f"<span>{duration(step.remaining)} left</span></div>{bar(done, 'Share of the run that is done')}"
+        f'<div class="line facts"><span>step {step.step} of {step.total}{losses}</span>'
+        f"<span>{duration(step.seconds)} so far</span></div></div>"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import threading
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from ipl_core import AdaptConfig, InputError
+from ipl_core import AdaptConfig, InputError, adapt
 from ipl_core.clip.model import load_critic
 from ipl_core.library import examples
 from ipl_core.library import store as library
@@ -85,9 +84,7 @@ def test_what_a_described_prompt_says_stands_under_each_person_from_the_first_st
 
 
 def test_prompts_of_words_are_read_when_they_are_learned(tab: AdaptTab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        importlib.import_module("ipl_core.methods.adapt").adapt, "__defaults__", (None, 0.0, None)
-    )  # pictures at every step
+    monkeypatch.setattr(adapt, "__defaults__", (None, 0.0, None))  # pictures at every step
     seen = list(tab.run(threading.Event(), *asked(tab, prompts="words", preview_seeds="3, 5")))
     assert "Done: zombie by IPL with prompts of words" in seen[-1][tab.controls.status]
     (entry,) = library.list_entries()

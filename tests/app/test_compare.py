@@ -12,11 +12,13 @@ import gradio as gr
 import pytest
 import torch
 
+from ipl_core import AdaptResult
 from ipl_core.library import runs
 from ipl_core.library import store as library
 from ipl_core.metrics.clip_distance import clip_distance
 from ipl_core.metrics.side_by_side import SideBySide
 from ipl_core.models.catalog import load_critic, load_generator
+from ipl_core.running.steps import Pictures
 from ipl_core.storage import folders
 from tabs.base import Page
 from tabs.compare import CompareTab
@@ -169,13 +171,12 @@ def test_a_comparison_stopped_at_once_keeps_nothing(tab: CompareTab) -> None:
 
 
 def test_a_method_out_of_bounds_does_not_end_the_others(tab: CompareTab, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ipl_core import Snapshot
-
     usual = tab._service.run
 
     def run(config: Any, stop: threading.Event) -> Iterator[Any]:
         if config.method == "nada":
-            yield Snapshot(1, 3, "done", stopped="not finite")
+            pictures = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
+            yield AdaptResult(1, 3, Pictures(pictures, pictures), {}, stopped="not finite")
         else:
             yield from usual(config, stop)
 

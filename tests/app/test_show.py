@@ -11,7 +11,7 @@ import gradio as gr
 import pytest
 import torch
 
-from ipl_core import Snapshot
+from ipl_core import Step
 from ipl_core.pictures.media import pairs
 from tabs import show
 from tabs.base import Page
@@ -58,7 +58,7 @@ def test_what_is_not_finite_leaves_a_gap() -> None:
 def test_what_a_visitor_typed_is_escaped() -> None:
     pictures = torch.zeros(1, 4, 4, 3, dtype=torch.uint8)
     nasty = "<script>\"'&"
-    snapshot = Snapshot(step=1, total=2, phase="generator", losses={nasty: 1.0})
+    step = Step(step=1, total=2, phase="generator", losses={nasty: 1.0})
     for html in (
         show.people([0], pictures, nasty, pictures, nasty),
         show.heading(nasty, nasty),
@@ -66,7 +66,7 @@ def test_what_a_visitor_typed_is_escaped() -> None:
         show.trouble(nasty),
         show.facts({nasty: nasty}, nasty),
         show.ended(nasty, nasty),
-        show.progress(snapshot, 2, 0.5),
+        show.progress(step, 2, 0.5),
     ):
         assert "<script" not in html
         assert "\"'" not in html

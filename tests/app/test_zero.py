@@ -24,8 +24,8 @@ from visitor import PATIENCE
 from ipl_core import AdaptConfig, InputError
 from ipl_core.library import store as library
 from ipl_core.models import catalog
-from ipl_core.running.forecast import Pace
-from ipl_core.running.snapshot import Snapshot, Start
+from ipl_core.running.forecast import Speed
+from ipl_core.running.steps import AdaptResult, Pictures, Start, Step
 from tabs.access.policy import Policy
 from tabs.service import zero
 from tabs.service.service import Service
@@ -310,8 +310,8 @@ def test_elsewhere_nothing_is_lent(studio: Path) -> None:
     config = AdaptConfig("pencil sketch", **NADA)
     assert gpu.placed(config) is config
     *_, last = gpu.adapt(config, Stop())
-    assert last.phase == "done"
-    assert isinstance(gpu.measure(config), Pace)
+    assert isinstance(last, AdaptResult)
+    assert isinstance(gpu.measure(config), Speed)
 
 
 def test_too_short_a_time_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,12 +344,17 @@ def test_what_crosses_is_as_it_was() -> None:
     state = {"step": torch.tensor(3), "learns": torch.tensor(True), "random": torch.arange(5, dtype=torch.uint8)}
     start = Start(3, {"w": torch.randn(2, 3)}, {}, state)
     packed = pickle.loads(pickle.dumps(zero._packed(start)))  # noqa: S301
-    assert not any(isinstance(value, torch.Tensor) for value in packed["training"].values())
-    again = Start(**zero._unpacked(packed))
+    assert not any(isinstance(value, torch.Tensor) for value in packed.training.values())
+    again = zero._unpacked(packed)
     assert again.step == 3
     for name, value in state.items():
         assert torch.equal(again.training[name], value)
         assert again.training[name].dtype == value.dtype
     assert torch.equal(again.weights["w"], start.weights["w"])
-    shown = Snapshot(1, 2, "generator", {"adaptation": 0.5}, readings={0: "old"})
-    assert Snapshot(**zero._unpacked(zero._packed(shown))) == shown
+    step = Step(1, 2, "generator", {"adaptation": 0.5})
+    assert zero._unpacked(zero._packed(step)) == step
+    pictures = Pictures(torch.zeros(1, 2, 2, 3), torch.ones(1, 2, 2, 3), 0.5, {0: "old"})
+    result = zero._packed(AdaptResult(2, 2, pictures, start.weights))
+    assert not isinstance(result.pictures.after, torch.Tensor)
+    assert torch.equal(zero._unpacked(result).pictures.after, pictures.after)
+    assert (result.pictures.diversity, result.pictures.readings) == (0.5, {0: "old"})

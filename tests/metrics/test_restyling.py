@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from kept_domains import entry_of
 
-from ipl_core import AdaptConfig, InputError, InvertConfig
+from ipl_core import AdaptConfig, InputError, InvertConfig, invert
 from ipl_core.commands.main import main
-from ipl_core.generators.invert import invert
 from ipl_core.metrics.reports import restyling
 from ipl_core.metrics.reports.inversion import held_out_portraits
 from ipl_core.metrics.reports.restyling import TRUE, RestyleScore, Restyling, markdown

@@ -15,8 +15,7 @@ from ...clip.model import Critic
 from ...drawing.sampling import draw
 from ...library.runs import finished_run
 from ...methods.config import AdaptConfig
-from ...methods.directions import image_direction
-from ...methods.losses import directional_loss
+from ...methods.losses import adaptation_loss
 from ...methods.prompts import ManualPrompts, templates
 from ...models.catalog import critic_of, judge_of, load_adapted, load_critic, load_generator, load_judge, suited_to
 from ...studio.world.captions import labels_in_words
@@ -117,5 +116,5 @@ def _movement(
     critic: Critic, before: torch.Tensor, after: torch.Tensor, direction: torch.Tensor, judged: float
 ) -> Movement:
     first, second = critic.encode_images(before), critic.encode_images(after.clamp(-1, 1))
-    loss = directional_loss(image_direction(first, second), direction)
+    loss = adaptation_loss(second, first, direction)
     return Movement(float(loss), float((second - first).norm(dim=1).mean()), judged)

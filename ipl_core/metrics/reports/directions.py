@@ -23,11 +23,13 @@ from ...devices import usable_device
 from ...drawing.sampling import draw_latents
 from ...generators.stylegan2.network import Generator
 from ...latents import generator_from_seed
-from ...methods.adapt import PromptTraining, View, open_views
+from ...methods.adapt import learn_prompts
 from ...methods.config import AdaptConfig
 from ...methods.directions import image_direction, normalise, text_direction
+from ...methods.guidance import Guide, prompt_samples
 from ...models.catalog import critic_of, load_critic, load_generator, suited_to
-from ...running.stepping import own_modes
+from ...running.adapting import open_guides
+from ...running.modes import own_modes
 from ...studio.world.captions import PLAINLY, Description, describe
 from ...studio.world.domains import PHOTO, Domain
 from ...studio.world.subject import Subject
@@ -169,8 +171,8 @@ def report_without_renderer(
         z = torch.randn(people, source.config.z_dim, generator=generator_from_seed(seed, "people of the report"))
         w = source.mapping(z.to(source.device))
         met = Sitters(w, torch.empty(people, 0), _embedded(clip, draw_latents(source, w)))
-    views, _ = open_views(AdaptConfig(domains[0], **asked, **SCHEMES["read"]), source)
-    sure = float(views[0].scheme.read(met.photos)[1].mean())  # what is read has nothing to do with the target
+    guides, _ = open_guides(AdaptConfig(domains[0], **asked, **SCHEMES["read"]), source)
+    sure = float(guides[0].scheme.read(met.photos)[1].mean())  # what is read has nothing to do with the target
     for domain in domains:
         row: dict[str, str | float | None] = {"domain": domain}
         for name, settings in SCHEMES.items():
@@ -231,15 +233,15 @@ def _row(
 def _said(config: AdaptConfig, source: Generator, met: Sitters) -> tuple[Tensor, Learning | None]:
     """ΔT (N, D) or (1, D) of the sitters by a method, after its stage 1 if it has one, and how that went."""
     with own_modes(source.device):
-        views, paths = open_views(config, source)
-        learning = _learn(config, source, views) if views[0].scheme.needs_training else None
-        views[0].pool.save(paths[0])
-        return views[0].scheme.directions(met.w, met.photos), learning
+        guides, paths = open_guides(config, source)
+        learning = _learn(config, source, guides) if guides[0].scheme.needs_training else None
+        guides[0].pool.save(paths[0])
+        return guides[0].scheme.directions(met.w, met.photos), learning
 
 
-def _learn(config: AdaptConfig, source: Generator, views: list[View]) -> Learning:
-    training = PromptTraining(config, source, views)
-    losses = [training()["contrastive"] for _ in range(config.mapper_steps)]
+def _learn(config: AdaptConfig, source: Generator, guides: list[Guide]) -> Learning:
+    steps = learn_prompts(config, guides, prompt_samples(config, source, guides))
+    losses = [step.losses["contrastive"] for step in steps]
     count = max(1, round(_ENDS * len(losses)))
     chance = 0.0
     if config.contrastive == "infonce":

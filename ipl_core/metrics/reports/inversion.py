@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from ...drawing.sampling import draw
-from ...generators.invert import invert
 from ...methods.config import InvertConfig
 from ...models.catalog import judge_of, load_generator, load_judge
 from ...pictures.media import to_float, to_uint8
-from ...running.snapshot import Snapshot
+from ...running.inverting import invert
+from ...running.steps import InvertResult
 from ...studio.judge import Judge
 from ...studio.world.attributes import Sitters
 from ...studio.world.domains import PHOTO
@@ -67,8 +67,8 @@ def held_out_portraits(subject: Subject, count: int, resolution: int) -> tuple[S
     return sitters, to_uint8(torch.cat(pictures))
 
 
-#: What else to do with a portrait: the settings of its inversion, its number, uint8 (1, R, R, 3), the last Snapshot.
-Watch = Callable[[InvertConfig, int, Tensor, Snapshot], None]
+#: What else to do with a portrait: the settings of its inversion, its number, uint8 (1, R, R, 3), its result.
+Watch = Callable[[InvertConfig, int, Tensor, InvertResult], None]
 
 
 def evaluate_inversion(
@@ -104,7 +104,7 @@ def evaluate_inversion(
             yield _score(config, "samples", number, drawn, _inverted(config, drawn), judge, None)
 
 
-def _inverted(config: InvertConfig, picture: Tensor) -> Snapshot:
+def _inverted(config: InvertConfig, picture: Tensor) -> InvertResult:
     *_, last = invert(config, to_float(picture), preview_interval=float("inf"))
     return last
 
@@ -114,11 +114,11 @@ def _score(
     kind: str,
     number: int,
     picture: Tensor,
-    last: Snapshot,
+    last: InvertResult,
     judge: Judge,
     truth: Tensor | None,
 ) -> InversionScore:
-    target, found = to_float(picture), to_float(last.after)
+    target, found = to_float(picture), to_float(last.pictures.after)
     before, after = judge.read(target), judge.read(found)
     if truth is None:
         attributes, readable = kept_attributes(before, after, PHOTO), 1.0

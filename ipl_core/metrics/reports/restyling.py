@@ -22,7 +22,7 @@ from ...library.store import Entry
 from ...methods.config import AdaptConfig, InvertConfig, method_of
 from ...models.catalog import judge_of, load_generator, load_judge
 from ...pictures.media import to_float, to_uint8
-from ...running.snapshot import Snapshot
+from ...running.steps import InvertResult
 from ...studio.judge import Judge
 from ...studio.world.attributes import Sitters
 from ...studio.world.domains import Domain
@@ -76,10 +76,10 @@ class Restyling:
         self._runs: list[tuple[Entry, Domain]] = [(finished_run(config), d) for config, d in zip(configs, domains)]
         self._mixer = Mixer(model, generator=load_generator(model))
 
-    def scores(self, config: InvertConfig, number: int, portrait: Tensor, inverted: Snapshot) -> list[RestyleScore]:
+    def scores(self, config: InvertConfig, number: int, portrait: Tensor, inverted: InvertResult) -> list[RestyleScore]:
         """A score for each adapted generator, and one for each domain's true picture.
 
-        config: of the inversion. portrait: sitter `number`, uint8 (1, R, R, 3). inverted: its last Snapshot.
+        config: of the inversion. portrait: sitter `number`, uint8 (1, R, R, 3). inverted: its result.
         """
         target = to_float(portrait)
         measured = _Measured(self._judge, self._judge.subject.labels(self._sitters)[number], target, view_of(config))
@@ -90,12 +90,15 @@ class Restyling:
         rows = []
         for entry, domain in self._runs:
             drawn = self._mixer.draw(w_plus, self._mixer.weights([(entry, 1.0)], [(tuned, 1.0)]), noise)
-            before, after = measured(to_float(inverted.after), domain), measured(to_float(to_uint8(drawn)), domain)
+            before, after = (
+                measured(to_float(inverted.pictures.after), domain),
+                measured(to_float(to_uint8(drawn)), domain),
+            )
             facts = (config.preset, domain.name, method_of(entry.config), entry.config.seed, number)
             rows.append(_row(facts, before, after))
         for domain in dict.fromkeys(domain for _, domain in self._runs):
             true = measured(self._true_picture(number, domain, portrait.shape[1]), domain)
-            before = measured(to_float(inverted.after), domain)
+            before = measured(to_float(inverted.pictures.after), domain)
             rows.append(_row((config.preset, domain.name, TRUE, 0, number), before, true))
         return rows
 
