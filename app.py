@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from tabs import addresses, environment, private
+from tabs.access import addresses, environment, private
 
 HOST = environment.settle()
 private.hold()  # before Gradio is imported, which asks then where its files belong
 
-import tabs.zero  # noqa: F401 – before PyTorch, as what it lends a GPU by asks for
+import tabs.service.zero  # noqa: F401 – before PyTorch, as what it lends a GPU by asks for
 
 # isort: split
 import gradio as gr
@@ -26,21 +26,15 @@ from starlette.middleware import Middleware
 from ipl_core import InputError
 from ipl_core.devices import cores
 from ipl_core.memory import share_heaps
-from tabs import api, look, show
-from tabs.adapt import AdaptTab
-from tabs.compare import CompareTab
-from tabs.doors import DoorKeeper, Doors
-from tabs.favourites import Favourites
-from tabs.gate import Gate, detail
-from tabs.interpolate import InterpolateTab
-from tabs.library import LibraryTab
-from tabs.picture import PictureTab
-from tabs.policy import Policy
-from tabs.roles import admin_token
-from tabs.sample import SampleTab
-from tabs.session import AT_ONCE, LOOK, Service
-from tabs.study import StudyTab
-from tabs.turns import take_turns
+from tabs import api, show
+from tabs.access.doors import DoorKeeper, Doors
+from tabs.access.gate import Gate
+from tabs.access.policy import Policy
+from tabs.access.roles import admin_token
+from tabs.base import Page, build_tabs
+from tabs.service.service import Service
+from tabs.service.turns import take_turns
+from tabs.show import look
 
 #: `launch` takes the looks, and what keeps the app to itself: no history in the browser, no files but its own.
 LAUNCH: dict[str, Any] = {
@@ -61,84 +55,11 @@ def build(policy: Policy | None = None) -> gr.Blocks:
     service = Service(policy)
     service.load_first()
     with Gate(title="IPL Studio", analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as blocks:
-        favourites = Favourites()
         gr.HTML(show.masthead("IPL Studio", "Name a domain, and watch a generator of portraits become it."))
         if service.policy.shared:
             gr.HTML(show.note(service.policy.words))
-        with gr.Tabs(selected="adapt") as tabs:
-            with gr.Tab("Adapt", id="adapt"):
-                adapt = AdaptTab(service)
-            with gr.Tab("Compare", id="compare") as compare_tab:
-                compare = CompareTab(service, favourites)
-            with gr.Tab("Sample", id="sample") as sample_tab:
-                sample = SampleTab(service, favourites)
-            with gr.Tab("Interpolate", id="interpolate") as interpolate_tab:
-                interpolate = InterpolateTab(service, favourites)
-            with gr.Tab("Your picture", id="picture") as picture_tab:
-                picture = PictureTab(service, favourites)
-            with gr.Tab("Library", id="library") as library_tab:
-                shelf = LibraryTab(service)
-            with gr.Tab("Blind study", id="study") as study_tab:
-                ballot = StudyTab(service)
-
-        def draw_from_run(entry: str) -> tuple[Any, Any, Any]:
-            return gr.Tabs(selected="sample"), sample.choices(entry), sample.person_choices()
-
-        def draw_from_library(event: gr.EventData) -> tuple[Any, Any, Any]:
-            return draw_from_run(detail(event, "name"))
-
-        def draw_person(person: str) -> tuple[Any, Any, Any]:
-            return gr.Tabs(selected="sample"), sample.choices(), sample.person_choices(person)
-
-        def open_asked(request: gr.Request) -> Any:
-            return gr.Tabs(selected="study") if "study" in request.query_params else gr.skip()
-
-        def forget(request: gr.Request) -> None:
-            service.stops.leave(request.session_hash)
-            service.roles.leave(request.session_hash)
-
-        greeted = blocks.load(adapt.greet, None, adapt.greeting, **LOOK)
-        adapt.forecast_on(greeted.then)
-        blocks.load(favourites.show, favourites.remembered, favourites.listed, **AT_ONCE)
-        compare_tab.select(compare.open, compare.outlined, compare.opened, **LOOK)
-        blocks.load(sample.choices, None, sample.model, **AT_ONCE)
-        opened = sample_tab.select(sample.choices, sample.model, sample.model, **AT_ONCE)
-        sample.draw_new_on(opened.success)
-        sample_tab.select(sample.person_choices, sample.person, sample.person, **AT_ONCE)
-        blocks.load(interpolate.choices, None, interpolate.lists, **AT_ONCE)
-        interpolate_tab.select(
-            interpolate.choices, [*interpolate.lists, favourites.remembered], interpolate.lists, **AT_ONCE
-        )
-        picture_tab.select(
-            picture.people.favourite_choices,
-            favourites.remembered,
-            [picture.people.favourite, picture.people.favourites_row],
-            **AT_ONCE,
-        )
-        opened = picture_tab.select(picture.people.choices, picture.people.person, picture.people.person, **AT_ONCE)
-        picture.people.restyle_on(opened.success)
-        with_person = picture.people.to_sample.click(
-            draw_person, picture.people.person, [tabs, sample.model, sample.person], **AT_ONCE
-        )
-        sample.draw_on(with_person.success)
-        library_tab.select(shelf.contents, None, shelf.cards, **AT_ONCE)
-        library_tab.select(shelf.domain_choices, shelf.domains, shelf.domains, **AT_ONCE)
-        from_run = adapt.to_sample.click(draw_from_run, adapt.entry, [tabs, sample.model, sample.person], **AT_ONCE)
-        sample.draw_on(from_run.success)
-        for method, button in compare.to_sample.items():
-            from_comparison = button.click(
-                draw_from_run, compare.entries[method], [tabs, sample.model, sample.person], **AT_ONCE
-            )
-            sample.draw_on(from_comparison.success)
-        picked = shelf.cards.click(draw_from_library, None, [tabs, sample.model, sample.person], **AT_ONCE)
-        sample.draw_on(picked.success)
-        managed = shelf.to_sample.click(draw_from_run, shelf.entry, [tabs, sample.model, sample.person], **AT_ONCE)
-        sample.draw_on(managed.success)
-        for ended in adapt.ends:
-            ended.then(sample.newest, [adapt.entry, sample.model], sample.model, **AT_ONCE)
-        blocks.load(open_asked, None, tabs, **AT_ONCE).then(ballot.look, ballot.remembered, ballot.page, **AT_ONCE)
-        study_tab.select(ballot.look, ballot.remembered, ballot.page, **AT_ONCE)
-        blocks.unload(forget)
+        build_tabs(Page(service), blocks.load)
+        blocks.unload(service.forget)
         api.register(service)
     blocks.doors = Doors(service.roles)
     return take_turns(blocks, service.stops, service.policy)

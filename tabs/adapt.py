@@ -6,87 +6,65 @@ reached goes to the library, where the other tabs find it.
 
 from __future__ import annotations
 
-import logging
-import shutil
-import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from typing import Any
 
 import gradio as gr
 
 from ipl_core import AdaptConfig, AdaptResult, InputError, Step
 from ipl_core.clip.ensemble import members
-from ipl_core.drawing.sampling import draw
-from ipl_core.latents import parse_seeds
-from ipl_core.library import domain_folder, examples
 from ipl_core.library import store as library
-from ipl_core.methods.config import LAYER_GROUPS, MAX_PREVIEWS, MAX_TEXT, PRESETS, WORD_PROMPTS, preset_settings
-from ipl_core.methods.prompts import vocabulary_of
+from ipl_core.methods.config import MAX_TEXT
 from ipl_core.models import catalog
-from ipl_core.pictures.media import grid, save_png, to_uint8
 from ipl_core.running.wrappers import PREVIEW_SHARE
-from ipl_core.storage.values import choice, whole
-from ipl_core.storage.words import clean_line, quoted, size_words
+from ipl_core.storage.words import clean_line, size_words
 
 from . import show
-from .controls import Controls
-from .files import inside
-from .look import CURVES
-from .running import SECONDS_BETWEEN_YIELDS, Record, fetched
-from .session import AT_ONCE, LOOK, MODEL_JOB, Service, find_entry
-from .suggestions import OPEN_CRITIC, Suggestions, near, open_critic_words
-from .telling import told
-from .turns import redraw
-from .wording import WordingFields, words_chosen
-
-log = logging.getLogger(__name__)
+from .base import Ended, Event, Press, Tab
+from .forms.controls import Controls
+from .forms.fields import complaints
+from .forms.run_result import RunResult
+from .forms.run_settings import RunSettings
+from .forms.suggestions import OPEN_CRITIC, Suggestions, near, open_critic_words
+from .requests.adapting import critics_asked, find_or_run, go_on, make_config, wrong_fields
+from .requests.models import is_here, known_model, open_critics
+from .requests.watching import about, example_prompts, examples_row, source_people
+from .service.jobs import AT_ONCE, LOOK
+from .service.running import Throttle
+from .show.record import Record
 
 CHIPS_A_PAGE = 18
-LARGE = 128  # pixels; a picture above takes a CPU seconds
-FIRST_SEEDS = AdaptConfig.preview_seeds
-KEEP_EVERY, MORE_STEPS = 50, 100
-LAST = 0  # among steps
-MAX_STEP = 100_000
-MAX_CRITICS = 8
-OWN_CRITIC = "own"
-PRESET_CHOICES = [("Default: works best here", "default"), ("As in the paper", "paper"), ("As released", "official")]
-_FROM_PRESET = ("mapper_steps", "steps", "lambda_domain", "batch", "learning_rate", "layers")
-_FROM_WORDS = tuple(name for name in _FROM_PRESET if name in WORD_PROMPTS)
 
 
-class AdaptTab:
-    """Components and listeners of the tab; build it inside `gr.Blocks`.
+class AdaptTab(Tab):
+    """Components and listeners of the tab. fields: of the form, by setting. result: what a run shows."""
 
-    entry: state, the folder name of the library entry on the screen, "" if there is none.
-    ends: events that fire when a run of this visitor has ended. to_sample: the button that leads to the Sample tab.
-    greeting: what `greet` gives the values of when a page loads; `forecast_on` adds how long a run will take.
-    """
+    key, title = "adapt", "Adapt"
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def build(self) -> None:
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 self._build_request()
             with gr.Column(scale=9, min_width=300):
-                self._build_result()
+                self.controls.build_lines("Name a domain and press Adapt.")
+                self.result = RunResult(self._service, self.controls)
         self._about = gr.HTML()
         self._listen()
 
-    # --- components ---------------------------------------------------------------------------------------------
+    def loads(self, event: Event) -> None:
+        """Shows what the model draws, or examples, and how long a run will take."""
+        greeted = event(self.greet, None, [self.result.people, self._about], **LOOK)
+        self._forecast_on(greeted.then)
 
     def _build_request(self) -> None:
-        models = catalog.generators()
-        model = next(iter(models))
+        model = next(iter(catalog.generators().values()))
         self._target = gr.Textbox(
             label="What should the people become?", placeholder="pencil sketch", max_lines=1, autofocus=True
         )
-        self._suggestions = Suggestions()
-        prompts = example_prompts(models[model], self._service.device)
+        self.suggestions = Suggestions()
+        prompts = example_prompts(model, self._service.device)
         self._chips = gr.Dataset(
             components=[gr.Textbox(render=False)],
             samples=[[words] for words in prompts],
@@ -98,185 +76,50 @@ class AdaptTab:
         )
         self._method = gr.Radio(
             [(words, method) for method, words in show.METHOD_NAMES.items()],
-            value=catalog.suited_to(models[model].critic)["method"],
+            value=catalog.suited_to(model.critic)["method"],
             label="Method",
             info="IPL learns a prompt for each picture; described, the prompt is what CLIP reads off the picture. "
             "Shared prompt learns one for all; NADA’s words are fixed.",
         )
-        self._controls = Controls(
+        self.controls = Controls(
             self._service, "", "Adapt", "Adapting …", stopping="Stopping; what has been reached is kept."
         )
         self._time = gr.HTML(elem_classes="time")
         with gr.Accordion("Advanced settings", open=False):
-            self._build_settings(models, model)
-
-    def _build_settings(self, models: Mapping[str, catalog.GeneratorEntry], model: str) -> None:
-        suited = catalog.suited_to(models[model].critic)
-        preset = preset_settings("default", "ipl", suited["prompts"])
-        self._source = gr.Textbox(models[model].source, label="Source words", info="What the model draws now.")
-        self._avoid = gr.Textbox(
-            label="Keep away from", placeholder="cartoon", max_lines=1, info="Words for what it should not become."
-        )
-        self._preset = gr.Dropdown(
-            PRESET_CHOICES,
-            value="default",
-            label="Preset",
-            info="Fills in the settings below, and those that aren’t shown.",
-        )
-        with gr.Row():
-            self._mapper_steps = gr.Number(preset["mapper_steps"], label="Steps of stage 1", min_width=120)
-            self._steps = gr.Number(preset["steps"], label="Steps of stage 2", min_width=120)
-        with gr.Row():
-            self._lambda = gr.Number(preset["lambda_domain"], label="λ (domain loss)", min_width=120)
-            self._batch = gr.Number(preset["batch"], label="Pictures a step", min_width=120)
-        with gr.Row():
-            self._learning_rate = gr.Number(preset["learning_rate"], label="Learning rate", min_width=120)
-            self._seed = gr.Number(0, label="Seed", min_width=120)
-        self._wording = WordingFields(("IPL’s prompts", "Vocabulary", "Words of your own"), suited["prompts"])
-        self._layers = gr.Dropdown(list(LAYER_GROUPS), value=preset["layers"], label="Layers that learn")
-        self._watched = gr.Textbox(
-            f"0-{FIRST_SEEDS[-1]}", label="People to watch", info="Seeds, such as 0-7 or 3, 14, 15."
-        )
-        with gr.Row():
-            self._keep_every = gr.Number(
-                KEEP_EVERY, label="Keep a step every", info="So many; 0: the last.", min_width=120
-            )
-            self._keep_state = gr.Checkbox(
-                False, label="Keep the optimiser", info="To go on exactly later.", min_width=120
-            )
-        choices = [(label(entry), name) for name, entry in models.items() if can_be_used(entry)]
-        self._model = gr.Dropdown(choices, value=model, label="Model", info="Others than the first may be large.")
-        self._critic = gr.Dropdown(
-            [("The model’s own", OWN_CRITIC), *((label(entry), name) for name, entry in open_critics().items())],
-            value=[OWN_CRITIC],
-            multiselect=True,
-            allow_custom_value=True,
-            label="Critics",
-            info="CLIP models that compare pictures with words. To weigh one of several, type ViT-B-16@0.5.",
-        )
-
-    def _build_result(self) -> None:
-        self._controls.build_lines("Name a domain and press Adapt.")
-        self._people = gr.HTML()
-        self._diversity = gr.HTML()
-        with gr.Row(visible=False, elem_classes="earlier") as self._earlier:
-            self._step = gr.Radio([], label="Earlier steps", info="The same people on the way.", scale=3, min_width=220)
-            self._pick = gr.Button("Keep this step as a model", interactive=False, min_width=150)
-        with gr.Row(visible=False) as self._result:
-            self.to_sample = gr.Button("Draw more people", variant="primary", min_width=150)
-            self._weights = gr.DownloadButton("Download weights", min_width=150)
-            self._picture = gr.DownloadButton("Download picture", min_width=150)
-        with gr.Row(visible=False, elem_classes="go-on") as self._further:
-            self._more = gr.Number(MORE_STEPS, label="More steps", precision=0, min_width=120)
-            self._go_on = gr.Button("Go on", min_width=120)
-        with gr.Row(visible=False) as self._curves_row:
-            self._curves = {
-                "prompts": plot("Stage 1: losses by step"),
-                "generator": plot("Stage 2: loss by step", colors_in_legend=[]),
-                "diversity": plot("Diversity by step of stage 2", colors_in_legend=[], y_lim=[0.0, None]),
-            }
-        self.entry = gr.State("")
-        self._run_shown = gr.State("")  # the entry of the run, also while one of its earlier steps is `entry`
+            self.settings = RunSettings(self._method)
+        self.fields = {"target": self._target, "method": self._method, **self.settings.named}
 
     # --- listeners ----------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        self.greeting = [self._people, self._about]
-        self._fields = {
-            "target": self._target,
-            "method": self._method,
-            "source": self._source,
-            "avoid": self._avoid,
-            "preset": self._preset,
-            "mapper_steps": self._mapper_steps,
-            "steps": self._steps,
-            "lambda_domain": self._lambda,
-            "batch": self._batch,
-            "learning_rate": self._learning_rate,
-            "seed": self._seed,
-            **self._wording.named,
-            "layers": self._layers,
-            "preview_seeds": self._watched,
-            "model": self._model,
-            "critic": self._critic,
-            "keep_every": self._keep_every,
-            "keep_state": self._keep_state,
-        }
-        fields = list(self._fields.values())
+        settings, result, values = self.settings.named, self.result, list(self.fields.values())
         self._chips.click(lambda sample: sample[0], self._chips, self._target, **AT_ONCE)
-        self._listen_for_suggestions(fields)
-        decide = [self._preset, self._method, self._wording.prompts]
-        filled = self._preset.input(
-            lambda *chosen: [preset_values(*chosen)[name] for name in _FROM_PRESET],
-            decide,
-            [self._fields[name] for name in _FROM_PRESET],
-            **AT_ONCE,
+        self._listen_for_suggestions()
+        filled, worded, suited = self.settings.listen()
+        described = settings["model"].input(
+            self._describe, settings["model"], [settings["source"], result.people, self._about, self._chips], **LOOK
         )
-        learned = [self._fields[name] for name in _FROM_WORDS]
-        worded = self._wording.prompts.input(
-            lambda *chosen: [preset_values(*chosen)[name] for name in _FROM_WORDS], decide, learned, **AT_ONCE
+        ended = self.controls.listen(
+            self.run, values, result.outputs, [self.controls.start.click, self._target.submit], self._check
         )
-        self._method.input(self._fill_for_method, decide, learned, **AT_ONCE)
-        suited = gr.on(
-            [self._model.input, self._critic.input],
-            self._suit,
-            [self._model, self._critic, self._preset, self._method],
-            [self._method, self._wording.prompts, *learned],
-            **AT_ONCE,
+        more, go_on_button = result.further
+        gone_on = self.controls.listen(
+            self.resume, [result.run, more], result.outputs, [go_on_button.click, more.submit]
         )
-        described = self._model.input(
-            self._describe, self._model, [self._source, self._people, self._about, self._chips], **LOOK
-        )
-        result = [
-            *(self._people, self._diversity, self._curves_row, *self._curves.values(), self._result, self._weights),
-            *(self._picture, self._earlier, self._step, self._pick, self._further, self.entry, self._run_shown),
-        ]
-        ended = self._controls.listen(
-            self._run, fields, result, [self._controls.start.click, self._target.submit], self._check
-        )
-        gone_on = self._controls.listen(
-            self._resume, [self._run_shown, self._more], result, [self._go_on.click, self._more.submit]
-        )
-        self.ends = [ended, gone_on]
-        self._step.input(
-            self._look_at_step,
-            [self._run_shown, self._step],
-            [*self._controls.lines, self._people, self._pick],
-            show_progress="hidden",
-            api_visibility="private",
-            **MODEL_JOB,
-        )
-        self._pick.click(
-            self._pick_step, [self._run_shown, self._step], [*self._controls.lines, self.entry, self._pick], **LOOK
-        )
-        for event in (self._mapper_steps.input, self._steps.input, self._batch.input, filled.then):
-            event(self._say_time, fields, self._time, **AT_ONCE)
-        for event in (self._method.input, suited.then, worded.then, described.then, ended.then, gone_on.then):
-            self.forecast_on(event)
+        self._page.ended += [Ended(event.then, result.entry) for event in (ended, gone_on)]
+        self._page.presses.append(Press(result.to_sample.click, result.entry))
+        for name in ("mapper_steps", "steps", "batch"):
+            settings[name].input(self.say_time, values, self._time, **AT_ONCE)
+        filled.then(self.say_time, values, self._time, **AT_ONCE)
+        self._method.input(self.measure_time, values, self._time, **LOOK)
+        for event in (suited, worded, described, ended, gone_on):
+            self._forecast_on(event.then)
 
-    def _suit(self, name: Any, critics: Any, preset: Any, method: Any) -> list[Any]:
-        """What suits the critics in the place of IPL, whichever of its kinds was chosen, and stage 1 as suits that."""
-        model = catalog.generators()[known_model(name)]
-        try:
-            named = _critics(critics, model) if critics else None
-        except InputError:  # the form says why when it is sent
-            return [gr.skip()] * (2 + len(_FROM_WORDS))
-        suited = catalog.suited_to(named or model.critic)
-        filled = preset_values(preset, "ipl", suited["prompts"])
-        chosen = suited["method"] if method in ("ipl", "described") else gr.skip()
-        return [chosen, suited["prompts"], *(filled[setting] for setting in _FROM_WORDS)]
-
-    def _fill_for_method(self, preset: Any, method: Any, prompts: Any) -> list[Any]:
-        """Stage 1 as suits the method where prompts of words are chosen, which IPL alone has."""
-        if prompts == "vectors":
-            return [gr.skip()] * len(_FROM_WORDS)
-        return [preset_values(preset, method, prompts)[name] for name in _FROM_WORDS]
-
-    def _listen_for_suggestions(self, fields: list[Any]) -> None:
-        offers = self._suggestions
+    def _listen_for_suggestions(self) -> None:
+        offers, critic = self.suggestions, self.settings.named["critic"]
         # Not when the field is left: what came up then would move the button that is about to be pressed.
-        for event in (self._controls.start.click, self._target.submit, self._critic.input):
-            event(self._suggest, fields, offers.shown, **LOOK)
+        for event in (self.controls.start.click, self._target.submit, critic.input):
+            event(self.suggest, list(self.fields.values()), offers.shown, **LOOK)
         offers.chips.click(
             lambda sample: {self._target: sample[0], **offers.hide()},
             offers.chips,
@@ -284,53 +127,21 @@ class AdaptTab:
             **AT_ONCE,
         )
         chosen = offers.button.click(
-            self._use_open_critic, None, [self._critic, *offers.shown, *self._controls.lines], **AT_ONCE
+            self.use_open_critic, None, [critic, *offers.shown, *self.controls.lines], **AT_ONCE
         )
-        self.forecast_on(chosen.then)
+        self._forecast_on(chosen.then)
 
-    def _suggest(self, *values: Any) -> dict[Any, Any]:
-        """Offers what is near to a target that isn't known, if there is anything wrong with its words."""
-        asked = dict(zip(self._fields, values))
-        try:
-            model = catalog.generators()[known_model(asked["model"])]
-            target = clean_line(asked["target"] or "", "The target", MAX_TEXT)
-            named = _critics(asked["critic"], model) if asked["critic"] else None
-            critics = [name for name, _ in members(named or model.critic)]
-            domains = example_prompts(model, self._service.device)
-            found = near(target, critics, domains, self._service.device)
-        except InputError:  # of a field beside the target, which says so itself
-            found = []
-        words = open_critic_words(self._seconds_with_open_critic(values)) if found else ""
-        usable = OPEN_CRITIC in open_critics()
-        return self._suggestions.offer(found, words if usable else "")
+    def _asked(self, values: Sequence[Any]) -> dict[str, Any]:
+        return dict(zip(self.fields, values))
 
-    def _seconds_with_open_critic(self, values: Sequence[Any]) -> float | None:
-        """How long the run will take with the critic of any words; None where that can't be known."""
-        try:
-            config = self._hypothetical(values)
-            if self._service.paces.known(config) is None and len(self._service.stops) > 0:
-                return None  # beside a run it would measure that, too
-            pace = self._service.paces.with_open_critic(config)
-        except InputError:
-            return None
-        return pace.seconds(config) / (1 - PREVIEW_SHARE)
+    def _check(self, *values: Any) -> list[dict[str, Any]]:
+        wrong = wrong_fields(self._asked(values), self._service.device)
+        return complaints(self.fields, wrong, "target", ("method",), "Advanced settings")
 
-    def _use_open_critic(self) -> dict[Any, Any]:
-        entry = catalog.critics()[OPEN_CRITIC]
-        how = f" It is fetched first: {size_words(entry.size)}, once." if not catalog.is_here(entry) else ""
-        words = f"{entry.title} knows any words. Press Adapt.{how} Licence: {entry.licence}."
-        return {
-            self._critic: [OPEN_CRITIC],
-            **self._suggestions.hide(),
-            **self._controls.say(show.note(words), words),
-        }
-
-    def forecast_on(self, event: Callable[..., Any]) -> None:
-        """Measures, and says how long a run will take, whenever `event` fires."""
-        event(self._measure_time, list(self._fields.values()), self._time, **LOOK)
+    # --- what the page says by itself ---------------------------------------------------------------------------
 
     def greet(self) -> tuple[str, str]:
-        """Values for `greeting` when a page loads: examples, or the people of the first model, and what is in use."""
+        """What a page shows when it loads: examples, or the people of the first model, and what is in use."""
         name = next(iter(catalog.generators()))
         _, people, words, _ = self._describe(name)
         return examples_row(name) or people, words
@@ -347,397 +158,116 @@ class AdaptTab:
         except InputError as error:
             return model.source, show.trouble(error), "", chips
 
-    def _check(self, *values: Any) -> list[dict[str, Any]]:
-        wrong = wrong_fields(dict(zip(self._fields, values)), self._service.device)
-        unseen = [words for name, words in wrong.items() if name not in ("target", "method")]
-        if unseen and "target" not in wrong:  # the settings may be folded away
-            wrong["target"] = f"Advanced settings: {unseen[0]}"
-        return [gr.validate(name not in wrong, wrong.get(name, "")) for name in self._fields]
+    def suggest(self, *values: Any) -> dict[Any, Any]:
+        """Offers what is near to a target that isn't known, if there is anything wrong with its words."""
+        asked = self._asked(values)
+        try:
+            model = catalog.generators()[known_model(asked["model"])]
+            target = clean_line(asked["target"] or "", "The target", MAX_TEXT)
+            named = critics_asked(asked["critic"], model) if asked["critic"] else None
+            critics = [name for name, _ in members(named or model.critic)]
+            domains = example_prompts(model, self._service.device)
+            found = near(target, critics, domains, self._service.device)
+        except InputError:  # of a field beside the target, which says so itself
+            found = []
+        words = open_critic_words(self._seconds_with_open_critic(values)) if found else ""
+        usable = OPEN_CRITIC in open_critics()
+        return self.suggestions.offer(found, words if usable else "")
+
+    def use_open_critic(self) -> dict[Any, Any]:
+        """Chooses the CLIP model that knows any words."""
+        entry = catalog.critics()[OPEN_CRITIC]
+        how = f" It is fetched first: {size_words(entry.size)}, once." if not catalog.is_here(entry) else ""
+        words = f"{entry.title} knows any words. Press Adapt.{how} Licence: {entry.licence}."
+        return {
+            self.settings.named["critic"]: [OPEN_CRITIC],
+            **self.suggestions.hide(),
+            **self.controls.say(show.note(words), words),
+        }
 
     # --- time ---------------------------------------------------------------------------------------------------
 
-    def _say_time(self, *values: Any) -> str:
-        """How long a run will take, where its pace is known; "" where the settings can't be meant."""
+    def _forecast_on(self, event: Callable[..., Any]) -> None:
+        """Measures, and says how long a run will take, whenever `event` fires."""
+        event(self.measure_time, list(self.fields.values()), self._time, **LOOK)
+
+    def say_time(self, *values: Any) -> str:
+        """How long a run will take, where its speed is known; "" where the settings can't be meant."""
         with suppress(InputError):
             config = self._hypothetical(values)
-            pace = self._service.paces.known(config)
+            speed = self._service.speeds.known(config)
             # A run on the screen draws previews, too.
-            return show.forecast(pace.seconds(config) / (1 - PREVIEW_SHARE)) if pace else ""
+            return show.forecast(speed.seconds(config) / (1 - PREVIEW_SHARE)) if speed else ""
         return ""
 
-    def _measure_time(self, *values: Any) -> str:
+    def measure_time(self, *values: Any) -> str:
         """The same, measured if need be; it takes a moment, so it waits for no run."""
         with suppress(InputError):
             config = self._hypothetical(values)
-            busy = len(self._service.stops) > 0  # beside a run it would measure that, too
-            if is_here(config) and not (busy and self._service.paces.known(config) is None):
-                self._service.paces.measure(config)
-                return self._say_time(*values)
+            if is_here(config) and self._may_measure(config):
+                self._service.speeds.measure(config)
+                return self.say_time(*values)
         return ""
 
+    def _seconds_with_open_critic(self, values: Sequence[Any]) -> float | None:
+        """How long the run will take with the CLIP model of any words; None where that can't be known."""
+        with suppress(InputError):
+            config = self._hypothetical(values)
+            if self._may_measure(config):
+                return self._service.speeds.with_open_critic(config).seconds(config) / (1 - PREVIEW_SHARE)
+        return None
+
+    def _may_measure(self, config: AdaptConfig) -> bool:
+        """Beside a run it would measure that, too."""
+        return self._service.speeds.known(config) is not None or len(self._service.stops) == 0
+
     def _hypothetical(self, values: Sequence[Any]) -> AdaptConfig:
-        """What is asked for, with words that any critic knows: they don't change the time."""
-        asked = dict(zip(self._fields, values))
+        """What is asked for, with words that any CLIP model knows: they don't change the time."""
+        asked = self._asked(values)
         model = catalog.generators()[known_model(asked["model"])]
         prompts = example_prompts(model, self._service.device)
-        return make_config(
-            {**asked, "target": (prompts or ["drawing"])[0], "source": model.source, "avoid": "", "keep_every": 0},
-            self._service.device,
-        )
+        words = {"target": (prompts or ["drawing"])[0], "source": model.source, "avoid": "", "keep_every": 0}
+        return make_config({**asked, **words}, self._service.device)
 
     # --- running ------------------------------------------------------------------------------------------------
 
-    def _run(self, stop: threading.Event, *values: Any) -> Iterator[dict[Any, Any]]:
-        config = make_config(dict(zip(self._fields, values)), self._service.device)
-        for words in fetched(config, stop, self._service.roles.check_run):
-            yield self._controls.say(show.note(words), words.partition(":")[0])
+    def run(self, stop: threading.Event, *values: Any) -> Iterator[dict[Any, Any]]:
+        """The job of Adapt."""
+        config = make_config(self._asked(values), self._service.device)
+        yield from self.controls.fetched(config, stop)
         if stop.is_set():
             words = "Stopped; what was fetched is kept"
-            yield self._controls.say(show.ended(words, "", 0.0), words)
+            yield self.controls.say(show.ended(words, "", 0.0), words)
             return
-        kept = library.find(config)
-        if kept:
-            yield from self._show_kept(kept)
-        else:
-            words = f"Adapting {config.source} to {config.target} by {show.method_name(config)}."
-            yield from self._show_job(config, words, self._service.run(config, stop))
+        words = f"Adapting {config.source} to {config.target} by {show.method_name(config)}."
+        yield from self._show_job(Record(config), words, find_or_run(self._service, config, stop))
 
-    def _resume(self, stop: threading.Event, name: str, more: Any) -> Iterator[dict[Any, Any]]:
-        entry = find_entry(name)
-        config, start = library.continuation(entry, more)
-        words = f"Going on from step {start.step} to {config.steps}."
-        yield from self._show_job(config, words, self._service.run(config, stop, entry, start), entry)
+    def resume(self, stop: threading.Event, name: str, more: Any) -> Iterator[dict[Any, Any]]:
+        """The job of Go on."""
+        entry, config, updates = go_on(self._service, name, more, stop)
+        record = Record(config)
+        record.recall(entry)
+        words = f"Going on from step {entry.settings['steps']['generator']} to {config.steps}."
+        yield from self._show_job(record, words, updates)
 
     def _show_job(
-        self,
-        config: AdaptConfig,
-        words: str,
-        updates: Iterator[Step | AdaptResult | library.Entry],
-        goes_on: library.Entry | None = None,
+        self, record: Record, words: str, updates: Iterator[Step | AdaptResult | library.Entry]
     ) -> Iterator[dict[Any, Any]]:
-        yield self._controls.say(show.note("Loading the models …"), words)
-        record = Record(config)
-        if goes_on is not None:
-            record.recall(goes_on)
-        shown = None
+        yield self.controls.say(show.note("Loading the models …"), words)
+        throttle = Throttle()
         with closing(updates):
             for update in updates:
+                first = throttle.unused
                 if isinstance(update, library.Entry):
-                    self._service.paces.forget()
-                    yield from self._show_result(update, record)
+                    if first:  # it had been made before
+                        yield from self.result.show_kept(update)
+                    else:
+                        self._service.speeds.forget()
+                        yield from self.result.show_end(update, record)
                     return
                 record.add(update)
-                now = time.monotonic()
-                if shown is None or update.pictures is not None or now - shown >= SECONDS_BETWEEN_YIELDS:
-                    yield self._show_step(update, record, first=shown is None)
-                    shown = now
+                if throttle.passes(update.pictures is not None):
+                    yield self.result.show_step(update, record, first)
         why = "the numbers grew out of bounds" if record.stopped == "not finite" else "stopped"
         words = f"Nothing to keep: {why} before the generator had changed"
-        yield self._controls.say(show.ended(words, "", record.share), words)
-
-    # --- from steps to the screen -------------------------------------------------------------------------------
-
-    def _show_step(self, update: Step | AdaptResult, record: Record, first: bool) -> dict[Any, Any]:
-        changes: dict[Any, Any] = {}
-        if first:  # what was on the screen stays until there is something to take its place
-            hidden = {row: gr.Row(visible=False) for row in (self._result, self._earlier, self._further)}
-            changes.update({**hidden, self.entry: "", self._run_shown: ""})
-        if isinstance(update, Step):
-            changes[self._controls.status] = show.progress(update, record.stages, record.share)
-        if update.pictures is not None:  # always so on the first one
-            changes[self._people] = record.people()
-            changes[self._diversity] = show.diversity(update.pictures.diversity)
-            changes.update(self._show_curves(record, afresh=first))
-        return changes
-
-    def _show_curves(self, record: Record, afresh: bool) -> dict[Any, Any]:
-        tables = {name: curve.table() for name, curve in record.curves.items()}
-        if not afresh:
-            return {self._curves[name]: table for name, table in tables.items()}
-        plots = {
-            self._curves[name]: gr.LinePlot(
-                table, x_lim=[0, record.curves[name].total], visible=name != "prompts" or record.stages == 2
-            )
-            for name, table in tables.items()
-        }
-        return {self._curves_row: gr.Row(visible=True), **plots}
-
-    def _show_kept(self, entry: library.Entry) -> Iterator[dict[Any, Any]]:
-        record = drawn(self._service, entry)
-        record.recall(entry)
-        yield {
-            self._people: record.people(),
-            self._diversity: show.diversity(entry.settings["diversity"]),
-            **self._show_curves(record, afresh=True),
-        }
-        yield from self._show_result(entry, record, "made before with the same settings, and kept")
-
-    def _show_result(self, entry: library.Entry, record: Record, how: str = "kept") -> Iterator[dict[Any, Any]]:
-        config, steps = entry.config, entry.settings["steps"]["generator"]
-        words = f"Done: {config.target} by {show.method_name(config)}"
-        if entry.settings["stopped"] == "asked":
-            words = f"Stopped at step {steps} of {config.steps}"
-        elif entry.settings["stopped"]:
-            words = f"Ended at step {steps} of {config.steps}: the numbers grew out of bounds"
-            how = "kept as it was before that; try a lower learning rate"
-        origin = entry.settings.get("resumed")
-        if origin is not None:
-            with_what = "the state of its training" if origin["exactly"] else "a fresh optimiser"
-            how = f"went on from step {origin['step']} with {with_what}, {how}"
-        details = f"{how} in the library; it took {show.duration(entry.settings['seconds'])}"
-        details += f". {entry.left_out}" if entry.left_out else ""
-        choices = [(str(step), step) for step in entry.steps()]
-        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
-            name = entry.name
-            weights = shutil.copy(entry.path / domain_folder.ADAPTED, inside(Path(folder), f"{name}.safetensors"))
-            sheet = show.pairs(record.before, record.after)
-            picture = save_png(grid(sheet, columns=8), inside(Path(folder), f"{name}.png"), entry.settings["config"])
-            yield {
-                **self._controls.say(
-                    show.ended(words, details, 1.0 if entry.finished else record.share),
-                    f"{words}; {how} in the library.",
-                ),
-                self._result: gr.Row(visible=True),
-                self._weights: gr.DownloadButton(value=str(weights)),
-                self._picture: gr.DownloadButton(value=str(picture)),
-                self._earlier: gr.Row(visible=bool(choices)),
-                self._step: gr.Radio([*choices, (f"{steps}, the last", LAST)], value=LAST),
-                self._pick: gr.Button(interactive=False),
-                self._further: gr.Row(visible=True),
-                self.entry: entry.name,
-                self._run_shown: entry.name,
-            }
-
-    # --- earlier steps ------------------------------------------------------------------------------------------
-
-    @redraw
-    def _look_at_step(self, name: str, step: Any) -> dict[Any, Any]:
-        try:
-            entry = find_entry(name)
-            step = whole(step, "The step", 0, MAX_STEP)
-            record = drawn(self._service, entry, step)
-        except InputError as error:
-            return self._controls.say(show.trouble(error), error)
-        mine = self._service.roles.may_change(entry)
-        words = "The people at the last step." if step == LAST else f"The people at step {step}."
-        words += "" if mine else " The run was made in another browser, so only who made it can keep a step as a model."
-        lines = self._controls.say(show.note(words), words)
-        return {**lines, self._people: record.people(), self._pick: gr.Button(interactive=step != LAST and mine)}
-
-    def _pick_step(self, name: str, step: Any) -> dict[Any, Any]:
-        try:
-            picked = self._service.roles.pick(find_entry(name), whole(step, "The step", 0, MAX_STEP))
-        except InputError as error:
-            return self._controls.say(show.trouble(error), error)
-        words = f"Kept in the library: {show.entry_name(picked)}"
-        lines = self._controls.say(show.note(words), words)
-        return {**lines, self.entry: picked.name, self._pick: gr.Button(interactive=False)}
-
-
-# --- requests ---------------------------------------------------------------------------------------------------
-
-
-def make_config(settings: Mapping[str, Any], device: str) -> AdaptConfig:
-    """The configuration that a visitor asked for; what is absent, None, "" or [] (but not the target) is left open.
-
-    Visitors name models and critics, never paths, and don't choose the device. critic: one or several, as a list or as
-    `ensemble` has it; OWN_CRITIC stands for the model's. own_words: the vocabulary where that is `wording.OWN_WORDS`.
-    Raises InputError.
-    """
-    given = {name: value for name, value in settings.items() if name == "target" or value not in (None, "", [])}
-    given = words_chosen(given)
-    models = catalog.generators()
-    if "model" in given:
-        known_model(given["model"])
-    if "critic" in given:
-        given["critic"] = _critics(given["critic"], models[given.get("model", AdaptConfig.model)])
-    suited = catalog.suited_to(given.get("critic") or models[given.get("model", AdaptConfig.model)].critic)
-    given = {**suited, **given}
-    if isinstance(given.get("preview_seeds"), str):
-        given["preview_seeds"] = parse_seeds(given["preview_seeds"], MAX_PREVIEWS)
-    return AdaptConfig(**given, device=device)
-
-
-def _critics(asked: Any, model: catalog.GeneratorEntry) -> str | None:
-    """The critics that a visitor may name, as `AdaptConfig` takes them; None for the model's own alone."""
-    parts = asked if isinstance(asked, list) else [asked]
-    text = "+".join(clean_line(part, "A critic", MAX_TEXT) for part in parts[:MAX_CRITICS])
-    if len(parts) > MAX_CRITICS:
-        raise InputError(f"{len(parts)} critics are more than can look at a run: choose at most {MAX_CRITICS}.")
-    if text == OWN_CRITIC:
-        return None
-    named = []
-    for name, weight in members(text):
-        if name not in (OWN_CRITIC, *open_critics()):
-            raise InputError(
-                f"The critic “{name}” can't be used here: leave it out for the model's own, "
-                f"or use one of {', '.join((OWN_CRITIC, *open_critics()))}."
-            )
-        named.append(f"{model.critic if name == OWN_CRITIC else name}{'' if weight == 1 else f'@{weight:g}'}")
-    return "+".join(named)
-
-
-def preset_values(preset: Any, method: Any, prompts: Any) -> dict[str, Any]:
-    """What a preset fills in for a method and IPL's prompts. Raises InputError for a preset that doesn't exist.
-
-    A method without a stage 1 leaves the fields of stage 1 to IPL, so that they are right when it is chosen.
-    """
-    return preset_settings(choice(preset, "Preset", PRESETS), "shared" if method == "shared" else "ipl", prompts)
-
-
-def known_model(name: Any) -> str:
-    """The name of a source model that a visitor may use. Raises InputError for any other value."""
-    models = catalog.generators()
-    if not isinstance(name, str) or name not in models:
-        raise InputError(f"There is no model {quoted(name)} here: use one of {', '.join(models)}.")
-    return name
-
-
-def wrong_fields(settings: Mapping[str, Any], device: str) -> dict[str, str]:
-    """What is wrong with a request, field by field; empty if a run can begin."""
-    wrong = {}
-    harmless = {"target": "one thing", "source": "another thing"}
-    for name, value in settings.items():
-        beside = {}
-        if name == "keep_every":  # whether it is too small depends on how many steps were asked for, not on a preset's
-            beside["steps"] = 1 if "steps" in wrong else settings.get("steps", 1)
-        elif name == "vocabulary":
-            beside["own_words"] = settings.get("own_words", "")
-        with _complaint(wrong, name):
-            make_config({**harmless, **beside, name: value}, device)
-    if wrong:
-        return wrong
-    with _complaint(wrong, "target"):
-        config = make_config(settings, device)
-        for name, _ in members(config.critic or catalog.critic_of(config.model)):
-            known = catalog.critics().get(name)
-            if known is not None and not catalog.is_here(known):
-                continue  # it has to be fetched first, by the run
-            critic = catalog.load_critic(name, device)
-            critic.check_text(config.target, field="target")
-            with _complaint(wrong, "source"):
-                critic.check_text(config.source, field="source")
-            if config.avoid:
-                with _complaint(wrong, "avoid"):
-                    critic.check_text(config.avoid, field="domain to avoid")
-            if config.readable:
-                with _complaint(wrong, "vocabulary"):
-                    vocabulary_of(config, critic, catalog.vocabulary_of(config.model))
-    return wrong
-
-
-@contextmanager
-def _complaint(wrong: dict[str, str], name: str) -> Iterator[None]:
-    """Notes an InputError of the block under `name`."""
-    try:
-        yield
-    except InputError as error:
-        wrong[name] = told(error)
-
-
-# --- models to choose from -------------------------------------------------------------------------------------
-
-
-def can_be_used(entry: catalog.GeneratorEntry | catalog.CriticEntry) -> bool:
-    """Whether a visitor may choose a model: it is here, or can be fetched and read."""
-    needs = getattr(entry, "needs", "")
-    return (catalog.is_here(entry) or bool(entry.sources)) and (not needs or find_spec(needs) is not None)
-
-
-def open_critics() -> dict[str, catalog.CriticEntry]:
-    """The critics of the hub that a visitor may choose, by name: they know any words."""
-    return {name: entry for name, entry in catalog.critics().items() if entry.offer is not None and can_be_used(entry)}
-
-
-def label(entry: catalog.GeneratorEntry | catalog.CriticEntry) -> str:
-    """A model in the list: its name in full, where it is or how large, and the licence of what would be fetched.
-
-    An embedded model's licence stands below the page, where there is room for it.
-    """
-    where = f"{entry.title} ({catalog.where(entry)})"
-    return where if entry.offer is None else f"{where}: {entry.licence}"
-
-
-def is_here(config: AdaptConfig) -> bool:
-    """Whether all weights that a run needs are on this machine."""
-    critics = [catalog.critics().get(name) for name, _ in members(config.critic or catalog.critic_of(config.model))]
-    return all(entry is None or catalog.is_here(entry) for entry in (catalog.generators()[config.model], *critics))
-
-
-# --- what the page says by itself -------------------------------------------------------------------------------
-
-
-def example_prompts(model: catalog.GeneratorEntry, device: str) -> list[str]:
-    """Domains that the model's critic was taught, as a visitor may type them; none if its weights are missing.
-
-    Where a judge knows in which domains the model's subject can be portrayed, these only: no dog is an elf.
-    """
-    try:
-        taught = [words for words in catalog.load_critic(model.critic, device).domains if words != model.source]
-    except InputError as error:
-        log.warning("No example prompts: %s", error)
-        return []
-    try:
-        portrayed = {domain.name for domain in catalog.load_judge(catalog.judge_of(model.name)).subject.domains}
-    except InputError:  # nothing is known of what the model draws
-        return taught
-    return [words for words in taught if words in portrayed]
-
-
-def source_people(service: Service, model: catalog.GeneratorEntry) -> str:
-    """People of the model as it is. Raises InputError if its weights can't be had."""
-    generator = service.generators.get(model.name)
-    seeds = FIRST_SEEDS if generator.config.resolution <= LARGE or service.device != "cpu" else FIRST_SEEDS[:2]
-    pictures = to_uint8(draw(generator, seeds))
-    heading = show.heading("What this model draws", f"before anything is changed: {model.source}")
-    return heading + show.people(seeds, pictures, model.source)
-
-
-def examples_row(model: str) -> str:
-    """Its people in the domains of the examples; "" where there are none of this model's weights, which is logged."""
-    try:
-        row = examples.read(model)
-    except InputError as error:
-        log.warning("No examples on the start screen: %s", error)
-        return ""
-    return show.examples(row.domains, row.people, row.seeds)
-
-
-def drawn(service: Service, entry: library.Entry, step: int = LAST) -> Record:
-    """The watched people of a run at one of its steps. Raises InputError if that can't be drawn."""
-    config, record = entry.config, Record(entry.config)
-    path = entry.path if step == LAST else entry.path / domain_folder.step_file(step)
-    seeds, psi = config.preview_seeds, config.preview_psi
-    record.before = to_uint8(draw(service.generators.get(config.model), seeds, psi))
-    record.after = to_uint8(draw(service.generators.get(str(path)), seeds, psi))
-    record.readings = entry.readings
-    return record
-
-
-def about(service: Service, model: catalog.GeneratorEntry) -> str:
-    """The line that says what is in use, and why. Raises InputError if the model's weights can't be had."""
-    edge = service.generators.get(model.name).config.resolution
-    facts = {
-        "Model": f"{model.name}, {edge} × {edge}",
-        "Critic": model.critic,
-        "Device": f"{service.device}, float32 ({service.why})",
-        "Licence": model.licence,
-    }
-    return show.facts(facts)
-
-
-def plot(label: str, **options: Any) -> gr.LinePlot:
-    """An empty plot of curves by step."""
-    return gr.LinePlot(
-        x="step",
-        y="value",
-        color="term",
-        x_title="step",
-        y_title=" ",
-        color_title=" ",
-        color_map=CURVES,
-        label=label,
-        min_width=220,
-        buttons=[],
-        **options,
-    )
+        yield self.controls.say(show.ended(words, "", record.share), words)

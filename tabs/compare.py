@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from torch import Tensor
 from ipl_core import AdaptConfig, InputError, Result
 from ipl_core.drawing.sampling import draw
 from ipl_core.latents import MAX_SEED, parse_seeds
-from ipl_core.library import domain_folder, runs
+from ipl_core.library import domain_folder
 from ipl_core.library import store as library
 from ipl_core.methods.config import MAX_PREVIEWS, METHODS, PRESETS
 from ipl_core.metrics.side_by_side import Figures, SideBySide
@@ -30,14 +29,18 @@ from ipl_core.storage.values import choice, whole
 from ipl_core.storage.words import json_text
 
 from . import show
-from .adapt import LARGE, PRESET_CHOICES, can_be_used, known_model, label, make_config, open_critics, wrong_fields
-from .controls import Controls
-from .favourites import Favourites, known
-from .files import inside
-from .running import SECONDS_BETWEEN_YIELDS, Record, fetched
-from .session import AT_ONCE, MODEL_JOB, Service, find_entry
-from .turns import redraw
-from .wording import WordingFields
+from .access.files import inside
+from .base import Event, Press, Tab
+from .forms.controls import Controls
+from .forms.fields import PRESET_CHOICES, complaints
+from .forms.wording import WordingFields
+from .requests.adapting import find_or_run, make_config, wrong_fields
+from .requests.drawing import known
+from .requests.library import finished_models, said
+from .requests.models import find_entry, is_slow, known_model, open_critic_choices, source_choices
+from .service.jobs import AT_ONCE, LOOK, PAGE_JOB, redraw
+from .service.running import Throttle
+from .show.record import Record
 
 SAMPLES, SAMPLES_OF_LARGE = 64, 8  # measured of each generator; a large one takes a CPU seconds a picture
 _SOURCE = "source"
@@ -94,21 +97,22 @@ class Comparison:
         return show.figures(measured, remark) if measured else ""
 
 
-class CompareTab:
-    """Components and listeners of the tab; build it inside `gr.Blocks`.
+class CompareTab(Tab):
+    """Components and listeners of the tab. entries: for each method a state with the name of its library entry."""
 
-    to_sample: for each method the button that leads to the Sample tab; entries: states with the names of their
-    library entries.
-    """
+    key, title = "compare", "Compare"
 
-    def __init__(self, service: Service, favourites: Favourites) -> None:
-        self._service, self._favourites = service, favourites
+    def build(self) -> None:
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 self._build_request()
             with gr.Column(scale=9, min_width=300):
                 self._build_result()
         self._listen()
+
+    def opens(self, event: Event) -> None:
+        """Shows something in the place of the pictures, until there are some."""
+        event(self.open, self.outlined, self.opening, **LOOK)
 
     def _build_request(self) -> None:
         models = catalog.generators()
@@ -140,12 +144,12 @@ class CompareTab:
                 ("Prompts of IPL", "Words for people", "List of words"),
                 catalog.suited_to(models[model].critic)["prompts"],
             )
-            choices = [(label(entry), known) for known, entry in models.items() if can_be_used(entry)]
-            self._model = gr.Dropdown(choices, value=model, label="Source model")
+            self._model = gr.Dropdown(source_choices(), value=model, label="Source model")
             self._critic = gr.Dropdown(
-                [("The model’s own", ""), *((label(entry), known) for known, entry in open_critics().items())],
+                [("The model’s own", ""), *open_critic_choices()],
                 value="",
-                label="Critic of all",
+                label="CLIP model of all",
+                info="It compares pictures with words.",
             )
 
     def _build_result(self) -> None:
@@ -154,14 +158,14 @@ class CompareTab:
         self.pictures = gr.HTML()
         self._table = gr.HTML()
         self.entries: dict[str, gr.State] = {}
-        self.to_sample: dict[str, gr.Button] = {}
         self._kept: dict[str, tuple[gr.Row, gr.DownloadButton]] = {}
         for method in METHODS:
             self.entries[method] = gr.State("")
             with gr.Row(visible=False) as row:
-                self.to_sample[method] = gr.Button(f"Draw more by {name(method)}", size="sm", min_width=130)
+                to_sample = gr.Button(f"Draw more by {name(method)}", size="sm", min_width=130)
                 settings = gr.DownloadButton(f"Settings of {name(method)}", size="sm", min_width=130)
             self._kept[method] = (row, settings)
+            self._page.presses.append(Press(to_sample.click, self.entries[method]))
         with gr.Column(visible=False) as self._pair:
             with gr.Row():
                 self._left = gr.Dropdown([], label="On the left", min_width=120)
@@ -221,12 +225,11 @@ class CompareTab:
             [self._left, self._right, self._who, *self.entries.values()],
             [self._slider, self._slider_words],
             show_progress_on=self._slider,
-            api_visibility="private",
-            **MODEL_JOB,
+            **PAGE_JOB,
         )
 
     @property
-    def opened(self) -> list[Any]:
+    def opening(self) -> list[Any]:
         """The components that `open` updates."""
         return [self.outlined, *self._result]
 
@@ -271,7 +274,7 @@ class CompareTab:
         if outlined or not catalog.is_here(model):
             return gr.skip(), outlined
         source = self._service.generators.get(model.name)
-        if source.config.resolution > LARGE and self._service.device == "cpu":
+        if is_slow(source, self._service.device):
             return gr.skip(), outlined
         scene = Comparison("", model.source, parse_seeds(_PEOPLE, MAX_PREVIEWS))
         scene.rows[_SOURCE] = Row("", to_uint8(draw(source, scene.seeds, AdaptConfig.preview_psi)))
@@ -293,10 +296,7 @@ class CompareTab:
         wrong = wrong_fields(asked, self._service.device)
         if not methods:
             wrong["methods"] = "Choose at least one method."
-        folded = [words for known, words in wrong.items() if known not in ("target", "methods", "preview_seeds")]
-        if folded and "target" not in wrong:
-            wrong["target"] = f"Settings of all runs: {folded[0]}"
-        return [gr.validate(known not in wrong, wrong.get(known, "")) for known in self._fields]
+        return complaints(self._fields, wrong, "target", ("methods", "preview_seeds"), "Settings of all runs")
 
     def _run(self, stop: threading.Event, *values: Any) -> Iterator[dict[Any, Any]]:
         asked = dict(zip(self._fields, values))
@@ -306,8 +306,7 @@ class CompareTab:
             raise InputError("Choose at least one method.")
         configs = {method: make_config({**asked, "method": method}, self._service.device) for method in methods}
         first = next(iter(configs.values()))
-        for words in fetched(first, stop, self._service.roles.check_run):
-            yield self._controls.say(show.note(words), words.partition(":")[0])
+        yield from self._controls.fetched(first, stop)
         if stop.is_set():
             yield self._controls.say(show.ended("Stopped; what was fetched is kept", "", 0.0), "Stopped.")
             return
@@ -319,7 +318,7 @@ class CompareTab:
         scene.rows[_SOURCE] = Row("", to_uint8(draw(source, seeds, psi)))
         scene.rows.update({method: Row("waits") for method in methods})
         yield self._cleared(scene)
-        count = SAMPLES if source.config.resolution <= LARGE or self._service.device != "cpu" else SAMPLES_OF_LARGE
+        count = SAMPLES_OF_LARGE if is_slow(source, self._service.device) else SAMPLES
         samples = SideBySide(first.model, first.target, source, critic, count)
         scene.rows[_SOURCE].figures = samples.measure()
         remark = show.figures_remark(count, samples.no_judge)
@@ -327,10 +326,8 @@ class CompareTab:
         for number, (method, config) in enumerate(configs.items(), start=1):
             if stop.is_set():
                 break
-            entry = library.find(config)
-            if entry is None:
-                place = f"Method {number} of {len(configs)}: {name(method)}"
-                entry = yield from self._show_run(config, stop, scene, place)
+            place = f"Method {number} of {len(configs)}: {name(method)}"
+            entry = yield from self._show_run(config, stop, scene, place)
             if entry is None:
                 continue
             entries[method] = entry
@@ -350,35 +347,31 @@ class CompareTab:
     def _show_run(
         self, config: AdaptConfig, stop: threading.Event, scene: Comparison, place: str
     ) -> Iterator[dict[Any, Any]]:
-        """Runs one method; gives the library entry of the finished run, None if it was stopped."""
-        record, row, shown = Record(config), scene.rows[config.method], None
-        with closing(self._service.run(config, stop)) as updates:
+        """Runs one method, unless it was run before; gives the library entry of the run, None if it was stopped."""
+        record, row, throttle = Record(config), scene.rows[config.method], Throttle()
+        with closing(find_or_run(self._service, config, stop)) as updates:
             for update in updates:
                 if isinstance(update, library.Entry):
                     return update
-                done = isinstance(update, Result)
-                if done and update.stopped == "not finite":
-                    row.words, row.failed = "out of bounds: lower the rate", True
-                    return None
-                if (done and update.stopped) or (
-                    stop.is_set() and not done
-                ):  # what isn't complete is no part of a comparison
+                if isinstance(update, Result):
+                    if update.stopped == "not finite":
+                        row.words, row.failed = "out of bounds: lower the rate", True
+                    if update.stopped:  # what isn't complete is no part of a comparison
+                        return None
+                    continue
+                if stop.is_set():
                     return None
                 record.add(update)
-                now = time.monotonic()
-                if done or not (shown is None or update.pictures is not None or now - shown >= SECONDS_BETWEEN_YIELDS):
+                first = throttle.unused
+                if not throttle.passes(update.pictures is not None):
                     continue
                 bar = show.note(place) + show.progress(update, record.stages, record.share)
-                changes = self._controls.say(bar, place if shown is None else None)
+                changes = self._controls.say(bar, place if first else None)
                 if update.pictures is not None:
-                    row.pictures, row.words = (
-                        update.pictures.after,
-                        f"{show.STAGE_NAMES[update.phase]}, step {update.step}",
-                    )
-                    row.readings = update.pictures.readings or {}
+                    row.words = f"{show.STAGE_NAMES[update.phase]}, step {update.step}"
+                    row.pictures, row.readings = update.pictures.after, update.pictures.readings or {}
                     changes[self.pictures] = scene.pictures()
                 yield changes
-                shown = now
         return None
 
     # --- to the screen ------------------------------------------------------------------------------------------
@@ -427,7 +420,7 @@ class CompareTab:
         choices = [(name(method), method) for method in shown]
         one, other = (scene.rows[method].pictures[:1] for method in (left, right))
         settings = {"rows": shown, "runs": [entry.settings["config"] for entry in entries.values()]}
-        sheet = grid(show.joined([scene.rows[method].pictures for method in shown]), len(scene.seeds))
+        sheet = grid([scene.rows[method].pictures for method in shown], len(scene.seeds))
         file = inside(folder, f"{next(iter(entries.values())).name}-compared.png")
         save_png(sheet, file, settings)
         return {
@@ -461,26 +454,6 @@ class CompareTab:
         large = [enlarged(picture, enlargement(picture.width)) for picture in pictures]
         words = f"Seed {seed}: {name(left)} on the left, {name(right)} on the right; drag the line between."
         return {self._slider: tuple(large), self._slider_words: show.note(words)}
-
-
-def said(entry: library.Entry, seeds: Sequence[int], psi: float) -> dict[int, str]:
-    """What the prompts of a run say of these people, by seed: as it was noted, else read; {} where they say nothing."""
-    if not entry.config.readable:
-        return {}
-    noted = entry.readings if entry.config.preview_psi == psi else {}
-    return noted if noted.keys() >= set(seeds) else runs.readings(entry, seeds, psi)
-
-
-def finished_models() -> dict[str, library.Entry]:
-    """The finished models of the domain that most methods come with, by method; none where there is no such two."""
-    groups: dict[tuple[Any, ...], dict[str, library.Entry]] = {}
-    for entry in library.list_entries():
-        if entry.shipped:
-            config, samples = entry.config, entry.settings["shipped"]["samples"]
-            same = (entry.settings["model_sha256"], config.source, config.target, config.seed, samples)
-            groups.setdefault(same, {})[config.method] = entry
-    most = max(groups.values(), key=len, default={})
-    return {method: most[method] for method in METHODS if method in most} if len(most) > 1 else {}
 
 
 def _run_words(entry: library.Entry) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +14,24 @@ from torch import Tensor
 
 from ipl_core import InputError
 from ipl_core.drawing.interpolate import (
-    MAX_POINTS,
     MAX_PSI,
     Frame,
-    Person,
     Walk,
-    described,
-    through_domains,
-    through_people,
 )
-from ipl_core.drawing.mixing import Mixer
-from ipl_core.latents import parse_seeds
 from ipl_core.library import examples
 from ipl_core.models import catalog
-from ipl_core.pictures.media import ANIMATIONS, MAX_RATE, enlargement, left_out_words, save_animation, to_pictures
-from ipl_core.storage.values import flag, number
-from ipl_core.storage.words import quoted
+from ipl_core.pictures.media import MAX_RATE, left_out_words, save_animation, to_pictures
 
-from . import models, show
-from .controls import Controls
-from .favourites import Favourites, choices, known
-from .files import inside
-from .running import SECONDS_BETWEEN_YIELDS
-from .session import Service
+from . import show
+from .access.files import inside
+from .base import Event, Tab
+from .forms.controls import Controls
+from .forms.favourites import choices
+from .requests import models
+from .requests.animation import Journey, plan
+from .requests.drawing import known
+from .service.jobs import AT_ONCE
+from .service.running import Throttle
 
 log = logging.getLogger(__name__)
 
@@ -46,26 +39,15 @@ _NOWHERE = ("No, only people change", "")
 _DEFAULT = Walk()
 
 
-@dataclass(frozen=True)
-class Journey:
-    """An animation that was asked for: its frames to come, what it shows in words, and in plain values for its file."""
-
-    frames: Iterator[Frame]
-    total: int
-    words: str
-    note: Mapping[str, Any]
-    name: str
-    enlarge: int
-
-
-class InterpolateTab:
-    """Components and listeners of the tab; build it inside `gr.Blocks`.
+class InterpolateTab(Tab):
+    """Components and listeners of the tab.
 
     lists: the components that list models and people; `choices` gives their values.
     """
 
-    def __init__(self, service: Service, favourites: Favourites) -> None:
-        self._service, self._favourites = service, favourites
+    key, title = "interpolate", "Interpolate"
+
+    def build(self) -> None:
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 self._build_request()
@@ -89,6 +71,14 @@ class InterpolateTab:
                         for ending, name in ((".webp", "WebP"), (".mp4", "MP4"), (".gif", "GIF"))
                     }
         self._listen()
+
+    def loads(self, event: Event) -> None:
+        """Fills the lists."""
+        event(self.choices, None, self.lists, **AT_ONCE)
+
+    def opens(self, event: Event) -> None:
+        """Fills the lists with what there is now."""
+        event(self.choices, [*self.lists, self._favourites.remembered], self.lists, **AT_ONCE)
 
     def _build_request(self) -> None:
         self._model = gr.Dropdown([], label="Model", info="One as it is, or adapted.")
@@ -182,13 +172,12 @@ class InterpolateTab:
         rate = asked.pop("rate")
         journey = plan(self._service, asked, rate, stop)
         frames: list[Tensor] = []
-        shown = None
+        throttle = Throttle()
         for frame in journey.frames:
             frames.append(frame.picture)
-            now = time.monotonic()
-            if shown is None or now - shown >= SECONDS_BETWEEN_YIELDS:
-                yield self._show_frame(frame, journey, first=shown is None)
-                shown = now
+            first = throttle.unused
+            if throttle.passes():
+                yield self._show_frame(frame, journey, first)
         if len(frames) < journey.total:
             words = f"Stopped after {len(frames)} of {journey.total} frames; nothing is kept"
             yield self._controls.say(show.ended(words, "", len(frames) / journey.total), words)
@@ -229,52 +218,3 @@ def example(model: str, path: Path = examples.WALK) -> tuple[str | None, str]:
         log.warning("No example in the tab Interpolate: %s", error)
         return None, ""
     return str(path), show.note(f"For example, seed {seed} from {', '.join(domains[:-1])} to {domains[-1]}.")
-
-
-# --- requests ---------------------------------------------------------------------------------------------------
-
-
-def plan(service: Service, asked: Mapping[str, Any], rate: Any, stop: threading.Event) -> Journey:
-    """What a visitor asked for, ready to be drawn. Raises InputError for what can't be."""
-    number(rate, "Frames a second", 1, MAX_RATE)
-    loop = flag(asked["loop"], "Back to the start")
-    side = flag(asked["side_by_side"], "Beside the source")
-    walk = Walk(asked["frames"], loop, asked["easing"], asked["space"], asked["psi"])
-    model = models.chosen(asked["model"])
-    mixer = Mixer(model.source, service.device, service.generators.get(model.source))
-    seeds = asked["seeds"]
-    blank = seeds is None or (isinstance(seeds, str) and not seeds.strip())
-    persons: list[Person] = [] if blank else parse_seeds(seeds, MAX_POINTS)
-    persons += [service.roles.open_person(name) for name in asked["persons"] or ()]
-    persons += known(asked["sitters"])
-    if asked["to"]:
-        goal = models.chosen(asked["to"])
-        if goal.source != model.source:
-            raise InputError(f"“{model.source}” can't become “{goal.source}”: their weights have nothing in common.")
-        if not persons:
-            raise InputError("Say who is to be shown: give a seed, or choose a person.")
-        persons = persons[:1]
-        domains = [(station.entry, 1.0) for station in (model, goal) if station.entry is not None]
-        frames = through_domains(mixer, persons[0], [model.entry, goal.entry], walk, side, stop)
-        words = f"{who(persons[0])} from {model.domain} to {goal.domain}"
-    else:
-        domains = [] if model.entry is None else [(model.entry, 1.0)]
-        frames = through_people(mixer, persons, walk, domains, side, stop)
-        names = [who(person) for person in persons]
-        words = f"{', '.join(names[:-1])} and {names[-1]} as {model.domain}"
-    words += ", beside the source" if side else ""
-    note = described(mixer, persons, walk, domains, side)
-    name = "-".join(entry.name for entry, _ in domains) or "source"
-    return Journey(frames, walk.frames, words, note, f"animation-{name}", enlargement(mixer.source.config.resolution))
-
-
-def ending(suffix: Any) -> str:
-    """What an animation's file ends in, which says its format. Raises InputError for any other value."""
-    if not isinstance(suffix, str) or suffix not in ANIMATIONS:
-        raise InputError(f"An animation is written as one of {', '.join(ANIMATIONS)}, not {quoted(suffix)}.")
-    return suffix
-
-
-def who(person: Person) -> str:
-    """A person in words."""
-    return f"seed {person}" if isinstance(person, int) else person.name

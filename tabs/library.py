@@ -6,39 +6,33 @@ Generators that were adapted elsewhere come in here, too. What a handler does to
 from __future__ import annotations
 
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import torch
-from torch import Tensor
 
-from ipl_core import AdaptConfig, InputError
-from ipl_core.drawing.mixing import MAX_STRENGTH, Mixer
-from ipl_core.drawing.sampling import draw, seed_latents
+from ipl_core import InputError
+from ipl_core.drawing.mixing import MAX_STRENGTH
 from ipl_core.latents import parse_seeds
 from ipl_core.library import domain_folder
 from ipl_core.library import inversions as people
 from ipl_core.library import store as library
-from ipl_core.library.exchange import FORMATS, export_generator, formats, import_generator
-from ipl_core.memory import pictures_at_once
-from ipl_core.methods.config import MAX_PREVIEWS, MAX_TEXT
+from ipl_core.library.exchange import FORMATS, formats
+from ipl_core.methods.config import MAX_PREVIEWS
 from ipl_core.models import catalog
-from ipl_core.pictures.media import to_uint8
-from ipl_core.storage.values import number, whole
-from ipl_core.storage.words import clean_line, quoted, size_words
+from ipl_core.storage.words import quoted, size_words
 from ipl_core.study import study
 
 from . import show
-from .adapt import MAX_STEP, known_model
-from .files import inside
-from .gate import detail
-from .look import FOCUS_ON_ENTRY, FOCUS_ON_QUESTION
-from .people import MAX_PARTS, Mix, mix_words
-from .session import AT_ONCE, LOOK, MODEL_JOB, Service, find_entry
-from .turns import redraw
+from .access.gate import detail
+from .base import Event, Press, Tab
+from .forms.fields import refusing
+from .requests.library import exported, taken_in
+from .requests.mixing import domains_mixed, draw_mix, keep_mix, mix_words
+from .requests.models import find_entry
+from .service.jobs import AT_ONCE, LOOK, PAGE_JOB, redraw
+from .show.look import FOCUS_ON_ENTRY, FOCUS_ON_QUESTION
 
 #: Cards are buttons in the value, so the component has to say which one was pressed.
 _CLICK = """
@@ -63,15 +57,16 @@ _ALLOWED = "This page may now change, import and run everything, until it is clo
 _HOW = "Press a picture to draw from it, or Manage to name, export or delete it."
 
 
-class LibraryTab:
-    """Components and listeners of the tab; build it inside `gr.Blocks`.
+class LibraryTab(Tab):
+    """Components and listeners of the tab.
 
     cards: its `click` event carries the folder name of the entry that a visitor wants to draw from as `name`.
-    to_sample: the button that does the same for the entry that is managed, whose folder name is in the state `entry`.
+    entry: state, the folder name of the entry that is managed.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    key, title = "library", "Library"
+
+    def build(self) -> None:
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 self._status = gr.HTML(show.note(_HOW))
@@ -83,7 +78,7 @@ class LibraryTab:
                 with gr.Accordion("Import an adapted generator", open=False):
                     self._build_import()
                 with gr.Accordion(
-                    "For whoever runs this app", open=False, visible=service.policy.shared
+                    "For whoever runs this app", open=False, visible=self._service.policy.shared
                 ) as self._office:
                     self._build_office()
             with gr.Column(scale=9, min_width=300):
@@ -92,13 +87,18 @@ class LibraryTab:
         self.entry = gr.State("")
         self._listen()
 
+    def opens(self, event: Event) -> None:
+        """Shows what is kept now."""
+        event(self.contents, None, self.cards, **AT_ONCE)
+        event(self.domain_choices, self.domains, self.domains, **AT_ONCE)
+
     # --- components ---------------------------------------------------------------------------------------------
 
     def _build_panel(self) -> None:
         self._heading = gr.HTML()
         self._preview = gr.HTML()
         self._facts = gr.HTML()
-        self.to_sample = gr.Button("Draw people", variant="primary")
+        self._to_sample = gr.Button("Draw people", variant="primary")
         with gr.Group():  # always there: a value that is changed while its component isn't would be lost
             self._step = gr.Dropdown([], label="Step")
             self._pick = gr.Button("Keep this step as a model of its own", interactive=False)
@@ -161,6 +161,7 @@ class LibraryTab:
     # --- listeners ----------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
+        self._page.presses += [Press(self.cards.click), Press(self._to_sample.click, self.entry)]
         told = [self._status, self._announcer]
         panel = [
             self.entry, self._panel, self._heading, self._preview, self._facts, self._step, self._pick,
@@ -181,8 +182,7 @@ class LibraryTab:
                 [self.entry, self._step],
                 [*told, self._file],
                 show_progress_on=self._file,
-                api_visibility="private",
-                **MODEL_JOB,
+                **PAGE_JOB,
             )
         asked = self._delete.click(self._ask, self.entry, [*told, self._question, self._asked], **AT_ONCE)
         asked.success(None, js=FOCUS_ON_QUESTION)
@@ -195,24 +195,21 @@ class LibraryTab:
                 [self._seeds, *mix],
                 [*told, self._mixed],
                 show_progress_on=self._mixed,
-                api_visibility="private",
-                **MODEL_JOB,
+                **PAGE_JOB,
             )
         self._keep_mix.click(
             self._keep_mixed,
             [self._mix_title, *mix],
             [*everything, self._mix_title],
             show_progress_on=self._mixed,
-            api_visibility="private",
-            **MODEL_JOB,
+            **PAGE_JOB,
         ).success(None, js=FOCUS_ON_ENTRY)
         self._import.click(
             self._take_in,
             [self._upload, self._model, self._target],
             [*everything, self._upload],
             show_progress_on=self._upload,
-            api_visibility="private",
-            **MODEL_JOB,
+            **PAGE_JOB,
         ).success(None, js=FOCUS_ON_ENTRY)
         gr.on(
             [self._let_in.click, self._token.submit],
@@ -249,31 +246,28 @@ class LibraryTab:
     # --- a mix ----------------------------------------------------------------------------------------------
 
     @redraw
+    @refusing
     def _show_mix(self, seeds: str, *mix: Any) -> dict[Any, Any]:
-        def change() -> dict[Any, Any]:
-            *parts, strength = mix
-            mixed = domains_mixed(parts[::2], parts[1::2], strength)
-            before, after = draw_mix(self._service, mixed, seeds)
-            words = mix_words(mixed)
-            source = mixed[0][0].config.source
-            people = show.people(parse_seeds(seeds, MAX_PREVIEWS), before, source, after, words)
-            return {**self._tell(f"Drawn: {words}"), self._mixed: show.heading(words, "below what they were") + people}
+        *parts, strength = mix
+        mixed = domains_mixed(parts[::2], parts[1::2], strength)
+        before, after = draw_mix(self._service, mixed, seeds)
+        words = mix_words(mixed)
+        source = mixed[0][0].config.source
+        people = show.people(parse_seeds(seeds, MAX_PREVIEWS), before, source, after, words)
+        return {**self._tell(f"Drawn: {words}"), self._mixed: show.heading(words, "below what they were") + people}
 
-        return self._attempt(change)
-
+    @refusing
     def _keep_mixed(self, title: str, *mix: Any) -> dict[Any, Any]:
-        def change() -> dict[Any, Any]:
-            *parts, strength = mix
-            entry = keep_mix(self._service, domains_mixed(parts[::2], parts[1::2], strength), title)
-            words = f"Kept: {show.entry_name(entry)}"
-            return {**self._shown(entry, words), self.cards: self.contents(), self._mix_title: ""}
-
-        return self._attempt(change)
+        *parts, strength = mix
+        entry = keep_mix(self._service, domains_mixed(parts[::2], parts[1::2], strength), title)
+        words = f"Kept: {show.entry_name(entry)}"
+        return {**self._shown(entry, words), self.cards: self.contents(), self._mix_title: ""}
 
     # --- one entry ----------------------------------------------------------------------------------------------
 
+    @refusing
     def _open(self, event: gr.EventData) -> dict[Any, Any]:
-        return self._attempt(lambda: self._shown(find_entry(detail(event, "name"))))
+        return self._shown(find_entry(detail(event, "name")))
 
     def _shown(self, entry: library.Entry, words: str = "") -> dict[Any, Any]:
         """What the panel holds for an entry."""
@@ -314,33 +308,27 @@ class LibraryTab:
         adapted = f"{entry.config.target}, {show.entry_method(entry)}"
         return show.before_and_after(entry.source_picture, after, entry.config.source, adapted)
 
+    @refusing
     def _show_step(self, name: str, chosen: str) -> dict[Any, Any]:
-        def change() -> dict[Any, Any]:
-            entry, step = find_entry(name), _number(chosen)
-            mine = self._service.roles.may_change(entry)
-            after = entry.path / domain_folder.step_picture(step) if step else entry.samples_picture
-            return {
-                **self._tell(""),
-                self._preview: self._pictures(entry, after),
-                self._pick: gr.Button(interactive=bool(step) and mine),
-                self._file: gr.File(None, visible=False),
-            }
+        entry, step = find_entry(name), _number(chosen)
+        mine = self._service.roles.may_change(entry)
+        after = entry.path / domain_folder.step_picture(step) if step else entry.samples_picture
+        return {
+            **self._tell(""),
+            self._preview: self._pictures(entry, after),
+            self._pick: gr.Button(interactive=bool(step) and mine),
+            self._file: gr.File(None, visible=False),
+        }
 
-        return self._attempt(change)
-
+    @refusing
     def _pick_step(self, name: str, chosen: str) -> dict[Any, Any]:
-        def change() -> dict[Any, Any]:
-            picked = self._service.roles.pick(find_entry(name), _number(chosen))
-            return {**self._shown(picked, f"Kept: {show.entry_name(picked)}"), self.cards: self.contents()}
+        picked = self._service.roles.pick(find_entry(name), _number(chosen))
+        return {**self._shown(picked, f"Kept: {show.entry_name(picked)}"), self.cards: self.contents()}
 
-        return self._attempt(change)
-
+    @refusing
     def _give_title(self, name: str, title: str) -> dict[Any, Any]:
-        def change() -> dict[Any, Any]:
-            entry = library.rename(self._service.roles.check_change(find_entry(name)), title)
-            return {**self._shown(entry, f"Called: {show.entry_name(entry)}"), self.cards: self.contents()}
-
-        return self._attempt(change)
+        entry = library.rename(self._service.roles.check_change(find_entry(name)), title)
+        return {**self._shown(entry, f"Called: {show.entry_name(entry)}"), self.cards: self.contents()}
 
     def _exporter(self, suffix: str) -> Callable[[str, str], Iterator[dict[Any, Any]]]:
         def prepare(name: str, chosen: str) -> Iterator[dict[Any, Any]]:
@@ -349,25 +337,21 @@ class LibraryTab:
                     path = exported(name, suffix, _number(chosen), Path(folder))
                     yield {**self._tell(f"Ready: {path.name}"), self._file: gr.File(str(path), visible=True)}
             except InputError as error:
-                yield self._refuse(error)
+                yield self.refuse(error)
 
         return prepare
 
+    @refusing
     def _ask(self, name: str) -> dict[Any, Any]:
-        def change() -> dict[Any, Any]:
-            words = f"Delete “{show.entry_name(find_entry(name))}” for good? Nothing brings it back."
-            return {**self._tell(""), self._question: gr.Group(visible=True), self._asked: show.note(words)}
+        words = f"Delete “{show.entry_name(find_entry(name))}” for good? Nothing brings it back."
+        return {**self._tell(""), self._question: gr.Group(visible=True), self._asked: show.note(words)}
 
-        return self._attempt(change)
-
+    @refusing
     def _delete_entry(self, name: str) -> dict[Any, Any]:
-        def change() -> dict[Any, Any]:
-            entry = find_entry(name)
-            words = f"Deleted: {show.entry_name(entry)}"
-            self._service.roles.delete(entry)
-            return {**self._tell(words), **self._shut(), self.cards: self.contents()}
-
-        return self._attempt(change)
+        entry = find_entry(name)
+        words = f"Deleted: {show.entry_name(entry)}"
+        self._service.roles.delete(entry)
+        return {**self._tell(words), **self._shut(), self.cards: self.contents()}
 
     def _take_in(self, request: gr.Request, path: str | None, model: str, target: str) -> dict[Any, Any]:
         stop = self._service.stops.running(request.session_hash)
@@ -394,17 +378,11 @@ class LibraryTab:
 
     # --- words --------------------------------------------------------------------------------------------------
 
-    def _attempt(self, change: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
-        """What `change` gives, or the sentence that says why it can't be done."""
-        try:
-            return change()
-        except InputError as error:
-            return self._refuse(error)
-
     def _tell(self, words: str) -> dict[Any, Any]:
         return {self._status: show.note(words or _HOW), self._announcer: show.spoken(words)}
 
-    def _refuse(self, error: InputError) -> dict[Any, Any]:
+    def refuse(self, error: InputError) -> dict[Any, Any]:
+        """The sentence that says why something can't be done."""
         return {self._status: show.trouble(error), self._announcer: show.spoken(error)}
 
 
@@ -415,70 +393,3 @@ def _number(chosen: Any) -> int:
     if not isinstance(chosen, str) or not chosen.isdecimal() or len(chosen) > 6:
         raise InputError(f"There is no step {quoted(chosen)}: choose one of the list.")
     return int(chosen)
-
-
-# --- in and out -------------------------------------------------------------------------------------------------
-
-
-def exported(name: str, suffix: Any, step: Any, folder: Path) -> Path:
-    """The library entry called `name`, at a step that was kept or, for 0, the last, as a file in `folder`.
-
-    Raises InputError.
-    """
-    entry = find_entry(name)
-    if not isinstance(suffix, str) or suffix not in FORMATS:
-        raise InputError(f"Generators are exported as one of {', '.join(FORMATS)}, not {quoted(suffix)}.")
-    step = whole(step, "The step", 0, MAX_STEP)
-    return export_generator(entry, inside(folder, f"{name}{f'-step-{step}' if step else ''}{suffix}"), step or None)
-
-
-def domains_mixed(names: Sequence[str], parts: Sequence[Any], strength: Any) -> Mix:
-    """What a visitor wants mixed: the entries called `names`, "" for none, by relative `parts`, at a strength.
-
-    Raises InputError for what can't be meant.
-    """
-    chosen = [(name, part) for name, part in zip(names, parts) if name]
-    if not chosen:
-        raise InputError("Choose at least one domain to mix.")
-    strength = number(strength, "The strength", 0, MAX_STRENGTH)
-    chosen = [(name, number(part, "A part of the mix", 0, MAX_PARTS)) for name, part in chosen]
-    total = sum(part for _, part in chosen)
-    if not total:
-        raise InputError("All parts of the mix are 0, so it is made of nothing: give one of them more.")
-    if len({name for name, _ in chosen}) < len(chosen):
-        raise InputError("A domain is chosen twice: choose it once, with more parts.")
-    return [(find_entry(name), strength * part / total) for name, part in chosen]
-
-
-def draw_mix(service: Service, mix: Mix, seeds: str) -> tuple[Tensor, Tensor]:
-    """The people of `seeds` by the source and by the mix, bytes (N, H, W, 3) each. Raises InputError."""
-    chosen = parse_seeds(seeds, MAX_PREVIEWS)
-    source = service.generators.get(mix[0][0].config.model)
-    mixer = Mixer(mix[0][0].config.model, service.device, source)
-    psi = AdaptConfig.preview_psi
-    weights = mixer.weights(mix)
-    latents = seed_latents(source, chosen, psi).split(pictures_at_once(source.config.resolution))
-    drawn = torch.cat([mixer.draw(part, weights) for part in latents])
-    return to_uint8(draw(source, chosen, psi)), to_uint8(drawn)
-
-
-def keep_mix(service: Service, mix: Mix, title: str) -> library.Entry:
-    """The mix as a library entry. Raises InputError."""
-    service.roles.check_room()
-    model = mix[0][0].config.model
-    mixer = Mixer(model, service.device, service.generators.get(model))
-    return service.roles.claimed(mixer.keep(mix, "" if title is None else title))
-
-
-def taken_in(service: Service, path: str | None, model: Any, target: Any, stop: threading.Event) -> library.Entry:
-    """The library entry of an adapted generator in an uploaded file. Raises InputError, also once `stop` is set.
-
-    Visitors name models, never paths.
-    """
-    service.roles.check_import(path)
-    service.roles.check_room()
-    model = known_model(model)
-    target = "" if target is None else clean_line(target, "The target", MAX_TEXT)
-    if not path:
-        raise InputError("Choose a file with an adapted generator first: .safetensors, .pt or .pkl.")
-    return service.roles.claimed(import_generator(path, model, target, stop=stop))

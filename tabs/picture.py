@@ -7,51 +7,40 @@ the other inverted people: tabs/people.py draws them in the lower half, and the 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import torch
-from PIL import Image
 from torch import Tensor
 
 from ipl_core import InputError, InvertConfig, InvertResult, Step, lpips
 from ipl_core.library import inversions as people
-from ipl_core.library.runs import crop_for
 from ipl_core.methods.config import INVERT_PRESETS
 from ipl_core.models import catalog
-from ipl_core.pictures.faces import CROPS, Crop, Face, cut, find_faces
+from ipl_core.pictures.faces import Crop, cut
 from ipl_core.pictures.media import to_pictures, to_uint8
-from ipl_core.pictures.reading import read_smaller
-from ipl_core.storage.values import choice, number, whole
-from ipl_core.storage.words import clean_line, file_words
+from ipl_core.storage.values import choice, number
 
 from . import show
-from .adapt import can_be_used, known_model, label, plot
-from .controls import Controls
-from .favourites import Favourites
-from .files import uploaded
-from .gate import detail
-from .people import PeoplePanel
-from .roles import GUEST_HOURS
-from .running import SECONDS_BETWEEN_YIELDS, fetched
-from .session import AT_ONCE, LOOK, Service
-from .telling import told
+from .access.files import uploaded
+from .access.gate import detail
+from .access.roles import GUEST_HOURS
+from .access.telling import told
+from .base import Event, Press, Tab
+from .forms.controls import Controls
+from .forms.fields import complaints, plot
+from .forms.people import PeoplePanel
+from .requests.models import source_choices
+from .requests.pictures import MAX_NAME, Seen, align, called, chosen_crop, example_pictures, invert_config, seen_by
+from .service.jobs import AT_ONCE, LOOK
+from .service.running import Throttle
+from .show.entries import likeness
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "pictures"
-MAX_NAME = 60
-MAX_SAID = 1000  # characters of a name as it comes, which is then cut
-MAX_FACES = 1000
 MAX_MOVE = 100  # sides of the crop, which a picture dragged far leaves behind
-SEEN_SIDE = 1024  # pixels; what detectors and the visitor see of a picture, which itself may be much larger
 PIECE_SIDE = 192
 #: The field by the button, which takes complaints about others: on the picture they would lie over its own buttons.
-_NAME = 1
+_NAME = "name"
 _FROM_PRESET = ("space", "tune", "steps", "tune_steps")
 _KIND = "picture"  # of jobs: Stop here ends no other tab's
 _HONEST = (
@@ -125,22 +114,28 @@ def picture_field(**options: Any) -> gr.Image:
     return field
 
 
-class PictureTab:
-    """Components and listeners of the tab; build it inside `gr.Blocks`.
+class PictureTab(Tab):
+    """Components and listeners of the tab. people: those who are kept, restyled below the inversion."""
 
-    people: those who are kept, restyled below the inversion.
-    """
+    key, title = "picture", "Your picture"
 
-    def __init__(self, service: Service, favourites: Favourites) -> None:
-        self._service = service
-        gr.HTML(show.note(_HONEST + (_KEPT_FOR_ONE if service.policy.shared else _KEPT_FOR_ALL) + _UPLOADS))
+    def build(self) -> None:
+        gr.HTML(show.note(_HONEST + (_KEPT_FOR_ONE if self._service.policy.shared else _KEPT_FOR_ALL) + _UPLOADS))
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=300):
                 self._build_request()
             with gr.Column(scale=8, min_width=300):
                 self._build_inversion()
-                self.people = PeoplePanel(service, favourites)
+                self.people = PeoplePanel(self._service, self._favourites)
         self._listen()
+
+    def opens(self, event: Event) -> None:
+        """Fills the lists with who is there now, and draws who is chosen."""
+        people = self.people
+        marked = [people.favourite, people.favourites_row]
+        event(people.favourite_choices, self._favourites.remembered, marked, **AT_ONCE)
+        filled = event(people.choices, people.person, people.person, **AT_ONCE)
+        people.restyle_on(filled.success)
 
     # --- components ---------------------------------------------------------------------------------------------
 
@@ -222,8 +217,7 @@ class PictureTab:
             [("The critic", "critic"), *published], value="critic", label="Whose eyes compare", visible=bool(published)
         )
         self._seed = gr.Number(0, label="Seed of the search")
-        choices = [(label(entry), name) for name, entry in models.items() if can_be_used(entry)]
-        self._model = gr.Dropdown(choices, value=next(iter(models)), label="Model to invert with")
+        self._model = gr.Dropdown(source_choices(), value=next(iter(models)), label="Model to invert with")
 
     def _build_inversion(self) -> None:
         self._controls.build_lines("Give a picture and press Invert.")
@@ -279,6 +273,7 @@ class PictureTab:
             self._check,
         )
         self.people.restyle_on(rested.then)
+        self._page.presses.append(Press(self.people.to_sample.click, self.people.person, is_person=True))
 
     # --- the picture and its crop -------------------------------------------------------------------------------
 
@@ -341,27 +336,26 @@ class PictureTab:
 
     def _check(self, *values: Any) -> list[dict[str, Any]]:
         path, name, settings, where, _ = self._split(values)
-        wrong: dict[int, str] = {}
+        wrong: dict[str, str] = {}
         try:
             called(name, path or "")
             chosen_crop(seen_by(self._service, path), settings["model"], *where)
         except InputError as error:
             wrong[_NAME] = told(error)
-        for place, name in enumerate(settings, start=2):
+        for setting, value in settings.items():
             try:
-                make_config({name: settings[name]}, self._service.device)
+                invert_config({setting: value}, self._service.device)
             except InputError as error:
-                wrong[place] = told(error)
-                wrong.setdefault(_NAME, f"Advanced settings: {told(error)}")  # they may be folded away
-        return [gr.validate(place not in wrong, wrong.get(place, "")) for place in range(len(values))]
+                wrong[setting] = told(error)
+        fields = ["picture", _NAME, *settings, *(f"where {number}" for number in range(len(where))), "keep"]
+        return complaints(fields, wrong, _NAME, (), "Advanced settings")
 
     def _run(self, stop: threading.Event, *values: Any) -> Iterator[dict[Any, Any]]:
         path, name, settings, where, keep = self._split(values)
-        config = make_config(settings, self._service.device)
+        config = invert_config(settings, self._service.device)
         seen_by(self._service, path)  # before models are fetched for it
         name = called(name, path)
-        for words in fetched(config, stop, self._service.roles.check_run):
-            yield self._controls.say(show.note(words), words.partition(":")[0])
+        yield from self._controls.fetched(config, stop)
         if stop.is_set():
             yield self._show_end("Stopped before the first step", "", 0.0)
             return
@@ -372,17 +366,16 @@ class PictureTab:
     def _show_job(
         self, config: InvertConfig, aligned: Tensor, crop: Crop, name: str, stop: threading.Event, keep: bool
     ) -> Iterator[dict[Any, Any]]:
-        progress, shown = _Progress(config), None
+        progress, throttle = _Progress(config), Throttle()
         with closing(self._service.inversion(config, aligned, name, crop, stop, keep)) as updates:
             for update in updates:
                 if isinstance(update, people.Inverted):
                     yield self._show_result(update, progress)
                     return
                 progress.add(update)
-                now = time.monotonic()
-                if shown is None or update.pictures is not None or now - shown >= SECONDS_BETWEEN_YIELDS:
-                    yield self._show_step(update, progress, aligned, name, first=shown is None)
-                    shown = now
+                first = throttle.unused
+                if throttle.passes(update.pictures is not None):
+                    yield self._show_step(update, progress, aligned, name, first)
 
     def _show_step(
         self, update: Step | InvertResult, progress: _Progress, aligned: Tensor, name: str, first: bool
@@ -393,8 +386,9 @@ class PictureTab:
         if isinstance(update, Step):
             changes[self._controls.status] = show.progress(update, progress.stages, progress.share)
         if update.pictures is not None:
-            both = torch.cat((aligned, update.pictures.after))
-            changes[self._found] = show.collage(both, ["picture", "inverted so far"], name, layout="pair")
+            changes[self._found] = show.collage(
+                (aligned, update.pictures.after), ["picture", "inverted so far"], name, layout="pair"
+            )
             changes[self._curve] = gr.LinePlot(progress.curve.table(), x_lim=[0, progress.curve.total])
         return changes
 
@@ -410,10 +404,11 @@ class PictureTab:
             if stopped == "not finite":
                 words = f"Ended after {steps['latent']} steps: the numbers grew out of bounds"
             how = f"what was reached is {stays}"
-        both = torch.cat((inverted.aligned, inverted.picture))
         return {
             **self._show_end(words, f"{how}; it took {show.duration(inverted.settings['seconds'])}", share),
-            self._found: show.collage(both, ["picture", "inverted"], inverted.name, layout="pair"),
+            self._found: show.collage(
+                (inverted.aligned, inverted.picture), ["picture", "inverted"], inverted.name, layout="pair"
+            ),
             self._likeness: show.facts(likeness(inverted)),
             self.people.person: self.people.choices(inverted.path.name),
         }
@@ -447,123 +442,9 @@ class _Progress:
 # --- pictures ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Seen:
-    """A visitor's picture as it is looked at. view: at most SEEN_SIDE pixels a side. scale: pixels of the file in one
-    of the view. faces: the largest first, in pixels of the view. crops: that models chose, before a visitor moves them,
-    as finding them takes a second."""
-
-    view: Image.Image
-    scale: float
-    faces: tuple[Face, ...]
-    crops: dict[tuple[str, str, int], Crop] = field(default_factory=dict)
-
-
-def example_pictures() -> list[list[str]]:
-    """The files of the example pictures and how each is to be cut: renders are aligned as they are, photos aren't."""
-    files = sorted(EXAMPLES.glob("*.png")) + sorted(EXAMPLES.glob("*.jpg"))
-    return [[str(file), "none" if file.suffix == ".png" else "auto"] for file in files]
-
-
-def seen_by(service: Service, path: str | None) -> Seen:
-    """`look_at` for who asks, whose file may not be too large. Raises InputError."""
-    service.roles.check_picture(path)
-    return look_at(path)
-
-
-def look_at(path: str | None) -> Seen:
-    """The picture in an uploaded file. Raises InputError for none, or one that can't be used."""
-    if not path:
-        raise InputError("There is no picture yet: upload one, paste it, take it with the camera, or use an example.")
-    return _look_at(path, _modified(path))
-
-
-def _modified(path: str) -> int:
-    try:
-        return Path(path).stat().st_mtime_ns
-    except OSError:
-        raise InputError("The picture isn't on the server any more: choose it again.") from None
-
-
-@lru_cache(maxsize=16)  # each a few megabytes; every move of the crop looks at it again
-def _look_at(path: str, modified: int) -> Seen:
-    picture, times = read_smaller(path)
-    view = picture
-    if max(picture.size) > SEEN_SIDE:
-        scale = SEEN_SIDE / max(picture.size)
-        size = tuple(max(1, round(side * scale)) for side in picture.size)
-        view = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return Seen(view, times * (picture.width / view.width), tuple(find_faces(view)))
-
-
-def chosen_crop(
-    seen: Seen,
-    model: str,
-    crop_by: str,
-    face: float | None = None,
-    right: float = 0.0,
-    down: float = 0.0,
-    zoom: float = 1.0,
-    turn: float = 0.0,
-) -> Crop:
-    """The crop that a visitor chose, in pixels of the view. Raises InputError for what can't be meant."""
-    face = 1 if face is None else whole(face, "Which face is taken", 1, MAX_FACES)
-    way = (known_model(model), choice(crop_by, "The crop", CROPS), face)
-    if way not in seen.crops:
-        seen.crops[way] = crop_for(*way[:1], seen.view, *way[1:], seen.faces)
-    return seen.crops[way].moved(right, down, zoom, turn)
-
-
 def crop_view(seen: Seen, crop: Crop) -> tuple[str, str]:
     """The crop over its picture as HTML, and the words on how it was found."""
     piece = to_pictures(to_uint8(cut(seen.view, crop, PIECE_SIDE)))[0]
     others = [face.box for number, face in enumerate(seen.faces, start=1) if crop.face and number != crop.face]
     note = f"{crop.note} Drag the square to move it."
     return show.crop(seen.view, crop.quad, others, piece, note), note
-
-
-def align(service: Service, path: str | None, model: str, *where: Any) -> tuple[Tensor, Crop]:
-    """What is inverted, uint8 (1, R, R, 3), and its crop in pixels of the file. Raises InputError."""
-    seen = seen_by(service, path)
-    crop = chosen_crop(seen, model, *where)
-    crop = _enlarged(crop, seen.scale)
-    resolution = service.generators.get(model).config.resolution
-    picture, times = read_smaller(path)
-    return to_uint8(cut(picture, _enlarged(crop, 1 / times), resolution)), crop
-
-
-def _enlarged(crop: Crop, times: float) -> Crop:
-    return replace(crop, quad=tuple((x * times, y * times) for x, y in crop.quad))
-
-
-def called(name: Any, path: str) -> str:
-    """What to call an inverted picture: as the visitor says, else as its file is called. Raises InputError."""
-    said = "" if name is None else clean_line(name, "The name", MAX_SAID)
-    return (said or file_words(path, "picture"))[:MAX_NAME].strip()
-
-
-def make_config(settings: Mapping[str, Any], device: str) -> InvertConfig:
-    """The configuration that a visitor asked for; what is absent, None or "" is left to the preset.
-
-    Visitors name models, never paths, and don't choose the device. Raises InputError.
-    """
-    given = {name: value for name, value in settings.items() if value not in (None, "")}
-    if "model" in given:
-        known_model(given["model"])
-    return InvertConfig(**given, device=device)
-
-
-def likeness(inverted: people.Inverted) -> dict[str, str]:
-    """How near an inverted picture came, by name, with what the numbers mean, and where the search began."""
-    distances, identity = inverted.settings["distances"], inverted.settings.get("identity")
-    view = inverted.config.view
-    eyes = "in the critic’s eyes" if view == "critic" else f"by {lpips.NETWORKS[view].title}"
-    return {
-        "Pixels": f"{distances['pixel']:.3f} apart (0 alike, 2 opposite)",
-        "Perceptual": f"{distances['perceptual']:.3f} apart {eyes}",
-        "Identity": "" if identity is None else f"{identity:.2f} in the judge’s eyes (1 the same sitter)",
-        "Begun at": _BEGUN_AT.get(str(inverted.settings.get("start")), ""),
-    }
-
-
-_BEGUN_AT = {"encoder": "an encoder’s guess", "random": "the best of random latents", "mean": "the mean latent"}

@@ -23,10 +23,12 @@ from ipl_core.library import store as library
 from ipl_core.study import study
 
 from . import show
-from .controls import Controls
-from .files import inside
-from .limiter import Limiter
-from .session import AT_ONCE, Service, find_entry
+from .access.files import inside
+from .access.limiter import Limiter
+from .base import Event, Tab
+from .forms.controls import Controls
+from .requests.models import find_entry
+from .service.jobs import AT_ONCE
 
 MAX_SEEDS = 200
 #: Faster than this nobody has looked: the second click of a double click is no answer to the next question.
@@ -34,15 +36,16 @@ SHORTEST_LOOK = 0.35
 _VOTER_LENGTH = 64
 
 
-class StudyTab:
-    """Components and listeners of the tab; build it inside `gr.Blocks`.
+class StudyTab(Tab):
+    """Components and listeners of the tab.
 
-    look: a handler of `remembered` that gives updates of `page`: what the visitor is to see on coming to the tab.
+    look: a handler of `remembered` that gives updates of `ballot`: what the visitor is to see on coming to the tab.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        policy = service.policy
+    key, title = "study", "Blind study"
+
+    def build(self) -> None:
+        policy = self._service.policy
         self._newcomers = Limiter(policy.voters_at_once, policy.voters_a_minute)
         # Who has voted is known to their own browser, so that coming back goes on where they were.
         self.remembered = gr.BrowserState("", storage_key="ipl-studio-voter", secret="ipl-studio")
@@ -63,9 +66,18 @@ class StudyTab:
             self._gate = gr.HTML()
             with gr.Column(visible=False) as self._desk:
                 self._build_desk()
-        page = (self.remembered, self._asked, self._words, self._sides, self._skip, self._begin, self._announcer)
-        self.page = list(page)
+        self.ballot = [self.remembered, self._asked, self._words, self._sides, self._skip, self._begin, self._announcer]
         self._listen()
+
+    def loads(self, event: Event) -> None:
+        """Comes up at once where the address of the page asks for a study."""
+        event(self._come_if_asked, None, self._page.tabs, **AT_ONCE).then(
+            self.look, self.remembered, self.ballot, **AT_ONCE
+        )
+
+    def opens(self, event: Event) -> None:
+        """Shows the visitor's place in the study."""
+        event(self.look, self.remembered, self.ballot, **AT_ONCE)
 
     def _build_desk(self) -> None:
         gr.HTML(show.heading("Tally", "of the votes so far"))
@@ -104,13 +116,13 @@ class StudyTab:
         self._controls.build_lines("The pictures are drawn and kept now; deleting a model later changes nothing.")
 
     def _listen(self) -> None:
-        self._begin.click(self._enter, self.remembered, self.page, **AT_ONCE)
+        self._begin.click(self._enter, self.remembered, self.ballot, **AT_ONCE)
         for button, choice in ((self._left, study.LEFT), (self._right, study.RIGHT), (self._skip, study.SKIP)):
 
             def answer(voter: Any, asked: Any, choice: str = choice) -> dict[Any, Any]:
                 return self._answer(voter, asked, choice)
 
-            button.click(answer, [self.remembered, self._asked], self.page, **AT_ONCE)
+            button.click(answer, [self.remembered, self._asked], self.ballot, **AT_ONCE)
         count = [self._tally, self._tally_file, self._votes_file]
         # In the queue, which what yields needs, but never behind a model job.
         counting = {"concurrency_limit": None, "api_visibility": "private", "show_progress": "hidden"}
@@ -131,9 +143,12 @@ class StudyTab:
         self._controls.listen(
             self._start,
             [self._token, self._title, self._entries, self._seeds, self._psi, self._pairs_each],
-            [self._study, *count, *self.page],
+            [self._study, *count, *self.ballot],
             [self._controls.start.click],
         )
+
+    def _come_if_asked(self, request: gr.Request) -> Any:
+        return gr.Tabs(selected=self.key) if self.key in request.query_params else gr.skip()
 
     # --- voters -------------------------------------------------------------------------------------------------
 

@@ -28,8 +28,7 @@ from ipl_core.storage import stored
 from ipl_core.study import study
 from tabs import api, show
 from tabs.library import LibraryTab
-from tabs.models import choices
-from tabs.session import find_entry
+from tabs.requests.models import choices, find_entry
 
 pytestmark = pytest.mark.usefixtures("studio")
 
@@ -253,7 +252,7 @@ def test_a_damaged_entry_is_named_and_all_else_shows(
     contents = LibraryTab.contents(kept_domains.OWN_MACHINE)
     assert show.entry_name(whole) in contents
     assert show.trouble(problem) in contents
-    assert [row["name"] for row in api.kept()] == [whole.path.name]
+    assert [row["name"] for row in api.Endpoints(kept_domains.OWN_MACHINE).library()] == [whole.path.name]
     assert main(["library", "list"]) == 0
     said = capsys.readouterr()
     assert whole.path.name in said.out

@@ -32,8 +32,8 @@ from ipl_core.pictures.media import to_uint8
 from ipl_core.running.steps import Pictures
 from ipl_core.storage import folders, space
 from ipl_core.study import study
-from tabs import running
 from tabs.library import LibraryTab
+from tabs.service import running
 
 pytestmark = pytest.mark.usefixtures("studio")
 

@@ -23,11 +23,12 @@ from ..generators.files import save_generator
 from ..generators.stylegan2.network import Generator
 from ..library import domain_folder
 from ..library import store as library
+from ..memory import pictures_at_once
 from ..methods.config import MAX_TEXT, AdaptConfig
 from ..models import catalog
 from ..storage.lru import LRU
 from ..storage.values import number
-from .sampling import draw
+from .sampling import draw, seed_latents
 
 #: A domain of the library, and how much of it.
 Share = tuple[library.Entry, float]
@@ -94,6 +95,11 @@ class Mixer:
         maps = noise if isinstance(noise, str) else [one.to(device) for one in noise]
         with self._lock:
             return functional_call(self._synthesis, parts, (w.to(device), maps)).cpu()
+
+    def draw_seeds(self, seeds: Sequence[int], psi: float, weights: Mapping[str, Tensor] | None = None) -> Tensor:
+        """The people of `seeds` as `draw` gives them, in batches that fit in memory. psi: truncation, 1 none."""
+        latents = seed_latents(self.source, seeds, psi).split(pictures_at_once(self.source.config.resolution))
+        return torch.cat([self.draw(part, weights) for part in latents])
 
     def generator(self, domains: Sequence[Share]) -> Generator:
         """The mix as a generator of its own. Raises InputError as `weights` does."""

@@ -41,16 +41,23 @@ def to_float(levels: Tensor) -> Tensor:
     return levels.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def to_pictures(images: Tensor) -> list[Image.Image]:
-    """Bytes (N, H, W, 3), or images (N, 3, H, W) in [-1, 1], as N pictures."""
+def to_pictures(images: Tensor | Sequence[Tensor]) -> list[Image.Image]:
+    """Bytes (N, H, W, 3), or images (N, 3, H, W) in [-1, 1], as N pictures; of several tensors, one after the other."""
+    if not isinstance(images, Tensor):
+        return [picture for several in images for picture in to_pictures(several)]
     levels = images if images.dtype == torch.uint8 else to_uint8(images)
     return [Image.fromarray(level.numpy(), "RGB") for level in levels.cpu()]
 
 
-def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Image.Image:
+def pairs(before: Tensor, after: Tensor) -> Tensor:
+    """Images (N, …) twice as (2N, …), each one before followed by the same one after."""
+    return torch.stack((before, after), dim=1).flatten(0, 1)
+
+
+def grid(images: Tensor | Sequence[Tensor], columns: int | None = None, gap: int = 2) -> Image.Image:
     """One picture of all `images`, row by row, with `gap` white pixels between them.
 
-    images: bytes (N, H, W, 3), or values (N, 3, H, W) in [-1, 1]; N at least 1.
+    images: bytes (N, H, W, 3), or values (N, 3, H, W) in [-1, 1]; N at least 1; or several such tensors.
     columns: pictures in a row; None makes the grid as square as it can be, wider than high.
     """
     pictures = to_pictures(images)
@@ -66,7 +73,9 @@ def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Image.Imag
     return sheet
 
 
-def labelled(images: Tensor, labels: Sequence[str], columns: int | None = None, side: int = 160) -> Image.Image:
+def labelled(
+    images: Tensor | Sequence[Tensor], labels: Sequence[str], columns: int | None = None, side: int = 160
+) -> Image.Image:
     """One picture of all `images` as `grid` lays them out, each `side` pixels wide at least, with its words below.
 
     Strips of several pictures side by side are labelled as one image. Words too long for their picture are cut with

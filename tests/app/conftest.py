@@ -13,7 +13,7 @@ import pytest
 from gradio_client import Client
 from visitor import SHARED_TOKEN, Visitor
 
-from tabs.policy import MEGABYTE, Policy
+from tabs.access.policy import MEGABYTE, Policy
 
 SHARED_POLICY = Policy(shared=True, steps=20, entries_each=4, picture_bytes=MEGABYTE, generator_bytes=4 * MEGABYTE)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

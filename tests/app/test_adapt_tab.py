@@ -19,10 +19,15 @@ from ipl_core.library import store as library
 from ipl_core.library.runs import finished_run
 from ipl_core.models import catalog
 from tabs import adapt as room
-from tabs.adapt import LAST, AdaptTab, examples_row, make_config, wrong_fields
-from tabs.controls import Controls
-from tabs.session import Service
-from tabs.turns import Stops
+from tabs import show
+from tabs.adapt import AdaptTab
+from tabs.base import Page
+from tabs.forms.controls import Controls
+from tabs.requests import adapting
+from tabs.requests.adapting import make_config, wrong_fields
+from tabs.requests.watching import LAST, examples_row
+from tabs.service.service import Service
+from tabs.service.stops import Stops
 
 pytestmark = pytest.mark.usefixtures("studio")
 FEW = {"mapper_steps": 2, "steps": 4, "batch": 2, "keep_every": 2}
@@ -32,7 +37,7 @@ FEW = {"mapper_steps": 2, "steps": 4, "batch": 2, "keep_every": 2}
 def tab(monkeypatch: pytest.MonkeyPatch) -> AdaptTab:
     """The tab without a page."""
     with gr.Blocks():
-        return AdaptTab(Service())
+        return AdaptTab(Page(Service()))
 
 
 @pytest.fixture
@@ -46,42 +51,46 @@ def settings(update: Any) -> dict[str, Any]:
 
 def asked(tab: AdaptTab, **changes: Any) -> list[Any]:
     """Values of the form as it is when the page loads, changed."""
-    values = {name: field.value for name, field in tab._fields.items()}
+    values = {name: field.value for name, field in tab.fields.items()}
     return list({**values, "target": "zombie", **FEW, **changes}.values())
 
 
 def test_described_people_are_adapted_in_one_stage(tab: AdaptTab) -> None:
-    assert ("IPL, described", "described") in tab._method.choices
-    *_, last = tab._run(threading.Event(), *asked(tab, method="described"))
-    assert "Done: zombie by IPL, described" in last[tab._controls.status]
-    assert not library.open_entry(library.runs_folder() / last[tab._run_shown]).settings["steps"]["prompts"]
+    assert ("IPL, described", "described") in tab.fields["method"].choices
+    *_, last = tab.run(threading.Event(), *asked(tab, method="described"))
+    assert "Done: zombie by IPL, described" in last[tab.controls.status]
+    assert not library.open_entry(library.runs_folder() / last[tab.result.run]).settings["steps"]["prompts"]
 
 
 def test_what_a_described_prompt_says_stands_under_each_person_from_the_first_step_on(tab: AdaptTab) -> None:
     values = asked(tab, method="described", preview_seeds="3, 5")
-    seen = list(tab._run(threading.Event(), *values))
+    seen = list(tab.run(threading.Event(), *values))
     (entry,) = library.list_entries()
     assert list(entry.readings) == [3, 5]
     expected = [("3", entry.readings[3]), ("5", entry.readings[5])]
-    drawn = [update[tab._people] for update in seen if tab._people in update]
+    drawn = [update[tab.result.people] for update in seen if tab.result.people in update]
     assert all(said_under(html) == expected for html in drawn)
-    *_, again = (update[tab._people] for update in tab._run(threading.Event(), *values) if tab._people in update)
+    *_, again = (
+        update[tab.result.people] for update in tab.run(threading.Event(), *values) if tab.result.people in update
+    )
     assert said_under(again) == expected, "a run from the library"
-    assert said_under(tab._look_at_step(entry.path.name, 2)[tab._people]) == expected
+    assert said_under(tab.result.look_at_step(entry.path.name, 2)[tab.result.people]) == expected
     gone_on = [
-        update[tab._people] for update in tab._resume(threading.Event(), entry.path.name, 2) if tab._people in update
+        update[tab.result.people]
+        for update in tab.resume(threading.Event(), entry.path.name, 2)
+        if tab.result.people in update
     ]
     assert all(said_under(html) == expected for html in gone_on)
 
 
 def test_prompts_of_words_are_read_when_they_are_learned(tab: AdaptTab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapt, "__defaults__", (None, 0.0, None))  # pictures at every step
-    seen = list(tab._run(threading.Event(), *asked(tab, prompts="words", preview_seeds="3, 5")))
-    assert "Done: zombie by IPL with prompts of words" in seen[-1][tab._controls.status]
+    seen = list(tab.run(threading.Event(), *asked(tab, prompts="words", preview_seeds="3, 5")))
+    assert "Done: zombie by IPL with prompts of words" in seen[-1][tab.controls.status]
     (entry,) = library.list_entries()
     assert entry.config.prompts == "words"
     expected = [(str(seed), said) for seed, said in entry.readings.items()]
-    drawn = [said_under(update[tab._people]) for update in seen if tab._people in update]
+    drawn = [said_under(update[tab.result.people]) for update in seen if tab.result.people in update]
     assert drawn == [[]] * FEW["mapper_steps"] + [expected] * (len(drawn) - FEW["mapper_steps"])
     assert len(drawn) > FEW["mapper_steps"]
 
@@ -89,9 +98,9 @@ def test_prompts_of_words_are_read_when_they_are_learned(tab: AdaptTab, monkeypa
 def test_prompts_that_say_nothing_leave_no_caption(tab: AdaptTab) -> None:
     for method in ("ipl", "nada"):
         *_, shown = (
-            update[tab._people]
-            for update in tab._run(threading.Event(), *asked(tab, method=method))
-            if tab._people in update
+            update[tab.result.people]
+            for update in tab.run(threading.Event(), *asked(tab, method=method))
+            if tab.result.people in update
         )
         assert "reads as" not in shown
 
@@ -107,13 +116,16 @@ def said_under(html: str) -> list[tuple[str, str]]:
 def test_stage_1_is_filled_in_as_suits_the_prompts_and_the_method(tab: AdaptTab) -> None:
     shown = {name: AdaptConfig("zombie").__getattribute__(name) for name in ("mapper_steps", "lambda_domain")}
     words = AdaptConfig("zombie", prompts="words")
-    assert room.preset_values("default", "ipl", "vectors").items() >= shown.items()
-    assert tab._fill_for_method("default", "ipl", "words") == [words.mapper_steps, words.lambda_domain]
-    assert tab._fill_for_method("default", "shared", "words") == list(shown.values())
-    assert tab._fill_for_method("official", "ipl", "words")[1] == AdaptConfig("zombie", preset="official").lambda_domain
-    assert all(skipped == gr.skip() for skipped in tab._fill_for_method("default", "nada", "vectors"))
+    assert adapting.preset_values("default", "ipl", "vectors").items() >= shown.items()
+    assert tab.settings.fill_for_method("default", "ipl", "words") == [words.mapper_steps, words.lambda_domain]
+    assert tab.settings.fill_for_method("default", "shared", "words") == list(shown.values())
+    assert (
+        tab.settings.fill_for_method("official", "ipl", "words")[1]
+        == AdaptConfig("zombie", preset="official").lambda_domain
+    )
+    assert all(skipped == gr.skip() for skipped in tab.settings.fill_for_method("default", "nada", "vectors"))
     with pytest.raises(InputError, match="Preset must be"):
-        room.preset_values("quick", "ipl", "words")
+        adapting.preset_values("quick", "ipl", "words")
 
 
 def test_a_critic_gets_the_kind_of_ipl_that_suits_it(tab: AdaptTab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,16 +134,16 @@ def test_a_critic_gets_the_kind_of_ipl_that_suits_it(tab: AdaptTab, monkeypatch:
     monkeypatch.setattr(catalog, "suited_to", lambda critic: suits.get(critic, papers))
     words, vectors = (AdaptConfig("zombie", prompts=prompts) for prompts in ("read", "vectors"))
     own = ["described", "read", words.mapper_steps, words.lambda_domain]
-    assert tab._suit("studio", ["own"], "default", "ipl") == own
+    assert tab.settings.suit("studio", ["own"], "default", "ipl") == own
     other = ["ipl", "vectors", vectors.mapper_steps, vectors.lambda_domain]
-    assert tab._suit("studio", ["ViT-B-32"], "default", "described") == other
-    assert tab._suit("studio", ["own", "ViT-B-32"], "default", "described") == other  # nobody measured the two
-    assert tab._suit("studio", ["own"], "default", "nada")[0] == gr.skip()  # a baseline stays chosen
-    assert all(skipped == gr.skip() for skipped in tab._suit("studio", ["own@x"], "default", "ipl"))
-    made = room.make_config({"target": "zombie"}, "cpu")
+    assert tab.settings.suit("studio", ["ViT-B-32"], "default", "described") == other
+    assert tab.settings.suit("studio", ["own", "ViT-B-32"], "default", "described") == other  # nobody measured the two
+    assert tab.settings.suit("studio", ["own"], "default", "nada")[0] == gr.skip()  # a baseline stays chosen
+    assert all(skipped == gr.skip() for skipped in tab.settings.suit("studio", ["own@x"], "default", "ipl"))
+    made = make_config({"target": "zombie"}, "cpu")
     assert (made.method, made.prompts, made.templates) == ("described", "read", "studio")
-    assert room.make_config({"target": "zombie", "method": "ipl"}, "cpu").prompts == "read"
-    assert room.make_config({"target": "zombie", "critic": "ViT-B-32"}, "cpu").prompts == "vectors"
+    assert make_config({"target": "zombie", "method": "ipl"}, "cpu").prompts == "read"
+    assert make_config({"target": "zombie", "critic": "ViT-B-32"}, "cpu").prompts == "vectors"
 
 
 def test_a_list_of_ones_own_is_the_vocabulary_where_it_is_chosen() -> None:
@@ -161,68 +173,71 @@ def test_words_that_the_critic_was_never_taught_are_told_at_the_vocabulary(
 
 
 def test_a_run_shows_its_earlier_steps_and_can_go_on(tab: AdaptTab) -> None:
-    *_, last = tab._run(threading.Event(), *asked(tab))
-    assert "Done: zombie by IPL" in last[tab._controls.status]
-    assert settings(last[tab._step])["choices"] == [("2", 2), ("4, the last", LAST)]
-    assert settings(last[tab._earlier])["visible"]
-    name = last[tab._run_shown]
-    assert last[tab.entry] == name
-    seen = list(tab._resume(threading.Event(), name, 3))
-    assert "went on from step 4 with a fresh optimiser" in seen[-1][tab._controls.status]
+    *_, last = tab.run(threading.Event(), *asked(tab))
+    assert "Done: zombie by IPL" in last[tab.controls.status]
+    assert settings(last[tab.result.step])["choices"] == [("2", 2), ("4, the last", LAST)]
+    assert settings(last[tab.result.earlier])["visible"]
+    name = last[tab.result.run]
+    assert last[tab.result.entry] == name
+    seen = list(tab.resume(threading.Event(), name, 3))
+    assert "went on from step 4 with a fresh optimiser" in seen[-1][tab.controls.status]
     assert library.list_entries()[0].settings["resumed"]["entry"] == name
-    curve = settings(seen[1][tab._curves["generator"]])
+    curve = settings(seen[1][tab.result.curves["generator"]])
     assert curve["x_lim"] == [0, 7]
     assert len(curve["value"]) == 5, "the steps before are part of the curve"
 
 
 def test_with_its_optimiser_it_goes_on_exactly(tab: AdaptTab) -> None:
-    *_, last = tab._run(threading.Event(), *asked(tab, keep_state=True))
-    *_, end = tab._resume(threading.Event(), last[tab._run_shown], 2)
-    assert "with the state of its training" in end[tab._controls.status]
-    *_, whole = tab._run(threading.Event(), *asked(tab, steps=6))
-    assert "made before" in whole[tab._controls.status]
+    *_, last = tab.run(threading.Event(), *asked(tab, keep_state=True))
+    *_, end = tab.resume(threading.Event(), last[tab.result.run], 2)
+    assert "with the state of its training" in end[tab.controls.status]
+    *_, whole = tab.run(threading.Event(), *asked(tab, steps=6))
+    assert "made before" in whole[tab.controls.status]
 
 
 @pytest.mark.parametrize(("more", "words"), [(0, "from 1 to 5000"), (None, "from 1 to 5000"), (9999, "from 1 to 5000")])
 def test_steps_that_cannot_be_meant_are_refused(tab: AdaptTab, entry: library.Entry, more: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        next(tab._resume(threading.Event(), entry.path.name, more))
+        next(tab.resume(threading.Event(), entry.path.name, more))
 
 
 def test_an_earlier_step_is_looked_at_and_kept(tab: AdaptTab, entry: library.Entry) -> None:
-    earlier, last = tab._look_at_step(entry.path.name, 2), tab._look_at_step(entry.path.name, LAST)
-    assert earlier[tab._people] != last[tab._people]
-    assert (settings(earlier[tab._pick])["interactive"], settings(last[tab._pick])["interactive"]) == (True, False)
-    picked = tab._pick_step(entry.path.name, 2)
-    assert picked[tab.entry] != entry.path.name
-    assert "step 2 of 4" in picked[tab._controls.status]
-    for wrong in (tab._look_at_step(entry.path.name, 3), tab._pick_step("../..", 2)):
-        assert 'role="alert"' in wrong[tab._controls.status]
+    earlier, last = tab.result.look_at_step(entry.path.name, 2), tab.result.look_at_step(entry.path.name, LAST)
+    assert earlier[tab.result.people] != last[tab.result.people]
+    assert (settings(earlier[tab.result.pick])["interactive"], settings(last[tab.result.pick])["interactive"]) == (
+        True,
+        False,
+    )
+    picked = tab.result.pick_step(entry.path.name, 2)
+    assert picked[tab.result.entry] != entry.path.name
+    assert "step 2 of 4" in picked[tab.controls.status]
+    for wrong in (tab.result.look_at_step(entry.path.name, 3), tab.result.pick_step("../..", 2)):
+        assert 'role="alert"' in wrong[tab.controls.status]
 
 
 # --- time -------------------------------------------------------------------------------------------------------
 
 
 def test_the_time_is_measured_once_and_follows_the_settings(tab: AdaptTab, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert tab._say_time(*asked(tab)) == "", "nothing is known yet"
+    assert tab.say_time(*asked(tab)) == "", "nothing is known yet"
     tab._service.stops.join("a job", "someone", "", lambda: None)
-    assert tab._measure_time(*asked(tab)) == "", "a run of someone else was measured with it"
+    assert tab.measure_time(*asked(tab)) == "", "a run of someone else was measured with it"
     tab._service.stops.leave_queue("a job")
-    assert "A run with these settings takes about" in tab._measure_time(*asked(tab))
-    monkeypatch.setattr(room.show, "forecast", lambda seconds: seconds)
-    short, long = (tab._say_time(*asked(tab, steps=steps)) for steps in (4, 4000))
+    assert "A run with these settings takes about" in tab.measure_time(*asked(tab))
+    monkeypatch.setattr(show, "forecast", lambda seconds: seconds)
+    short, long = (tab.say_time(*asked(tab, steps=steps)) for steps in (4, 4000))
     assert 0 < short < long
-    assert tab._say_time(*asked(tab, target="", avoid="quixotic words")) == short, "words take no time"
-    assert tab._say_time(*asked(tab, steps=-1)) == ""
-    assert tab._say_time(*asked(tab, method="nada")) == ""
-    assert tab._say_time(*asked(tab, prompts="words")) == "", "prompts of words take a time of their own"
+    assert tab.say_time(*asked(tab, target="", avoid="quixotic words")) == short, "words take no time"
+    assert tab.say_time(*asked(tab, steps=-1)) == ""
+    assert tab.say_time(*asked(tab, method="nada")) == ""
+    assert tab.say_time(*asked(tab, prompts="words")) == "", "prompts of words take a time of their own"
 
 
 # --- critics ----------------------------------------------------------------------------------------------------
 
 
 def test_several_critics_are_written_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "open_critics", lambda: {"ViT-B-32": None, "ViT-B-16": None})
+    monkeypatch.setattr(adapting, "open_critics", lambda: {"ViT-B-32": None, "ViT-B-16": None})
     for critic, expected in (
         (["own"], None),
         ([], None),
@@ -334,21 +349,21 @@ def test_words_that_are_not_known_get_what_is_near_and_a_critic_of_any_words(
     closed = load_critic(make_critic_folder(tmp_path / "closed", words=words))
     monkeypatch.setattr(catalog, "load_critic", lambda name, device="cpu": closed)
     monkeypatch.setattr(room, "example_prompts", lambda model, device: ["pencil sketch", "zombie"])
-    column, chips, button = tab._suggestions.shown
+    column, chips, button = tab.suggestions.shown
 
-    offered = tab._suggest(*asked(tab, target="a pencil scetch"))
+    offered = tab.suggest(*asked(tab, target="a pencil scetch"))
     assert settings(offered[column])["visible"]
     assert settings(offered[chips])["samples"] == [["pencil sketch"], ["zombie"]]
     said = settings(offered[button])["value"]
     assert re.fullmatch(r"Any words: use OpenAI ViT-B/32 \(605 MB, fetched once\); a run then takes about .+", said)
     for known in ("zombie", "undead sketch", "", None):
-        assert not settings(tab._suggest(*asked(tab, target=known))[column])["visible"]
+        assert not settings(tab.suggest(*asked(tab, target=known))[column])["visible"]
     # A field beside it that is wrong says so itself; nothing is offered for a critic that knows any words.
-    assert not settings(tab._suggest(*asked(tab, target="scetch", critic=["nobody"]))[column])["visible"]
-    assert not settings(tab._suggest(*asked(tab, target="scetch", critic=["ViT-B-32"]))[column])["visible"]
+    assert not settings(tab.suggest(*asked(tab, target="scetch", critic=["nobody"]))[column])["visible"]
+    assert not settings(tab.suggest(*asked(tab, target="scetch", critic=["ViT-B-32"]))[column])["visible"]
 
-    chosen = tab._use_open_critic()
-    assert chosen[tab._critic] == ["ViT-B-32"]
+    chosen = tab.use_open_critic()
+    assert chosen[tab.fields["critic"]] == ["ViT-B-32"]
     assert not settings(chosen[column])["visible"]
-    assert "fetched first: 605 MB, once. Licence: MIT" in chosen[tab._controls.status]
-    assert make_config({"target": "scetch", "critic": chosen[tab._critic]}, "cpu").critic == "ViT-B-32"
+    assert "fetched first: 605 MB, once. Licence: MIT" in chosen[tab.controls.status]
+    assert make_config({"target": "scetch", "critic": chosen[tab.fields["critic"]]}, "cpu").critic == "ViT-B-32"

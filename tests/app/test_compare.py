@@ -20,9 +20,9 @@ from ipl_core.metrics.side_by_side import SideBySide
 from ipl_core.models.catalog import load_critic, load_generator
 from ipl_core.running.steps import Pictures
 from ipl_core.storage import folders
+from tabs.base import Page
 from tabs.compare import CompareTab
-from tabs.favourites import Favourites
-from tabs.session import Service
+from tabs.service.service import Service
 
 pytestmark = pytest.mark.usefixtures("studio")
 ASKED = {
@@ -47,7 +47,7 @@ ASKED = {
 def tab() -> CompareTab:
     """The tab without a page."""
     with gr.Blocks():
-        return CompareTab(Service(), Favourites())
+        return CompareTab(Page(Service()))
 
 
 def updates(tab: CompareTab, stop: threading.Event | None = None, **changes: Any) -> Iterator[dict[Any, Any]]:

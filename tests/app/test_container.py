@@ -22,7 +22,7 @@ import yaml
 from gradio_client import Client
 from visitor import PATIENCE
 
-from tabs.policy import Policy
+from tabs.access.policy import Policy
 
 ROOT = Path(__file__).resolve().parents[2]
 USER = 10001

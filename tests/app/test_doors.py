@@ -16,10 +16,10 @@ from gradio.utils import get_upload_folder
 from gradio_client import Client
 from visitor import SHARED_TOKEN
 
-from tabs import private
-from tabs.doors import Doors, is_known
-from tabs.policy import MEGABYTE, Policy
-from tabs.visitors import COOKIE
+from tabs.access import private
+from tabs.access.doors import Doors, is_known
+from tabs.access.policy import MEGABYTE, Policy
+from tabs.access.visitors import COOKIE
 
 CALL = {"data": [], "session_hash": "of-this-test"}
 

@@ -36,7 +36,7 @@ from ipl_core.library import inversions as people
 from ipl_core.library import store as library
 from ipl_core.models import catalog
 from ipl_core.storage.folders import SETTINGS
-from tabs.telling import UNEXPECTED
+from tabs.access.telling import UNEXPECTED
 
 CHECKOUT = Path(__file__).parents[2]
 FILE = {"_type": "gradio.FileData"}

@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
+import torch
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from kept_domains import entry_of, finished_model
@@ -20,14 +21,18 @@ from ipl_core.drawing.seed_people import SeedPerson
 from ipl_core.library import inversions as people
 from ipl_core.library import store as library
 from ipl_core.models.catalog import load_generator
-from tabs import models, show
-from tabs.compare import CompareTab, finished_models
-from tabs.favourites import Favourites
+from tabs import show
+from tabs.base import Page
+from tabs.compare import CompareTab
 from tabs.interpolate import InterpolateTab
 from tabs.library import LibraryTab
-from tabs.people import collages, fitting_entries, weighted
+from tabs.requests import models
+from tabs.requests.library import finished_models
+from tabs.requests.mixing import weighted
+from tabs.requests.models import find_entry
+from tabs.requests.people import collages, fitting_entries
 from tabs.sample import SampleTab
-from tabs.session import Service, find_entry
+from tabs.service.service import Service
 
 
 @pytest.fixture
@@ -45,10 +50,10 @@ def service(finished: Path) -> Service:
     return Service()
 
 
-def build(tab: type, *needs: Any) -> Any:
-    """A tab without a page."""
+def build(tab: type, service: Service) -> Any:
+    """A tab that nobody opens."""
     with gr.Blocks():
-        return tab(*needs)
+        return tab(Page(service))
 
 
 # --- every tab --------------------------------------------------------------------------------------------------
@@ -59,10 +64,10 @@ def test_lists_offer_them_after_what_was_made_here(service: Service) -> None:
     offered = models.choices()
     assert [value for _, value in offered[:5]] == [own.name, "mosaic-ipl", "zombie-nada", "zombie-shared", "zombie-ipl"]
     assert offered[1][0] == "mosaic · IPL · comes with the app"
-    assert build(SampleTab, service, Favourites()).choices().constructor_args["value"] == own.name
+    assert build(SampleTab, service).choices().constructor_args["value"] == own.name
     library.delete(own)
-    assert build(SampleTab, service, Favourites()).choices().constructor_args["value"] == "mosaic-ipl"
-    assert build(InterpolateTab, service, Favourites()).choices()[0].constructor_args["value"] == "mosaic-ipl"
+    assert build(SampleTab, service).choices().constructor_args["value"] == "mosaic-ipl"
+    assert build(InterpolateTab, service).choices()[0].constructor_args["value"] == "mosaic-ipl"
 
 
 def test_a_person_goes_through_them(service: Service) -> None:
@@ -71,7 +76,7 @@ def test_a_person_goes_through_them(service: Service) -> None:
     assert len(entries) == 4
     *_, collage = collages(service.restylers.get(person.path.name), weighted(entries, 1.0))
     assert collage.labels[2:] == ("mosaic, IPL", "zombie, NADA", "zombie, Shared prompt", "zombie, IPL")
-    drawn = collage.pictures.flatten(1).unique(dim=0)
+    drawn = torch.cat(collage.pictures).flatten(1).unique(dim=0)
     assert len(drawn) == 4, "the person, and each method; these models change by method and not by domain"
 
 
@@ -128,7 +133,7 @@ def test_a_damaged_one_is_told_in_the_library(service: Service, finished: Path) 
 
 
 def test_compare_opens_with_the_domain_of_most_methods(service: Service) -> None:
-    tab = build(CompareTab, service, Favourites())
+    tab = build(CompareTab, service)
     opening = tab.open(False)
     opened = next(opening)  # the files are there until it goes on
     html = opened[tab.pictures]
@@ -139,12 +144,12 @@ def test_compare_opens_with_the_domain_of_most_methods(service: Service) -> None
         settings = json.loads(Path(opened[tab._kept[method][1]].constructor_args["value"]).read_text())
         assert settings["config"]["method"] == method
     assert opened[tab.outlined] is True
-    assert set(opened) <= set(tab.opened)
+    assert set(opened) <= set(tab.opening)
     assert list(tab.open(True)) == [{tab.pictures: gr.skip(), tab.outlined: True}], "it is shown once"
 
 
 def test_what_is_said_of_collapse_is_what_was_measured(service: Service) -> None:
-    tab = build(CompareTab, service, Favourites())
+    tab = build(CompareTab, service)
     (opened,) = tab.open(False)
     shares = {
         method: find_entry(f"zombie-{method}").settings["shipped"]["figures"]["diversity"]
@@ -169,7 +174,7 @@ def test_compare_opens_with_its_ideas_where_no_two_are_of_one_domain(service: Se
     for method in ("nada", "shared"):
         (finished / f"zombie-{method}.safetensors").unlink()
     assert finished_models() == {}
-    tab = build(CompareTab, service, Favourites())
+    tab = build(CompareTab, service)
     (opened,) = tab.open(False)
     assert "a direction for each person" in opened[tab.pictures]
     assert tab._table not in opened

@@ -15,9 +15,9 @@ from ipl_core import InputError
 from ipl_core.commands.main import main
 from ipl_core.models import catalog
 from ipl_core.pictures.media import read_settings
-from tabs.favourites import Favourites
+from tabs.base import Page
 from tabs.interpolate import InterpolateTab, example
-from tabs.session import Service
+from tabs.service.service import Service
 
 pytestmark = pytest.mark.usefixtures("studio")
 ASKED = {
@@ -40,7 +40,7 @@ ASKED = {
 def tab() -> InterpolateTab:
     """The tab without a page."""
     with gr.Blocks():
-        return InterpolateTab(Service(), Favourites())
+        return InterpolateTab(Page(Service()))
 
 
 def updates(tab: InterpolateTab, stop: threading.Event | None = None, **changes: Any) -> Iterator[dict[Any, Any]]:

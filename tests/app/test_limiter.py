@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tabs import limiter
-from tabs.limiter import Limiter
-from tabs.visitors import address_of
+from tabs.access import limiter
+from tabs.access.limiter import Limiter
+from tabs.access.visitors import address_of
 
 
 class Clock:

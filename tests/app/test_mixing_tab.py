@@ -10,8 +10,10 @@ from kept_domains import entry_of
 
 from ipl_core import InputError
 from ipl_core.library import store as library
-from tabs.library import LibraryTab, domains_mixed
-from tabs.session import Service
+from tabs.base import Page
+from tabs.library import LibraryTab
+from tabs.requests.mixing import domains_mixed
+from tabs.service.service import Service
 
 pytestmark = pytest.mark.usefixtures("studio")
 
@@ -25,7 +27,7 @@ def entries() -> list[library.Entry]:
 def tab() -> LibraryTab:
     """The tab without a page."""
     with gr.Blocks():
-        return LibraryTab(Service())
+        return LibraryTab(Page(Service()))
 
 
 def form(entries: list[library.Entry], *parts: float, strength: float = 1.0) -> list[Any]:

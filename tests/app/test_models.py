@@ -12,8 +12,8 @@ import pytest
 from ipl_core import AdaptConfig, InputError
 from ipl_core.models import catalog
 from ipl_core.models.hub import Stopped
-from tabs import adapt as tab
-from tabs import running
+from tabs.requests import models
+from tabs.service import running
 
 DOGS = AdaptConfig("wolf", model="afhq-dog-512")
 
@@ -43,25 +43,25 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def test_the_list_says_what_fetching_costs_and_what_is_allowed(hub: dict[str, Any]) -> None:
     known = catalog.generators()
-    assert tab.label(known["afhq-dog-512"]).startswith("AFHQ dogs 512 (124 MB to fetch): non-commercial use only")
-    assert tab.can_be_used(known["studio"])
-    assert not tab.can_be_used(known["ffhq-256"])  # no repository of the hub has it
-    assert "studio" not in tab.open_critics()
-    assert "ViT-B-32" in tab.open_critics()
+    assert models.label(known["afhq-dog-512"]).startswith("AFHQ dogs 512 (124 MB to fetch): non-commercial use only")
+    assert models.can_be_used(known["studio"])
+    assert not models.can_be_used(known["ffhq-256"])  # no repository of the hub has it
+    assert "studio" not in models.open_critics()
+    assert "ViT-B-32" in models.open_critics()
 
 
 def test_model_and_critic_are_fetched_with_progress_and_licence(hub: dict[str, Any]) -> None:
-    said = list(tab.fetched(DOGS, threading.Event(), allowed))
+    said = list(running.fetched(DOGS, threading.Event(), allowed))
     assert hub["names"] == ["afhq-dog-512", "ViT-B-32"]
     assert "Fetching AFHQ dogs 512, once: 10 MB of 124 MB. Licence: non-commercial" in " ".join(said)
     assert any("OpenAI ViT-B/32" in words for words in said)
-    assert not list(tab.fetched(AdaptConfig("wolf"), threading.Event(), allowed))  # embedded
+    assert not list(running.fetched(AdaptConfig("wolf"), threading.Event(), allowed))  # embedded
 
 
 def test_stop_ends_a_transfer(hub: dict[str, Any]) -> None:
     stop = threading.Event()
     hub["steps"] = [(step, 124_000_000) for step in range(1000)]
-    for words in tab.fetched(DOGS, stop, allowed):
+    for words in running.fetched(DOGS, stop, allowed):
         if "0 kB" in words:
             stop.set()
     assert hub["names"] == ["afhq-dog-512"]
@@ -69,7 +69,7 @@ def test_stop_ends_a_transfer(hub: dict[str, Any]) -> None:
 
 def test_a_visitor_who_leaves_ends_it_too(hub: dict[str, Any]) -> None:
     hub["steps"] = [(step, 124_000_000) for step in range(1000)]
-    said = tab.fetched(DOGS, threading.Event(), allowed)
+    said = running.fetched(DOGS, threading.Event(), allowed)
     next(said)
     said.close()  # would wait for all thousand steps
     assert hub["names"] == ["afhq-dog-512"]
@@ -81,7 +81,7 @@ def test_what_cannot_be_had_is_said(hub: dict[str, Any], monkeypatch: pytest.Mon
 
     monkeypatch.setattr(catalog, "find_generator", fails)
     with pytest.raises(InputError, match="no place has it"):
-        list(tab.fetched(DOGS, threading.Event(), allowed))
+        list(running.fetched(DOGS, threading.Event(), allowed))
 
 
 def test_nothing_is_fetched_for_a_run_that_is_not_allowed(hub: dict[str, Any]) -> None:
@@ -89,7 +89,7 @@ def test_nothing_is_fetched_for_a_run_that_is_not_allowed(hub: dict[str, Any]) -
         raise InputError(f"{config.model} is too large")
 
     with pytest.raises(InputError, match="afhq-dog-512 is too large"):
-        list(tab.fetched(DOGS, threading.Event(), too_much))
+        list(running.fetched(DOGS, threading.Event(), too_much))
     assert hub["names"] == []
 
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from visitor import PATIENCE
 
-from tabs import addresses, environment
+from tabs.access import addresses, environment
 
 ROOT = Path(__file__).resolve().parents[2]
 OF_SIX = pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this machine has no IPv6")

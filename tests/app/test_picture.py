@@ -17,8 +17,9 @@ from ipl_core import InputError
 from ipl_core.library import inversions as people
 from ipl_core.pictures.media import read_settings
 from ipl_core.pictures.reading import MAX_PIXELS
-from tabs.people import weighted
-from tabs.picture import EXAMPLES, called, chosen_crop, crop_view, look_at, make_config
+from tabs.picture import crop_view
+from tabs.requests.mixing import weighted
+from tabs.requests.pictures import EXAMPLES, called, chosen_crop, invert_config, look_at
 
 FEW = {"preset": "fast", "steps": 3, "crop": "none"}
 PORTRAIT, PHOTO = EXAMPLES / "portrait-1.png", EXAMPLES / "grace-hopper.jpg"
@@ -188,10 +189,10 @@ def test_the_crop_follows_the_face_and_the_person(tmp_path: Path) -> None:
 
 
 def test_requests_name_models_and_leave_the_rest_to_the_preset() -> None:
-    config = make_config({"model": "studio", "preset": "best", "steps": None, "space": ""}, "cpu")
+    config = invert_config({"model": "studio", "preset": "best", "steps": None, "space": ""}, "cpu")
     assert (config.steps, config.space, config.noise) == (400, "w+", True)
     with pytest.raises(InputError, match="no model"):
-        make_config({"model": "../me.safetensors"}, "cpu")
+        invert_config({"model": "../me.safetensors"}, "cpu")
 
 
 def test_a_person_is_called_as_said_or_after_the_file() -> None:

@@ -16,7 +16,7 @@ from visitor import PATIENCE, Visitor
 
 from ipl_core.library import inversions as people
 from ipl_core.pictures.media import read_settings
-from tabs.picture import EXAMPLES
+from tabs.requests.pictures import EXAMPLES
 
 expect.set_options(timeout=1000 * PATIENCE)
 Visit = Callable[..., Visitor]

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from visitor import PATIENCE
 
-from tabs import private
+from tabs.access import private
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -107,7 +107,7 @@ def _is_pytorchs(path: Path) -> bool:
 
 # ----------------------------------------------------------------------------------------------------------------------
 
-HOLDER = "from tabs import private; print(private.hold(), flush=True); input()"
+HOLDER = "from tabs.access import private; print(private.hold(), flush=True); input()"
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_a_folder_that_was_removed_is_made_again_in_its_place(tmp_path: Path, me
     """Gradio, whose folder lies in it, is told of it only once, and may have made it for an upload meanwhile."""
     lines = (
         "import os, shutil",
-        "from tabs import private",
+        "from tabs.access import private",
         "first, told = private.hold(), os.environ['GRADIO_TEMP_DIR']",
         "shutil.rmtree(first.parent)",
         f"{meanwhile!r} == 'gradio' and os.makedirs(os.path.join(told, 'upload'))",

@@ -23,11 +23,12 @@ from ipl_core.library import inversions as people
 from ipl_core.library import store as library
 from ipl_core.storage import folders
 from ipl_core.storage.space import KeptElsewhere
-from tabs import gate
-from tabs.files import MAX_FILE_NAME, inside, uploaded
-from tabs.gate import Bodies, Gate, Refusal, refusal
-from tabs.picture import called, picture_field
-from tabs.telling import MAX_TOLD, UNEXPECTED, told
+from tabs.access import gate
+from tabs.access.files import MAX_FILE_NAME, inside, uploaded
+from tabs.access.gate import Bodies, Gate, Refusal, refusal
+from tabs.access.telling import MAX_TOLD, UNEXPECTED, told
+from tabs.picture import picture_field
+from tabs.requests.pictures import called
 
 PIECES = st.sampled_from(
     ["..", "/", "\\", ".", " ", "\0", "\u202e", "\ud83d", "CON", "nul.txt", "ä", "👩‍🎨", "a" * 300, ".webp"]

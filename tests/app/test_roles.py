@@ -16,10 +16,10 @@ from ipl_core import InputError
 from ipl_core.library import inversions as people
 from ipl_core.library import store as library
 from ipl_core.storage.folders import home
-from tabs import private
-from tabs.picture import EXAMPLES
-from tabs.policy import Policy
-from tabs.roles import Roles
+from tabs.access import private
+from tabs.access.policy import Policy
+from tabs.access.roles import Roles
+from tabs.requests.pictures import EXAMPLES
 
 FEW = {"method": "nada", "mapper_steps": 2, "batch": 2}
 INVERTED = {"preset": "fast", "steps": 2, "crop": "none"}

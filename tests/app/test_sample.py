@@ -20,10 +20,12 @@ from ipl_core.drawing.seed_people import SeedPerson
 from ipl_core.library import store as library
 from ipl_core.pictures.media import read_settings
 from tabs import sample as room
-from tabs.favourites import MAX_FAVOURITES, Favourites, known
-from tabs.models import Model
-from tabs.sample import SampleTab, draw_seeds, draw_sitters, nearest, save_sheet, save_zip
-from tabs.session import Service
+from tabs.base import Page
+from tabs.forms.favourites import Favourites
+from tabs.requests.drawing import MAX_FAVOURITES, draw_seeds, draw_sitters, known, nearest, save_sheet, save_zip
+from tabs.requests.models import Model
+from tabs.sample import SampleTab
+from tabs.service.service import Service
 
 pytestmark = pytest.mark.usefixtures("studio")
 
@@ -42,7 +44,7 @@ def service() -> Service:
 def tab(service: Service) -> SampleTab:
     """The tab without a page."""
     with gr.Blocks():
-        return SampleTab(service, Favourites())
+        return SampleTab(Page(service))
 
 
 def test_the_fine_layers_of_one_seed_reach_all(service: Service, entry: library.Entry, tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from ipl_core import Step
+from ipl_core.pictures.media import pairs
 from tabs import show
+from tabs.base import Page
 from tabs.library import LibraryTab
-from tabs.session import Service
-from tabs.turns import Stop, Stops
+from tabs.service.service import Service
+from tabs.service.stops import Stop, Stops
 
 
 def test_a_curve_stays_within_its_points_and_never_moves_one() -> None:
@@ -75,7 +77,7 @@ def test_people_have_words_and_pairs_have_their_order() -> None:
     html = show.people([3, 17], before, "photo", after, "werewolf, IPL")
     alts = re.findall('alt="(.*?)"', html)
     assert alts == ["seed 3, photo", "seed 3, werewolf, IPL", "seed 17, photo", "seed 17, werewolf, IPL"]
-    assert show.pairs(before, after)[:, 0, 0, 0].tolist() == [0, 255, 0, 255]
+    assert pairs(before, after)[:, 0, 0, 0].tolist() == [0, 255, 0, 255]
 
 
 def test_what_prompts_say_is_a_caption_that_is_read_whole() -> None:
@@ -113,7 +115,7 @@ def test_durations_read_as_a_person_says_them(seconds: float, words: str) -> Non
 def test_a_damaged_entry_is_named_in_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IPL_HOME", str(tmp_path))
     with gr.Blocks():
-        tab = LibraryTab(Service())
+        tab = LibraryTab(Page(Service()))
     assert "Nothing is kept yet" in tab.contents()
     broken = tmp_path / "runs" / "elf-ipl-0123456789ab"
     broken.mkdir(parents=True)

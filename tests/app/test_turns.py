@@ -20,12 +20,16 @@ from gradio_client.exceptions import AppError, ValidationError
 from test_client import FEW, MANY
 from visitor import PATIENCE
 
-from tabs import api, picture, turns
-from tabs.controls import Controls
-from tabs.policy import Policy
-from tabs.session import Service
-from tabs.turns import FairQueue
-from tabs.visitors import came_from
+from ipl_core import InputError
+from tabs import api
+from tabs.access.policy import Policy
+from tabs.access.visitors import came_from
+from tabs.forms.controls import Controls
+from tabs.requests import pictures
+from tabs.service import stops, turns
+from tabs.service.service import Service
+from tabs.service.stops import Stop
+from tabs.service.turns import FairQueue
 
 API = "/gradio_api"
 ASKED = ["pencil sketch", *[None] * 17]  # as /adapt takes it
@@ -175,9 +179,9 @@ def test_only_two_look_at_something_together(
         most.append(len(now))
         time.sleep(0.1)
         now.pop()
-        raise picture.InputError("Nothing to see.")
+        raise InputError("Nothing to see.")
 
-    monkeypatch.setattr(picture, "look_at", look_at)
+    monkeypatch.setattr(pictures, "look_at", look_at)
     sessions = [invented() for _ in range(6)]
     file = {"path": http.post(f"{API}/upload", files={"files": ("a.png", b"no picture")}).json()[0]}
     for session in sessions:
@@ -335,9 +339,9 @@ def test_the_page_says_that_the_time_was_up() -> None:
         controls = Controls(service, "", "Go", "Going …")
         controls.build_lines("Nothing yet.")
 
-    def job(stop: turns.Stop) -> Iterator[dict[Any, Any]]:
+    def job(stop: Stop) -> Iterator[dict[Any, Any]]:
         yield controls.say("<p>Step 1</p>")
-        stop.end("time", turns.time_words(900))
+        stop.end("time", stops.time_words(900))
         yield controls.say("<p>Stopped at step 1, kept</p>")
 
     *_, last = controls._run(job, "me", ())
@@ -420,7 +424,7 @@ def test_invented_sessions_leave_nothing_behind(
     until(lambda: set(queue.pending_event_ids_session) <= before, "sessions are kept", 20)
     assert not queue.event_ids_to_events
     assert not any(queue._joining.values())
-    assert len(queue._stops._asked) <= turns._MAX_ASKED
+    assert len(queue._stops._asked) <= stops._MAX_ASKED
     assert join(http, prepare, "x" * 10_000, []).status_code == 400
     kept = queue.blocks.state_holder.session_data.values()
     assert not any(session.config_values for session in kept), "each session has a copy of the page"

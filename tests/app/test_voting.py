@@ -17,8 +17,9 @@ import tabs.study
 from ipl_core import InputError
 from ipl_core.storage import folders
 from ipl_core.study import study
-from tabs.roles import admin_token
-from tabs.session import Service
+from tabs.access.roles import admin_token
+from tabs.base import Page
+from tabs.service.service import Service
 from tabs.study import StudyTab
 
 pytestmark = pytest.mark.usefixtures("studio")
@@ -30,7 +31,7 @@ def tab(monkeypatch: pytest.MonkeyPatch) -> StudyTab:
     """The tab without a page, for people who answer at once."""
     monkeypatch.setattr(tabs.study, "SHORTEST_LOOK", 0.0)
     with gr.Blocks():
-        return StudyTab(Service())
+        return StudyTab(Page(Service()))
 
 
 def updates(tab: StudyTab, stop: threading.Event | None = None, **changes: Any) -> Iterator[dict[Any, Any]]:

@@ -15,7 +15,7 @@ from visitor import Visitor
 
 from ipl_core.library import store as library
 from ipl_core.study import study
-from tabs.roles import admin_token
+from tabs.access.roles import admin_token
 
 Visit = Callable[..., Visitor]
 

@@ -26,10 +26,10 @@ from ipl_core.library import store as library
 from ipl_core.models import catalog
 from ipl_core.running.forecast import Speed
 from ipl_core.running.steps import AdaptResult, Pictures, Start, Step
-from tabs import zero
-from tabs.policy import Policy
-from tabs.session import Service
-from tabs.turns import Stop
+from tabs.access.policy import Policy
+from tabs.service import zero
+from tabs.service.service import Service
+from tabs.service.stops import Stop
 
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = Path(__file__).with_name("stand_in")

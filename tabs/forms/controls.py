@@ -11,14 +11,16 @@ from typing import Any
 
 import gradio as gr
 
-from ipl_core import InputError
+from ipl_core import AdaptConfig, InputError, InvertConfig
 
-from . import show
-from .gate import refusal
-from .look import SCROLL_TO_STATUS
-from .session import AT_ONCE, MODEL_JOB, Service
-from .telling import told
-from .turns import WAITS_ALREADY, of_kind
+from .. import show
+from ..access.gate import refusal
+from ..access.telling import told
+from ..service.jobs import AT_ONCE, QUIET_JOB, of_kind
+from ..service.service import Service
+from ..service.stops import Stop
+from ..service.turns import WAITS_ALREADY
+from ..show.look import SCROLL_TO_STATUS
 
 Job = Callable[..., Iterator[dict[Any, Any]]]
 
@@ -57,6 +59,11 @@ class Controls:
         lines = {self.status: seen}
         return lines if heard is None else {**lines, self.announcer: show.spoken(heard)}
 
+    def fetched(self, config: AdaptConfig | InvertConfig, stop: Stop) -> Iterator[dict[Any, Any]]:
+        """Fetches what a run needs and isn't here; updates of the lines say how far that is."""
+        for words in self._service.fetched(config, stop):
+            yield self.say(show.note(words), words.partition(":")[0])
+
     def listen(
         self,
         job: Job,
@@ -87,9 +94,7 @@ class Controls:
             of_kind(run, self._kind, self._say_withdrawn),
             list(inputs),
             [self.status, self.announcer, self._clock, *outputs],
-            show_progress="hidden",
-            api_visibility="private",
-            **MODEL_JOB,
+            **QUIET_JOB,
         )
         prepared.success(None, js=SCROLL_TO_STATUS)
         return running.then(self._rest, None, [self.start, self._halt, self._clock], **AT_ONCE)

@@ -10,10 +10,10 @@ import gradio as gr
 from ipl_core import InputError
 from ipl_core.drawing.seed_people import SeedPerson
 
-from .gate import detail
-from .session import AT_ONCE
+from ..access.gate import detail
+from ..requests.drawing import MAX_FAVOURITES, known
+from ..service.jobs import AT_ONCE
 
-MAX_FAVOURITES = 60
 #: A star says itself, at once, that it was pressed; what the browser remembers follows.
 STARS = """
 element.addEventListener('click', (event) => {
@@ -73,18 +73,6 @@ class Favourites:
     def _shorten(self, chosen: Any) -> tuple[list[str], Any]:
         people = [str(person) for person in known(chosen)]
         return people, self.show(people)
-
-
-def known(remembered: Any) -> list[SeedPerson]:
-    """The people in what a browser says that it remembers; what can't be meant is left out."""
-    people: dict[str, SeedPerson] = {}
-    for text in remembered if isinstance(remembered, list) else ():
-        try:
-            person = SeedPerson.parse(str(text))
-        except InputError:
-            continue
-        people[str(person)] = person
-    return list(people.values())[:MAX_FAVOURITES]
 
 
 def choices(people: Sequence[SeedPerson]) -> list[tuple[str, str]]:

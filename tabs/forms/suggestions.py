@@ -14,7 +14,7 @@ from ipl_core.clip.nearest import nearest_domains
 from ipl_core.models import catalog
 from ipl_core.storage.words import size_words
 
-from . import show
+from .. import show
 
 OPEN_CRITIC = "ViT-B-32"
 

@@ -5,41 +5,31 @@ What is drawn depends on the person, the library's entries and the strength alon
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import torch
-from PIL import Image
-from torch import Tensor
 
 from ipl_core import InputError
-from ipl_core.drawing.mixing import MAX_STRENGTH
-from ipl_core.drawing.restyle import Restyler
 from ipl_core.drawing.seed_people import SeedPerson
 from ipl_core.library import inversions as people
-from ipl_core.library import store as library
-from ipl_core.methods.config import MAX_TEXT
 from ipl_core.models import catalog
-from ipl_core.pictures.media import labelled, save_png, to_pictures, to_uint8
+from ipl_core.pictures.media import save_png, to_pictures, to_uint8
 from ipl_core.storage.values import number
-from ipl_core.storage.words import clean_line, quoted
+from ipl_core.storage.words import quoted
 
-from . import show
-from .favourites import Favourites, choices, known
-from .files import inside
-from .session import AT_ONCE, LOOK, MODEL_JOB, Service, find_entry
-from .turns import redraw
-
-SLIDER_SIDE = 384  # a small picture would be a stamp in the before/after slider
-SECONDS_BETWEEN_YIELDS = 0.8
-MAX_NAMED = 100  # domains in one request
-MAX_PARTS = 1_000_000  # of one domain among those of a mix
+from .. import show
+from ..access.files import inside
+from ..requests.drawing import known
+from ..requests.mixing import mix_words, weighted
+from ..requests.models import find_entry
+from ..requests.people import collages, copies, fitting_entries, large, restyle_settings
+from ..service.jobs import AT_ONCE, LOOK, QUIET_JOB, redraw
+from ..service.running import Throttle
+from ..service.service import Service
+from .favourites import Favourites, choices
 
 
 class PeoplePanel:
@@ -108,9 +98,7 @@ class PeoplePanel:
             self._keep_favourite,
             self.favourite,
             [self.person, self._note],
-            show_progress="hidden",
-            api_visibility="private",
-            **MODEL_JOB,
+            **QUIET_JOB,
         )
         self.restyle_on(kept.success)
         deletion = [self._doomed, self._delete, self._note]
@@ -131,9 +119,7 @@ class PeoplePanel:
                 *(self._heading, self._collage, self._mix_row, self._sheet, self._one, self._other),
                 *(self.to_sample, self._latent, self._delete, self._strength),
             ],
-            show_progress="hidden",
-            api_visibility="private",
-            **MODEL_JOB,
+            **QUIET_JOB,
         )
         self._mix_on(drawn.success)
 
@@ -142,9 +128,7 @@ class PeoplePanel:
             self._mix,
             [self.person, self._strength, self._one, self._other, self._share],
             [self._slider, self._caption, self._single],
-            show_progress="hidden",
-            api_visibility="private",
-            **MODEL_JOB,
+            **QUIET_JOB,
         )
 
     # --- people -------------------------------------------------------------------------------------------------
@@ -215,11 +199,10 @@ class PeoplePanel:
                 if entries:
                     changes.update({self._strength: gr.Slider(visible=True), self._mix_row: gr.Row(visible=True)})
                 yield changes
-                shown = time.monotonic()
+                throttle = Throttle()
                 for collage in collages(restyler, weighted(entries, strength)):
-                    if time.monotonic() - shown >= SECONDS_BETWEEN_YIELDS:
+                    if throttle.passes():
                         yield {self._collage: collage.html()}
-                        shown = time.monotonic()
             except InputError as error:
                 yield {**changes, self._heading: show.trouble(error), self._collage: ""}
                 return
@@ -274,114 +257,3 @@ def people_choices(service: Service, chosen: str | None = None) -> Any:
     kept = [(person.title, person.path.name) for person in service.roles.list_people()]
     names = [name for _, name in kept]
     return gr.Dropdown(kept, value=chosen if chosen in names else next(iter(names), None))
-
-
-def copies(inverted: people.Inverted, folder: Path) -> tuple[Path, Path]:
-    """Copies of a kept person's latent and picture, named after them."""
-    name = inverted.path.name
-    latent = shutil.copy(inverted.path / people.INVERTED, inside(folder, f"{name}.safetensors"))
-    return Path(latent), Path(shutil.copy(inverted.path / people.INVERTED_PICTURE, inside(folder, f"{name}.png")))
-
-
-def fitting_entries(inverted: people.Inverted) -> list[library.Entry]:
-    """The library's entries that were adapted from the weights which the latent belongs to, the newest first."""
-    own = inverted.settings["model_sha256"]
-    return [entry for entry in library.list_entries() if entry.settings["model_sha256"] == own]
-
-
-#: Library entries with a weight each, drawn as one picture.
-Mix = Sequence[tuple[library.Entry, float]]
-
-
-@dataclass(frozen=True)
-class Collage:
-    """A person as given, as inverted, and in some mixes of domains: bytes (2 + N, R, R, 3) with a label each."""
-
-    inverted: people.Inverted
-    pictures: Tensor
-    labels: tuple[str, ...]
-    mixes: tuple[Mix, ...] = ()
-
-    def html(self) -> str:
-        """The collage on the page."""
-        return show.collage(self.pictures, self.labels, self.inverted.name)
-
-    def save(self, folder: Path) -> Path:
-        """The collage as one PNG, with what it was drawn with inside."""
-        file = inside(folder, f"{self.inverted.path.name}-collage.png")
-        return save_png(labelled(self.pictures, self.labels), file, restyle_settings(self.inverted, self.mixes))
-
-
-def collages(restyler: Restyler, mixes: Sequence[Mix]) -> Iterator[Collage]:
-    """The collage without any domain, and again after each mix that was drawn. Raises InputError."""
-    inverted = restyler.inverted
-    collage = Collage(inverted, torch.cat((inverted.aligned, inverted.picture)), ("picture", "inverted"))
-    yield collage
-    for mix in mixes:
-        collage = Collage(
-            inverted,
-            torch.cat((collage.pictures, to_uint8(restyler.draw(mix)))),
-            (*collage.labels, " + ".join(_domain(entry) for entry, _ in mix)),
-            (*collage.mixes, mix),
-        )
-        yield collage
-
-
-def weighted(entries: Sequence[library.Entry], strength: float, shares: str = "") -> list[Mix]:
-    """Every entry by itself at that strength, or a mix of all by shares such as "0.5,0.5". Raises InputError."""
-    strength = number(strength, "The strength", 0, MAX_STRENGTH)
-    if not clean_line(shares, "The shares", MAX_TEXT):
-        return [[(entry, strength)] for entry in entries]
-    weights = numbers(shares, len(entries), "share")
-    return [[(entry, strength * weight) for entry, weight in zip(entries, weights)]]
-
-
-def numbers(text: Any, count: int, what: str = "number") -> list[float]:
-    """Numbers such as "2,1", one for each of `count` domains; all 1 for a blank text. Raises InputError."""
-    line = clean_line(text, "The parts", MAX_TEXT)
-    if not line:
-        return [1.0] * count
-    try:
-        found = [float(part) for part in line.split(",")]
-    except ValueError:
-        found = []
-    if len(found) != count:
-        raise InputError(f"Give a {what} for each of the {count} domains, such as 2,1; got {quoted(line)}.")
-    return [number(part, "A part of the mix", 0, MAX_PARTS) for part in found]
-
-
-def named(text: Any) -> list[str]:
-    """Names of library entries with commas between them. Raises InputError for what is no text, or far too many."""
-    if not isinstance(text, str):
-        raise InputError(f"Name the domains with commas between them, not {quoted(text)}.")
-    names = [part.strip() for part in text.split(",") if part.strip()]
-    if len(names) > MAX_NAMED:
-        raise InputError(f"{len(names)} domains are too many for one picture: name at most {MAX_NAMED}.")
-    return names
-
-
-def mix_words(mix: Mix) -> str:
-    """A mix as a person would say it: "60 % pencil sketch, IPL and 40 % zombie, NADA"."""
-    return " and ".join(f"{100 * share:.0f} % {_domain(entry)}" for entry, share in mix)
-
-
-def _domain(entry: library.Entry) -> str:
-    return f"{entry.config.target}, {show.entry_method(entry)}"
-
-
-def restyle_settings(inverted: people.Inverted, mixes: Sequence[Mix]) -> dict[str, Any]:
-    """What restyled pictures were drawn with, for their file."""
-    return {
-        "person": inverted.name,
-        "inverted by": inverted.settings["config"],
-        "domains": [
-            [{"adapted by": entry.settings["config"], "weight": share} for entry, share in mix] for mix in mixes
-        ],
-    }
-
-
-def large(levels: Tensor) -> Image.Image:
-    """Bytes (1, R, R, 3) as a picture of at least SLIDER_SIDE pixels a side."""
-    picture = to_pictures(levels)[0]
-    side = max(SLIDER_SIDE, picture.width)
-    return picture.resize((side, side), Image.Resampling.BICUBIC)

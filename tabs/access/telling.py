@@ -77,7 +77,7 @@ def _roots() -> list[tuple[str, str]]:
     roots = {
         Path(sys.prefix): "the server’s Python",
         Path.home(): "a folder of the server",
-        Path(__file__).parents[1]: "the program’s folder",
+        Path(__file__).parents[2]: "the program’s folder",
         catalog.pretrained_folder(): "the folder of models",
         shipped.folder(): "the folder of finished models",
         Path(tempfile.gettempdir()): "a temporary folder",

@@ -1,4 +1,4 @@
-"""A run on its way to the screen: its weights fetched, its steps, what they have shown so far.
+"""A run on its way to the screen: its weights fetched, and the library entry that keeps what came of it.
 
 What the tabs Adapt and Compare and the API share; knows no component.
 """
@@ -6,27 +6,42 @@ What the tabs Adapt and Compare and the API share; knows no component.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from typing import Any
 
-from torch import Tensor
-
 from ipl_core import AdaptConfig, AdaptResult, Step, adapt
 from ipl_core.clip.ensemble import members
 from ipl_core.library import store as library
-from ipl_core.methods.config import LEARNED
 from ipl_core.models import catalog
 from ipl_core.models.hub import Stopped
-from ipl_core.running import step_history
 from ipl_core.running.steps import Start
 from ipl_core.storage import folders
 from ipl_core.storage.words import size_words
 
-from . import show
-
 SECONDS_BETWEEN_YIELDS = 0.4  # more often nobody sees, and every yield takes time from the run
+
+
+class Throttle:
+    """Says which of many updates are worth showing: the first, and then one every SECONDS_BETWEEN_YIELDS."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+
+    @property
+    def unused(self) -> bool:
+        """Whether no update has passed."""
+        return self._last is None
+
+    def passes(self, always: bool = False) -> bool:
+        """Whether the update at hand is to be shown. always: whenever it comes, such as one with new pictures."""
+        now = time.monotonic()
+        if self._last is not None and not always and now - self._last < SECONDS_BETWEEN_YIELDS:
+            return False
+        self._last = now
+        return True
 
 
 def fetched(config: AdaptConfig, stop: threading.Event, check: Callable[[Any], None]) -> Iterator[str]:
@@ -77,8 +92,8 @@ def job(
 ) -> Iterator[Step | AdaptResult | library.Entry]:
     """Runs `config`: what `adapt` yields, then the library entry that keeps the result.
 
-    goes_on, start: the entry that the run goes on from, and where; see `library.continuation`. train: takes
-    the place of `adapt`. No entry comes if the run was stopped before the generator had changed. Closing
+    goes_on, start: the entry that the run goes on from, and where; see `library.continuation`. train: takes the
+    place of `adapt`. No entry comes if the run was stopped before the generator had changed. Closing
     the iterator ends the run and keeps nothing.
     """
     folders.check_writable(library.runs_folder())  # before the work, not after it
@@ -90,53 +105,3 @@ def job(
             yield update
     if run.last.weights:
         yield run.save()
-
-
-class Record:
-    """What a run has shown so far, ready to be drawn."""
-
-    def __init__(self, config: AdaptConfig) -> None:
-        self._config = config
-        self.stages = 2 if config.method in LEARNED else 1
-        self.curves = {
-            "prompts": show.Curve(config.mapper_steps),
-            "generator": show.Curve(config.steps),
-            "diversity": show.Curve(config.steps),
-        }
-        self.share = 0.0  # of all steps of both stages
-        self.before: Tensor | None = None
-        self.after: Tensor | None = None
-        self.readings: dict[int, str] = {}  # what the watched people's prompts say, by seed
-        self.stopped: str | None = None
-
-    def recall(self, entry: library.Entry) -> None:
-        """Takes over the curves of a run that is kept."""
-        for row in entry.history():
-            terms = step_history.terms(row)
-            measured = {name: terms.pop(name) for name in ("diversity",) if name in terms}
-            self.curves[row["stage"]].add(row["step"], terms)
-            self.curves["diversity"].add(row["step"], measured)
-
-    def add(self, update: Step | AdaptResult) -> None:
-        phase = None
-        if isinstance(update, AdaptResult):
-            self.stopped = update.stopped
-        else:
-            phase = update.phase
-            self.curves[phase].add(update.step, update.losses)
-            before = self._config.mapper_steps if self.stages == 2 else 0
-            done = update.step + (before if phase == "generator" else 0)
-            self.share = done / (before + self._config.steps)
-        if update.pictures is not None:
-            shown = update.pictures
-            self.before, self.after, self.readings = shown.before, shown.after, shown.readings or {}
-            if shown.diversity is not None and phase != "prompts":
-                self.curves["diversity"].add(update.step, {"diversity": shown.diversity})
-
-    def people(self) -> str:
-        config = self._config
-        adapted = f"{config.target}, {show.method_name(config)}"
-        heading = show.heading(f"{config.source} → {adapted}", "the same people, above before and below after")
-        readings = [self.readings.get(seed, "") for seed in config.preview_seeds]
-        pictures = show.people(config.preview_seeds, self.before, config.source, self.after, adapted, readings=readings)
-        return heading + pictures

@@ -1,18 +1,15 @@
 """Fields for how prompts are made: what IPL learns, and the words that people are described by.
 
-A tab puts them among its other settings. Their values go to `adapt.make_config`; this module starts no run.
+A tab puts them among its other settings. Their values go to `requests.adapting.make_config`; this module starts no run.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import gradio as gr
 
-from .session import AT_ONCE
+from ..requests.adapting import OWN_WORDS
+from ..service.jobs import AT_ONCE
 
-#: A choice of the vocabulary that stands for what was typed below it.
-OWN_WORDS = "own"
 _PROMPTS = [
     ("Free vectors", "vectors"),
     ("Words", "words"),
@@ -53,10 +50,3 @@ class WordingFields:
         self._vocabulary.input(
             lambda chosen: gr.Textbox(visible=chosen == OWN_WORDS), self._vocabulary, self._own_words, **AT_ONCE
         )
-
-
-def words_chosen(given: dict[str, Any]) -> dict[str, Any]:
-    """Settings in which a list of one's own is the vocabulary, where that is what was chosen."""
-    own = given.get("own_words", "")
-    settings = {name: value for name, value in given.items() if name != "own_words"}
-    return {**settings, "vocabulary": own} if settings.get("vocabulary") == OWN_WORDS else settings

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,15 +23,12 @@ from gradio.block_function import BlockFunction
 from gradio.queueing import Event, EventQueue, Queue
 from gradio.state_holder import SessionState, StateHolder
 
-from ipl_core import InputError
-from ipl_core.storage.lru import LRU
+from ..access.policy import Policy
+from ..access.visitors import MAX_SESSION, came_from
+from .jobs import MODEL, is_redraw, kind_of
+from .stops import Stop, Stops, time_words
 
-from .policy import Policy
-from .visitors import MAX_SESSION, came_from
-
-MODEL = "model"
 _AT_ONCE = "at once"  # the concurrency id of what is only told that it ended
-_REDRAW = "redraw"  # a kind of job
 
 MAX_WAITING = 100  # jobs of all visitors; each holds its request in memory
 MAX_WAITING_ELSEWHERE = 200  # in any other line, such as that of those who look at a picture
@@ -43,171 +39,8 @@ SECONDS_BETWEEN_LOOKS = 0.5  # at who still listens
 SECONDS_TO_COME = 10.0  # in which whoever asked for a job has to listen to it
 SECONDS_OF_SILENCE = 60.0  # in which a slow connection has to take in a message
 SECONDS_TO_CLOSE = 2.0  # after which a job that yields nothing is asked to stop, when its client has left
-_MAX_ASKED = 256  # pages whose Stop was pressed before their job had come
 
 WAITS_ALREADY = "A job of yours waits for its turn already: wait for it, or stop it first."
-
-Withdraw = Callable[[], None]
-
-
-class Stop(threading.Event):
-    """The flag that ends a job.
-
-    why: "asked", by whoever began it; "time", by a limit of time, which `words` says; "left", by leaving.
-    """
-
-    why: str = ""
-    words: str = ""
-
-    def end(self, why: str, words: str = "") -> None:
-        """Sets the flag; the first reason stays."""
-        if not self.why:
-            self.why, self.words = why, words
-        self.set()
-
-
-@dataclass
-class Turn:
-    """A job that waits or runs. withdraw: takes it out of the queue while it waits."""
-
-    session: str
-    kind: str
-    withdraw: Withdraw = lambda: None
-    running: bool = False
-    stop: Stop = field(default_factory=Stop)
-
-
-class Stops:
-    """The jobs that wait or run, in the order in which they joined, with a stop flag each. May be used by any thread.
-
-    The queue calls `join`, `start` and `leave_queue`, each with the id of a job. The tabs ask by session and kind: ""
-    for a run, else the name of a tab whose jobs are stopped by themselves.
-    """
-
-    def __init__(self) -> None:
-        self._turns: dict[str, Turn] = {}
-        self._asked: LRU[tuple[str, str], None] = LRU(_MAX_ASKED)  # to stop before the job had joined
-        self._lock = threading.Lock()
-
-    # --- for the queue ------------------------------------------------------------------------------------------
-
-    def join(self, job: str, session: str, kind: str, withdraw: Withdraw) -> bool:
-        """Notes that a job waits; False if its visitor has pressed Stop already, so that it is not to run."""
-        with self._lock:
-            if (session, kind) in self._asked:
-                del self._asked[session, kind]
-                return False
-            self._turns[job] = Turn(session, kind, withdraw)
-            return True
-
-    def start(self, job: str) -> Stop:
-        """Notes that a job's turn has come; gives its flag."""
-        with self._lock:
-            turn = self._turns[job]
-            turn.running = True
-            return turn.stop
-
-    def leave_queue(self, job: str) -> None:
-        """Forgets a job that has ended or was taken out of the queue."""
-        with self._lock:
-            self._turns.pop(job, None)
-
-    def keep_only(self, jobs: Container[str]) -> None:
-        """Forgets the jobs of the queue that are none of these."""
-        with self._lock:
-            for job in [job for job in self._turns if job not in jobs]:
-                del self._turns[job]
-
-    # --- for the tabs -------------------------------------------------------------------------------------------
-
-    def running(self, session: str) -> Stop:
-        """The flag of the session's job that runs; one that nobody knows if none does."""
-        with self._lock:
-            own = (turn.stop for turn in self._turns.values() if turn.running and turn.session == session)
-            return next(own, Stop())
-
-    def leave(self, session: str) -> None:
-        """Forgets what a session that has left was remembered for; its jobs are ended by the queue."""
-        with self._lock:
-            for asked in [asked for asked in self._asked if asked[0] == session]:
-                del self._asked[asked]
-
-    def ahead(self, session: str, kind: str = "") -> int | None:
-        """How many jobs are before the session's; None if it has none that waits."""
-        with self._lock:
-            for before, turn in enumerate(self._turns.values()):
-                if (turn.session, turn.kind) == (session, kind) and not turn.running:
-                    return before
-        return None
-
-    def waits(self, session: str) -> bool:
-        """Whether the session has a job that waits, so that it can't have another one; a redraw doesn't count."""
-        with self._lock:
-            own = [turn for turn in self._turns.values() if turn.session == session and not turn.running]
-        return any(turn.kind != _REDRAW for turn in own)
-
-    def stop(self, session: str, kind: str | None = None) -> bool:
-        """Ends the session's jobs of a kind, or all of them; False if there is none.
-
-        What runs ends after its step; what waits leaves the queue.
-        """
-        with self._lock:
-            own = [turn for turn in self._turns.values() if turn.session == session and kind in (None, turn.kind)]
-        for turn in own:
-            turn.stop.end("asked")
-            turn.withdraw()
-        return bool(own)
-
-    def expect(self, session: str, kind: str) -> None:
-        """Call when a page is about to send a job: a Stop that was pressed too late for the last one isn't for it."""
-        with self._lock:
-            self._asked.pop((session, kind), None)
-
-    def ask(self, session: str, kind: str) -> None:
-        """As `stop`, by the button of a page, which may be pressed before the job has reached the queue."""
-        if not self.stop(session, kind):
-            with self._lock:
-                self._asked[session, kind] = None
-
-    def __len__(self) -> int:
-        """How many jobs wait or run."""
-        return len(self._turns)
-
-
-# --- what a job's function may say about itself -------------------------------------------------------------------
-
-
-def redraw(function: Any) -> Any:
-    """Marks a job that only shows anew what a visitor chose: while one waits, a newer one takes its place."""
-    function.redraw = True
-    return function
-
-
-def of_kind(function: Any, kind: str, withdrawn: Callable[[], Any] | None = None) -> Any:
-    """Marks a job as one that is stopped by its kind. withdrawn: gives its result if it was stopped while it waited."""
-    function.kind, function.withdrawn = kind, withdrawn
-    return function
-
-
-def _is_redraw(fn: BlockFunction) -> bool:
-    return getattr(fn.fn, "redraw", False)
-
-
-def _kind(fn: BlockFunction) -> str:
-    return _REDRAW if _is_redraw(fn) else getattr(fn.fn, "kind", "")
-
-
-def ended_early(stop: Stop) -> InputError:
-    """What is said of a job without a result of its own that was stopped."""
-    if stop.why == "time":
-        return InputError(stop.words + " Nothing was kept; ask for less at a time.")
-    return InputError("Stopped, as asked; nothing was kept.")
-
-
-def time_words(seconds: float) -> str:
-    """The sentence on a job that has reached the app's limit of time."""
-    limit = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
-    return f"Ended after {limit}, the most that this app allows one job."
 
 
 # --- who listens --------------------------------------------------------------------------------------------------
@@ -242,42 +75,6 @@ class Messages(asyncio.Queue):
         finally:
             self._takers -= 1
             self._until = time.monotonic() + SECONDS_OF_SILENCE
-
-
-# --- sessions -----------------------------------------------------------------------------------------------------
-
-
-class _NoConfig(dict):
-    """Takes what Gradio notes for links to a page's state, which the app doesn't offer, and keeps nothing of it."""
-
-    def __contains__(self, key: object) -> bool:
-        return True
-
-    def __missing__(self, key: Any) -> dict[str, Any]:
-        return {}
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        pass
-
-
-class Sessions(StateHolder):
-    """What Gradio keeps for each session, without a copy of the page, which takes 0.8 MB and 36 ms to make."""
-
-    def __getitem__(self, session_id: str) -> SessionState:
-        if len(session_id) > MAX_SESSION:  # one in an address; in a body, `Bodies` has refused it
-            raise fastapi.HTTPException(400, f"The name of a session has at most {MAX_SESSION} characters.")
-        if session_id not in self.session_data:
-            self.session_data[session_id] = session = SessionState(_Bare(self.blocks.default_config))
-            session.config_values = _NoConfig()
-        return super().__getitem__(session_id)
-
-
-@dataclass
-class _Bare:
-    """The part of a `gr.Blocks` that a new `SessionState` needs."""
-
-    default_config: Any
-    blocks: dict[int, Any] = field(default_factory=dict)
 
 
 # --- the queue ----------------------------------------------------------------------------------------------------
@@ -365,8 +162,8 @@ class FairQueue(Queue):
             if own >= LOOKS_EACH:
                 return f"You ask too fast: {own} requests of yours wait already. Try again in a moment."
             return None
-        if not _is_redraw(fn):
-            own = sum(event.session_hash == session and not _is_redraw(event.fn) for event in waiting)
+        if not is_redraw(fn):
+            own = sum(event.session_hash == session and not is_redraw(event.fn) for event in waiting)
             if own + self._joining[line, session, "job"] >= 1:
                 return WAITS_ALREADY
         held = [*waiting, *self._active()]
@@ -387,7 +184,7 @@ class FairQueue(Queue):
         """Counts an event while its validator runs, so that many that come together aren't let in together."""
         line = fn.concurrency_id
         places = [(line,), (line, session), (line, "from", address)]
-        if not _is_redraw(fn):
+        if not is_redraw(fn):
             places.append((line, session, "job"))
         self._joining.update(places)
         try:
@@ -404,11 +201,13 @@ class FairQueue(Queue):
             messages.await_taker()
 
     def _joined(self, event: Event) -> None:
-        if _is_redraw(event.fn):
+        if is_redraw(event.fn):
             for older in self._waiting(MODEL):
-                if older is not event and older.session_hash == event.session_hash and _is_redraw(older.fn):
+                if older is not event and older.session_hash == event.session_hash and is_redraw(older.fn):
                     self._withdraw(older, "newer")
-        expected = self._stops.join(event._id, event.session_hash, _kind(event.fn), lambda: self._withdraw_soon(event))
+        expected = self._stops.join(
+            event._id, event.session_hash, kind_of(event.fn), lambda: self._withdraw_soon(event)
+        )
         if not expected:
             self._withdraw(event, "asked")
 
@@ -526,3 +325,36 @@ def take_turns(blocks: gr.Blocks, stops: Stops, policy: Policy) -> gr.Blocks:
     blocks.queue(api_open=False)
     blocks._queue = FairQueue(blocks, stops, policy)
     return blocks
+
+
+class _NoConfig(dict):
+    """Takes what Gradio notes for links to a page's state, which the app doesn't offer, and keeps nothing of it."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __missing__(self, key: Any) -> dict[str, Any]:
+        return {}
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+
+class Sessions(StateHolder):
+    """What Gradio keeps for each session, without a copy of the page, which takes 0.8 MB and 36 ms to make."""
+
+    def __getitem__(self, session_id: str) -> SessionState:
+        if len(session_id) > MAX_SESSION:  # one in an address; in a body, `Bodies` has refused it
+            raise fastapi.HTTPException(400, f"The name of a session has at most {MAX_SESSION} characters.")
+        if session_id not in self.session_data:
+            self.session_data[session_id] = session = SessionState(_Bare(self.blocks.default_config))
+            session.config_values = _NoConfig()
+        return super().__getitem__(session_id)
+
+
+@dataclass
+class _Bare:
+    """The part of a `gr.Blocks` that a new `SessionState` needs."""
+
+    default_config: Any
+    blocks: dict[int, Any] = field(default_factory=dict)

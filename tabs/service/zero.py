@@ -39,9 +39,9 @@ from ipl_core.running.steps import Start
 from ipl_core.running.wrappers import PREVIEW_SHARE
 from ipl_core.storage.lru import LRU
 
-from . import private
-from .policy import Policy
-from .turns import Stop
+from ..access import private
+from ..access.policy import Policy
+from .stops import Stop
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,122 @@
+"""Library entries in words, and as cards to press."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from html import escape
+from typing import Any
+
+from ipl_core import AdaptConfig, lpips
+from ipl_core.library import inversions as people
+from ipl_core.library.store import Entry
+from ipl_core.storage.words import model_words, size_words
+
+from .pictures import CARD_EDGE, picture
+from .text import duration, facts
+
+METHOD_NAMES = {"ipl": "IPL", "described": "IPL, described", "shared": "Shared prompt", "nada": "NADA"}
+
+
+def entry_name(entry: Entry) -> str:
+    """A library entry in a few words: the name that a person gave it, or domain and method, and how far it came."""
+    config = entry.config
+    title = entry.settings.get("title")
+    parts = [title] if title else [config.target, entry_method(entry)]
+    if config.seed and not title and entry.from_run:
+        parts.append(f"seed {config.seed}")
+    if not entry.finished:
+        how = "" if entry.settings["stopped"] == "picked" else "stopped at "
+        parts.append(f"{how}step {entry.settings['steps']['generator']} of {config.steps}")
+    return " · ".join(parts)
+
+
+def entry_title(entry: Entry) -> str:
+    """A library entry in one line: its name, and when it was made or that it comes with the app."""
+    return f"{entry_name(entry)} · {origin(entry)}"
+
+
+def origin(entry: Entry) -> str:
+    """Where an entry comes from, as far as a visitor has to know: when it was made, or that it comes with the app."""
+    return "comes with the app" if entry.shipped else made(entry)
+
+
+def made(entry: Entry) -> str:
+    """When an entry was made, in this machine's time: "23 Nov 14:05"."""
+    return datetime.fromisoformat(entry.settings["created"]).astimezone().strftime("%d %b %H:%M")
+
+
+def entry_method(entry: Entry) -> str:
+    """The method that made an entry, as a person calls it."""
+    if entry.from_run:
+        return method_name(entry.config)
+    return "imported" if entry.imported else "mixed"
+
+
+def method_name(config: AdaptConfig) -> str:
+    """The method as a person calls it."""
+    words = " with prompts of words" if config.method == "ipl" and config.readable else ""
+    return METHOD_NAMES[config.method] + words
+
+
+def cards(entries: Sequence[Entry]) -> str:
+    """Library entries as cards: a button with what each draws and its name, and below it facts and a button to manage.
+
+    `data-name` of both buttons is the entry's folder name.
+    """
+    parts = []
+    for entry in entries:
+        name, title = escape(entry.name), escape(entry_name(entry))
+        image = picture(entry.samples_picture, "", CARD_EDGE)
+        facts = f"{origin(entry)} · {size_words(entry.bytes)}"
+        parts.append(
+            f'<div class="entry"><button class="card" data-name="{name}">{image}<span>{title}</span></button>'
+            f'<div class="foot"><span>{facts}</span>'
+            f'<button class="manage" data-name="{name}" aria-label="Manage {title}">Manage</button></div></div>'
+        )
+    return f'<div class="cards">{"".join(parts)}</div>'
+
+
+def entry_facts(entry: Entry) -> str:
+    """All that is known of a library entry in a quiet paragraph."""
+    settings, config = entry.settings, entry.config
+    known = {
+        "From": config.source,
+        "to": config.target,
+        "Model": model_words(config.model),
+        "Method": entry_method(entry),
+        "Made of": _parts(settings.get("mixed", ())),
+        "Steps": str(settings["steps"]["generator"] or ""),
+        "Took": duration(settings["seconds"]) if entry.from_run else "",
+        "Diversity": "" if settings["diversity"] is None else f"{100 * settings['diversity']:.0f} %",
+        "Made": made(entry),
+        "Comes": "with the app" if entry.shipped else "",
+        "On the disk": size_words(entry.bytes),
+    }
+    words = ""
+    if entry.imported and settings["imported"]["changes mapping"]:
+        words = (
+            f"Its mapping network isn’t that of {known['Model']}, so another model may be the one it was adapted from."
+        )
+    return facts(known, words)
+
+
+def _parts(mixed: Sequence[Mapping[str, Any]]) -> str:
+    parts = (f"{100 * part['share']:.0f} % {part['config']['target']}" for part in mixed)
+    return ", ".join(parts)
+
+
+def likeness(inverted: people.Inverted) -> dict[str, str]:
+    """How near an inverted picture came, by name, with what the numbers mean, and where the search began."""
+    distances, identity = inverted.settings["distances"], inverted.settings.get("identity")
+    view = inverted.config.view
+    eyes = "in the critic’s eyes" if view == "critic" else f"by {lpips.NETWORKS[view].title}"
+    return {
+        "Pixels": f"{distances['pixel']:.3f} apart (0 alike, 2 opposite)",
+        "Perceptual": f"{distances['perceptual']:.3f} apart {eyes}",
+        "Identity": "" if identity is None else f"{identity:.2f} in the judge’s eyes (1 the same sitter)",
+        "Begun at": _BEGUN_AT.get(str(inverted.settings.get("start")), ""),
+    }
+
+
+_BEGUN_AT = {"encoder": "an encoder’s guess", "random": "the best of random latents", "mean": "the mean latent"}
