@@ -28,7 +28,6 @@ from ipl_core.studio.training.contrast import contrast
 from ipl_core.studio.training.generator import (
     GENERATOR,
     GeneratorRecipe,
-    PatchDiscriminator,
     attribute_code,
     open_mapping,
     regression_loss,
@@ -166,7 +165,7 @@ def test_a_generator_is_reported_beside_true_renders_with_a_sheet_of_its_samples
     assert (out / "studio-dogs-generator" / "samples.jpg").stat().st_size > 1_000
 
 
-@pytest.mark.parametrize(("command", "file"), [("train-generator", "adversarial-dogs.pt"), ("train-clip", "clip.pt")])
+@pytest.mark.parametrize(("command", "file"), [("train-generator", "generator-dogs.pt"), ("train-clip", "clip.pt")])
 def test_a_finished_training_is_not_begun_again(made: tuple[Path, Path], command: str, file: str) -> None:
     work, out = made
     before = (work / file).stat().st_mtime_ns
@@ -325,12 +324,12 @@ def test_a_checkpoint_gives_back_weights_random_numbers_and_step(tmp_path: Path)
     assert torch.equal(torch.rand(3, generator=random), drawn)
 
 
-def test_a_generator_interrupted_in_either_phase_becomes_what_it_would_have_been(
+def test_an_interrupted_generator_becomes_what_it_would_have_been(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = GeneratorRecipe(
-        photos=4, mapping_steps=2, mapping_batch=8, steps_at_32=2, steps_at_64=1, steps_at_128=1, adversarial_steps=2,
-        batch=2, r1_interval=2, save_every=1, reader_steps=2, reader_batch=2,
+        photos=4, mapping_steps=2, mapping_batch=8, steps_at_32=2, steps_at_64=1, steps_at_128=1,
+        batch=2, save_every=1, reader_steps=2, reader_batch=2,
     )  # fmt: skip
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train_generator(DOGS, recipe, whole, whole / "model.safetensors", config=TINY)
@@ -341,7 +340,7 @@ def test_a_generator_interrupted_in_either_phase_becomes_what_it_would_have_been
     def interrupted(self: Checkpoint, step: int) -> None:
         save(self, step)
         saved.append((self.path.stem, step))
-        if saved[-1] in (("generator-dogs", 2), ("adversarial-dogs", 1)):
+        if saved[-1] in (("generator-dogs", 2), ("generator-dogs", 3)):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Checkpoint, "save", interrupted)
@@ -350,7 +349,7 @@ def test_a_generator_interrupted_in_either_phase_becomes_what_it_would_have_been
             train_generator(DOGS, recipe, parts, parts / "model.safetensors", config=TINY)
     train_generator(DOGS, recipe, parts, parts / "model.safetensors", config=TINY)
     drawing = [("generator-dogs", step) for step in (1, 2, 3, 4)]
-    assert saved == [*drawing[:3], ("reader-dogs", 2), drawing[3], ("adversarial-dogs", 1), ("adversarial-dogs", 2)]
+    assert saved == [*drawing[:3], ("reader-dogs", 2), drawing[3]]
     one, other = (load_tensors(folder / "model.safetensors")[0] for folder in (whole, parts))
     for name, tensor in one.items():
         assert torch.equal(tensor, other[name]), name
@@ -444,16 +443,6 @@ def test_losses_are_zero_or_small_for_what_is_right() -> None:
     same = unit[[0, 0]]
     assert float(contrast(same, same, torch.ones(2, 2), torch.tensor(1.0))) == pytest.approx(0.6931, abs=1e-3)
     assert float(contrast(same, same, torch.zeros(2, 2), torch.tensor(1.0))) == 0
-
-
-def test_a_discriminator_judges_patches_beside_what_they_should_show() -> None:
-    discriminator = PatchDiscriminator(torch.Generator().manual_seed(0))
-    pictures = torch.randn(2, 6, 64, 64, generator=torch.Generator().manual_seed(1))
-    verdicts = discriminator(pictures)
-    assert verdicts.shape == (2, 1, 8, 8)
-    pictures[..., 40:] += 1  # what is far from a patch doesn't change its verdict
-    assert torch.allclose(discriminator(pictures)[..., 0], verdicts[..., 0], atol=1e-5)
-    assert not torch.allclose(discriminator(pictures)[..., 7], verdicts[..., 7], atol=1e-2)
 
 
 def test_a_critic_takes_the_weights_of_one_with_fewer_image_layers_and_of_no_other() -> None:

@@ -1,11 +1,9 @@
-"""Trains the studio's StyleGAN2s, one a subject: first onto the renders that latents stand for, then adversarially.
+"""Trains the studio's StyleGAN2s, one a subject, onto the renders that latents stand for.
 
 Every latent's true picture is known (Subject.sitters_from_latents), so most of it is supervised, from the small to
 the large: the mapping network learns to lay the attributes out in w, then the synthesis network learns to draw them
 at 32, 64 and 128 pixels, at the last also through the eyes of a network that reads attributes (reader.py); a
-generator that is at hand can go on from there. A further phase, which the default recipe leaves out, sharpens the
-result by a discriminator under R1 (Mescheder et al. 2018) that sees pieces of pictures, while regression keeps their
-meaning.
+generator that is at hand can go on from there.
 """
 
 from __future__ import annotations
@@ -33,8 +31,6 @@ log = logging.getLogger(__name__)
 
 CHANNELS = ((4, 128), (8, 128), (16, 128), (32, 128), (64, 64), (128, 32))
 GENERATOR = GeneratorConfig(resolution=128, z_dim=LATENT_WIDTH, w_dim=160, mapping_layers=4, channels=CHANNELS)
-#: What the discriminator sees: pieces of this many pixels a side.
-PIECE = 64
 
 
 @dataclass(frozen=True)
@@ -53,19 +49,12 @@ class GeneratorRecipe:
     reader_weight: float = 1.0  # of what the reader sees, at 128
     further_steps: int = 2_500  # at 128, where a generator is gone on with
     further_share: float = 0.2  # of the rates, in them
-    adversarial_steps: int = 0
     batch: int = 16
     learning_rate: float = 0.015  # of Muon, relative to the weights
     adam_rate: float = 2e-3  # of biases and the like
     mapping_share: float = 0.1  # of the rate, for the mapping network once it knows the attributes
-    adversarial_share: float = 0.3  # of the rates, in the adversarial phase
-    adversarial_weight: float = 0.1
-    discriminator_rate: float = 0.01  # of Muon
-    blind_steps: int = 50  # in which the discriminator learns and the generator doesn't heed it
-    r1_gamma: float = 0.3
-    r1_interval: int = 8
     ema: float = 0.995
-    bfloat16: bool = True  # in all but R1; costs nothing and saves a third of the time
+    bfloat16: bool = True  # costs nothing and saves a third of the time
     seed: int = 0
     save_every: int = 250
 
@@ -82,7 +71,7 @@ class GeneratorRecipe:
 #: The smallest recipe that runs every line: it shows that the script works and teaches nothing.
 SMOKE = GeneratorRecipe(
     photos=4, mapping_steps=3, mapping_batch=16, steps_at_32=2, steps_at_64=1, steps_at_128=1, reader_steps=2,
-    reader_batch=4, further_steps=2, adversarial_steps=2, batch=4, r1_interval=2, save_every=2,
+    reader_batch=4, further_steps=2, batch=4, save_every=2,
 )  # fmt: skip
 
 
@@ -152,7 +141,7 @@ def train_mapping(subject: Subject, mapping: MappingNetwork, recipe: GeneratorRe
         optimiser.step()
         missed = 0.98 * missed + 0.02 * loss.item()
         if step % 500 == 0:
-            figures.write(phase="mapping", resolution=0, step=step, loss=missed, discriminator=0.0)
+            figures.write(phase="mapping", resolution=0, step=step, loss=missed)
             log.info("%s, mapping %d of %d: variance missed %.3f", subject.name, step, recipe.mapping_steps, missed)
     return missed
 
@@ -167,20 +156,18 @@ class Run:
         self.figures = FigureLog(work / f"generator-{subject.name}.csv")
         self.begun = time.monotonic()
 
-    def checkpoint(self, name: str, **parts: object) -> Checkpoint:
+    def checkpoint(self, **parts: object) -> Checkpoint:
         """A checkpoint of this run with further parts."""
         return Checkpoint(
-            self.work / f"{name}-{self.subject.name}.pt",
+            self.work / f"generator-{self.subject.name}.pt",
             {"generator": self.generator, "average": self.average.average, "random": self.random, **parts},
         )
 
-    def report(self, phase: str, resolution: int, step: int, total: int, loss: float, discriminator: float) -> None:
-        """A row of figures and a line of the log."""
-        self.figures.write(phase=phase, resolution=resolution, step=step, loss=loss, discriminator=discriminator)
-        log.info(
-            "%s, %s at %d, %d of %d: loss %.4f, discriminator %.3f, %.0f s",
-            *(self.subject.name, phase, resolution, step, total, loss, discriminator, time.monotonic() - self.begun),
-        )
+    def report(self, resolution: int, step: int, loss: float) -> None:
+        """A row of figures and a line of the log about a step of regression."""
+        self.figures.write(phase="regression", resolution=resolution, step=step, loss=loss)
+        told = self.subject.name, resolution, step, self.recipe.regression_steps, loss, time.monotonic() - self.begun
+        log.info("%s, regression at %d, %d of %d: loss %.4f, %.0f s", *told)
 
     def write(self) -> None:
         """The averaged generator, in half precision, with its mean latent."""
@@ -200,8 +187,7 @@ def train_generator(
     """Run all phases, resuming from `work`, and write the averaged generator to `out` (safetensors).
 
     start: a trained generator to go on with, by `further_steps` of regression at its full size. Writes
-    work/generator-SUBJECT.pt and work/adversarial-SUBJECT.pt (checkpoints), work/generator-SUBJECT.csv (figures) and
-    `out`.
+    work/generator-SUBJECT.pt (checkpoint), work/generator-SUBJECT.csv (figures) and `out`.
     """
     z, pictures = photos(subject, recipe.photos, config.resolution, recipe.seed, work)
     if start is None:
@@ -211,12 +197,13 @@ def train_generator(
         recipe = replace(recipe, steps_at_32=0, steps_at_64=0, steps_at_128=recipe.further_steps)
     run = Run(subject, recipe, work, out, generator)
     _regression(run, z.to(device), pictures, further=start is not None)
-    if recipe.adversarial_steps:
-        _adversarial(run, z.to(device), pictures)
 
 
 def _optimiser(generator: Generator, recipe: GeneratorRecipe) -> tuple[Together, Together]:
-    """Of the synthesis network and of the mapping network. Colours and the constant are no maps, so Adam has them."""
+    """The optimisers of the synthesis and of the mapping network.
+
+    Muon updates the convolutions; Adam updates toRGB and the constant input.
+    """
     colours = [parameter for layer in generator.synthesis.torgb for parameter in layer.parameters()]
     return (
         Together(generator.synthesis, recipe.learning_rate, recipe.adam_rate, [*colours, generator.synthesis.input]),
@@ -227,7 +214,7 @@ def _optimiser(generator: Generator, recipe: GeneratorRecipe) -> tuple[Together,
 def _regression(run: Run, z: torch.Tensor, pictures: torch.Tensor, further: bool) -> None:
     recipe, generator = run.recipe, run.generator
     drawing, laying_out = _optimiser(generator, recipe)
-    checkpoint = run.checkpoint("generator", drawing=drawing, laying_out=laying_out)
+    checkpoint = run.checkpoint(drawing=drawing, laying_out=laying_out)
     done, total = checkpoint.resume(), recipe.regression_steps
     if not done and not further:
         open_mapping(generator.mapping)
@@ -265,95 +252,7 @@ def _regression(run: Run, z: torch.Tensor, pictures: torch.Tensor, further: bool
         run.average.update()
         mean = loss.item() if not mean else 0.95 * mean + 0.05 * loss.item()
         if step % 50 == 0:
-            run.report("regression", resolution, step, total, mean, 0.0)
-        if step % recipe.save_every == 0 or step == total:
-            checkpoint.save(step)
-            run.write()
-
-
-class PatchDiscriminator(nn.Sequential):
-    """Tells renders from what a generator draws, patch by patch: (B, 6, R, R) → logits (B, 1, R/8, R/8).
-
-    Sees a picture in [−1, 1] beside the true one at a quarter of its size, drawn up again: what the picture should
-    show is then known, and every patch is a verdict (Isola et al. 2017). It learns far sooner than a
-    discriminator that has one verdict a picture, and this phase is short.
-    """
-
-    def __init__(self, random: torch.Generator, width: int = 32) -> None:
-        layers: list[nn.Module] = [nn.Conv2d(6, width, 3, padding=1)]
-        for into, out in ((width, 2 * width), (2 * width, 3 * width), (3 * width, 4 * width)):
-            layers += [nn.LeakyReLU(0.2), nn.Conv2d(into, out, 4, stride=2, padding=1)]
-        layers += [nn.LeakyReLU(0.2), nn.Conv2d(4 * width, 1, 3, padding=1)]
-        super().__init__(*layers)
-        for layer in self:
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, 0.2, generator=random)
-                nn.init.zeros_(layer.bias)
-        self.to(memory_format=torch.channels_last)
-
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        return super().forward(pictures.contiguous(memory_format=torch.channels_last))
-
-
-def _squared_slope(discriminator: nn.Module, real: torch.Tensor) -> torch.Tensor:
-    """R1 without its weight: the mean squared norm of the scores' gradient with respect to real pictures."""
-    real.requires_grad_(True)
-    (slope,) = torch.autograd.grad(discriminator(real).mean((1, 2, 3)).sum(), real, create_graph=True)
-    return slope.square().sum((1, 2, 3)).mean()
-
-
-def _adversarial(run: Run, z: torch.Tensor, pictures: torch.Tensor) -> None:
-    """The last phase: non-saturating logistic loss with lazy R1 on pieces of pictures, plus the regression term."""
-    recipe, generator = run.recipe, run.generator
-    generator.load_state_dict(run.average.average.state_dict())
-    discriminator = PatchDiscriminator(torch.Generator().manual_seed(recipe.seed + 1)).to(z.device)
-    draw, _ = _optimiser(generator, recipe)
-    blame = Together(discriminator, recipe.discriminator_rate, 1e-3, [discriminator[-1].weight])
-    checkpoint = run.checkpoint("adversarial", discriminator=discriminator, draw=draw, blame=blame)
-    done, total = checkpoint.resume(), recipe.adversarial_steps
-    side = pictures.shape[-1]
-    piece = min(PIECE, side)
-    half = half_precision(z.device, recipe.bfloat16)
-    for step in range(done + 1, total + 1):
-        share = min(1.0, step / 100, 2 * (1 - step / total) + 0.02)
-        draw.set_rate(recipe.adversarial_share * share)
-        blame.set_rate(share)
-        index = torch.randint(len(z), (recipe.batch,), generator=run.random)
-        top, left = (int(t) for t in torch.randint(side - piece + 1, (2,), generator=run.random))
-        true = to_float(pictures[index]).to(z.device)
-        meant = F.interpolate(F.avg_pool2d(true, 4), scale_factor=4)
-        with torch.no_grad():
-            w = generator.mapping(z[index])
-        with half:
-            drawn = generator.synthesis(w).float()
-        real, false = (torch.cat([p, meant], 1)[..., top : top + piece, left : left + piece] for p in (true, drawn))
-
-        discriminator.requires_grad_(True)
-        with half:
-            false_score, score = discriminator(false.detach()), discriminator(real)
-        blamed = (F.softplus(false_score.float()) + F.softplus(-score.float())).mean()
-        loss = blamed
-        if step % recipe.r1_interval == 0:
-            loss = loss + recipe.r1_gamma / 2 * recipe.r1_interval * _squared_slope(discriminator, real)
-        blame.zero_grad()
-        loss.backward()
-        blame.step()
-
-        # The discriminator learns alone for a while: a blind one would only push the generator about.
-        discriminator.requires_grad_(False)
-        fooled = drawn.new_zeros(())
-        if step > recipe.blind_steps:
-            with half:
-                fooled = F.softplus(-discriminator(false).float()).mean()
-        # Meaning is kept at half resolution only: at full, L1 would hold on to its blur where details can't be known.
-        kept = regression_loss(F.avg_pool2d(drawn, 2), F.avg_pool2d(true, 2))
-        loss = recipe.adversarial_weight * fooled + kept
-        draw.zero_grad()
-        loss.backward()
-        draw.step()
-        run.average.update()
-        if step % 25 == 0:
-            run.report("adversarial", side, step, total, kept.item(), blamed.item())
+            run.report(resolution, step, mean)
         if step % recipe.save_every == 0 or step == total:
             checkpoint.save(step)
             run.write()
