@@ -5,7 +5,6 @@ Each run is an ordinary one: it is kept in the library, and one that is there al
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -29,7 +28,7 @@ from ipl_core.storage.values import choice, whole
 from ipl_core.storage.words import json_text
 
 from . import show
-from .access.files import inside
+from .access.files import handed_out, inside
 from .base import Event, Press, Tab
 from .forms.controls import Controls
 from .forms.fields import PRESET_CHOICES, complaints
@@ -115,42 +114,40 @@ class CompareTab(Tab):
         event(self.open, self.outlined, self.opening, **LOOK)
 
     def _build_request(self) -> None:
+        fields: dict[str, Any] = {}
         models = catalog.generators()
         model, preset = next(iter(models)), PRESETS["default"]
-        self._target = gr.Textbox(label="Compare methods on", placeholder="pencil sketch", max_lines=1)
-        self._methods = gr.CheckboxGroup(
-            [(name(method), method) for method in METHODS],
-            value=list(_FIRST_COMPARED),
-            label="Methods",
+        fields["target"] = gr.Textbox(label="Compare methods on", placeholder="pencil sketch", max_lines=1)
+        fields["methods"] = gr.CheckboxGroup(
+            [(name(method), method) for method in METHODS], value=list(_FIRST_COMPARED), label="Methods"
         )
-        self._people = gr.Textbox(_PEOPLE, label="The same people", info="Seeds, such as 0-5 or 3, 14, 15.")
+        fields["preview_seeds"] = gr.Textbox(_PEOPLE, label="The same people", info="Seeds, such as 0-5 or 3, 14, 15.")
         self._take = gr.Button("Take my favourites of Sample", size="sm")
         self._controls = Controls(self._service, "comparison", "Compare", "Comparing …")
         with gr.Accordion("Settings of all runs", open=False):
-            self._source_words = gr.Textbox(models[model].source, label="What the model draws now")
-            self._preset = gr.Dropdown(
-                PRESET_CHOICES,
-                value="default",
-                label="All from preset",
-                info="For those below and those not shown.",
+            fields["source"] = gr.Textbox(models[model].source, label="What the model draws now")
+            fields["preset"] = gr.Dropdown(
+                PRESET_CHOICES, value="default", label="All from preset", info="For those below and those not shown."
             )
             with gr.Row():
-                self._mapper_steps = gr.Number(preset["mapper_steps"], label="Stage 1, steps", min_width=120)
-                self._steps = gr.Number(preset["steps"], label="Stage 2, steps", min_width=120)
+                fields["mapper_steps"] = gr.Number(preset["mapper_steps"], label="Stage 1, steps", min_width=120)
+                fields["steps"] = gr.Number(preset["steps"], label="Stage 2, steps", min_width=120)
             with gr.Row():
-                self._rate = gr.Number(preset["learning_rate"], label="Rate of stage 2", min_width=120)
-                self._seed = gr.Number(0, label="Random seed", min_width=120)
-            self._wording = WordingFields(
+                fields["learning_rate"] = gr.Number(preset["learning_rate"], label="Rate of stage 2", min_width=120)
+                fields["seed"] = gr.Number(0, label="Random seed", min_width=120)
+            wording = WordingFields(
                 ("Prompts of IPL", "Words for people", "List of words"),
                 catalog.suited_to(models[model].critic)["prompts"],
             )
-            self._model = gr.Dropdown(source_choices(), value=model, label="Source model")
-            self._critic = gr.Dropdown(
+            fields.update(wording.named)
+            fields["model"] = gr.Dropdown(source_choices(), value=model, label="Source model")
+            fields["critic"] = gr.Dropdown(
                 [("The model’s own", ""), *open_critic_choices()],
                 value="",
                 label="CLIP model of all",
                 info="It compares pictures with words.",
             )
+        self._fields = fields
 
     def _build_result(self) -> None:
         self._controls.build_lines("Name a domain and press Compare; the methods run one after the other.")
@@ -180,20 +177,6 @@ class CompareTab(Tab):
     # --- listeners ----------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        self._fields = {
-            "target": self._target,
-            "methods": self._methods,
-            "preview_seeds": self._people,
-            "source": self._source_words,
-            "preset": self._preset,
-            "mapper_steps": self._mapper_steps,
-            "steps": self._steps,
-            "learning_rate": self._rate,
-            "seed": self._seed,
-            **self._wording.named,
-            "model": self._model,
-            "critic": self._critic,
-        }
         kept = [component for method in METHODS for component in (*self._kept[method], self.entries[method])]
         pair = [self._pair, self._left, self._right, self._who, self._slider, self._slider_words, self._sheet]
         self._result = [self.pictures, self._table, *kept, *pair]
@@ -201,23 +184,26 @@ class CompareTab(Tab):
             self._run,
             list(self._fields.values()),
             self._result,
-            [self._controls.start.click, self._target.submit],
+            [self._controls.start.click, self._fields["target"].submit],
             check=self._check,
         )
         self._take.click(
             self._take_favourites,
             self._favourites.remembered,
-            [self._people, *self._controls.lines],
+            [self._fields["preview_seeds"], *self._controls.lines],
             **AT_ONCE,
         )
-        self._preset.input(
+        self._fields["preset"].input(
             lambda preset: [PRESETS[choice(preset, "Preset", PRESETS)][known] for known in _FROM_PRESET],
-            self._preset,
+            self._fields["preset"],
             [self._fields[known] for known in _FROM_PRESET],
             **AT_ONCE,
         )
-        self._model.input(
-            lambda model: catalog.generators()[known_model(model)].source, self._model, self._source_words, **AT_ONCE
+        self._fields["model"].input(
+            lambda model: catalog.generators()[known_model(model)].source,
+            self._fields["model"],
+            self._fields["source"],
+            **AT_ONCE,
         )
         gr.on(
             [self._left.input, self._right.input, self._who.input],
@@ -245,12 +231,12 @@ class CompareTab(Tab):
         kept = {method: scene.rows[method].figures.diversity for method in finished}
         scene.remark = show.kept_diversity({name(method): share for method, share in kept.items()}, samples)
         by_diversity = sorted(kept, key=kept.__getitem__)
-        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
+        with handed_out() as folder:
             changes: dict[Any, Any] = {self.outlined: True, self.pictures: scene.pictures()}
             changes[self._table] = scene.figures(show.figures_remark(samples, ""))
             for method, entry in finished.items():
-                changes.update(self._kept_changes(method, entry, Path(folder)))
-            yield changes | self._pair_changes(scene, finished, (by_diversity[0], by_diversity[-1]), Path(folder))
+                changes.update(self._kept_changes(method, entry, folder))
+            yield changes | self._pair_changes(scene, finished, (by_diversity[0], by_diversity[-1]), folder)
 
     def _finished_scene(self, finished: Mapping[str, library.Entry]) -> Comparison:
         """Finished models of one domain, drawn here, with what was measured when they were made."""
@@ -288,7 +274,10 @@ class CompareTab(Tab):
             words = "No seed is among your favourites yet: press a star in the tab Sample."
             return self._controls.say(show.note(words), words)
         words = f"Took {len(seeds)} of your favourites."
-        return {self._people: ", ".join(map(str, seeds)), **self._controls.say(show.note(words), words)}
+        return {
+            self._fields["preview_seeds"]: ", ".join(map(str, seeds)),
+            **self._controls.say(show.note(words), words),
+        }
 
     def _check(self, *values: Any) -> list[dict[str, Any]]:
         asked = dict(zip(self._fields, values))
@@ -336,9 +325,9 @@ class CompareTab(Tab):
             row.pictures, row.figures = to_uint8(draw(adapted, seeds, psi)), samples.measure(adapted)
             row.readings = said(entry, seeds, psi)
             row.words = _run_words(entry)
-            with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
+            with handed_out() as folder:
                 shown = {self.pictures: scene.pictures(), self._table: scene.figures(remark)}
-                yield shown | self._kept_changes(method, entry, Path(folder))
+                yield shown | self._kept_changes(method, entry, folder)
         for method in configs.keys() - entries:
             row = scene.rows[method]
             row.words = row.words if row.failed else "not finished, not kept" if row.pictures is not None else "not run"
@@ -408,8 +397,8 @@ class CompareTab(Tab):
         if not entries:
             yield changes
             return
-        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
-            yield changes | self._pair_changes(scene, entries, [_SOURCE, *entries][-2:], Path(folder))
+        with handed_out() as folder:
+            yield changes | self._pair_changes(scene, entries, [_SOURCE, *entries][-2:], folder)
 
     def _pair_changes(
         self, scene: Comparison, entries: Mapping[str, library.Entry], pair: Sequence[str], folder: Path

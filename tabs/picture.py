@@ -214,7 +214,10 @@ class PictureTab(Tab):
         )
         published = [(lpips.NETWORKS[name].title, name) for name in lpips.available()]
         self._eyes = gr.Radio(
-            [("The critic", "critic"), *published], value="critic", label="Whose eyes compare", visible=bool(published)
+            [("The CLIP model", "critic"), *published],
+            value="critic",
+            label="What compares the pictures",
+            visible=bool(published),
         )
         self._seed = gr.Number(0, label="Seed of the search")
         self._model = gr.Dropdown(source_choices(), value=next(iter(models)), label="Model to invert with")

@@ -86,7 +86,7 @@ def can_be_used(entry: catalog.GeneratorEntry | catalog.CriticEntry) -> bool:
 
 
 def open_critics() -> dict[str, catalog.CriticEntry]:
-    """The critics of the hub that a visitor may choose, by name: they know any words."""
+    """The CLIP models of the hub that a visitor may choose, by name: they know any words."""
     return {name: entry for name, entry in catalog.critics().items() if entry.offer is not None and can_be_used(entry)}
 
 
