@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +38,10 @@ from .requests.library import finished_models, said
 from .requests.models import find_entry, is_slow, known_model, open_critic_choices, source_choices
 from .service.jobs import AT_ONCE, LOOK, PAGE_JOB, redraw
 from .service.running import Throttle
+from .show.comparison import SOURCE, Comparison, Row, row_name, run_words
 from .show.record import Record
 
 SAMPLES, SAMPLES_OF_LARGE = 64, 8  # measured of each generator; a large one takes a CPU seconds a picture
-_SOURCE = "source"
 _PEOPLE = "0-5"
 #: What stands beside an empty row before the first comparison.
 _IDEAS = {
@@ -54,46 +53,6 @@ _IDEAS = {
 _FROM_PRESET = ("mapper_steps", "steps", "learning_rate")
 #: The methods that are ticked when the page loads.
 _FIRST_COMPARED = ("nada", "shared", "ipl")
-
-
-@dataclass
-class Row:
-    """What a method has shown so far: pictures, bytes (N, H, W, 3), how far it is in words, what it measures.
-
-    readings: by seed, what its prompts say.
-    """
-
-    words: str
-    pictures: Tensor | None = None
-    readings: Mapping[int, str] = field(default_factory=dict)
-    figures: Figures | None = None
-    failed: bool = False
-
-
-@dataclass
-class Comparison:
-    """What stands on the screen: seeds, the source's words, and a row for the source and for each method.
-
-    remark: what is to be seen in them, as HTML.
-    """
-
-    target: str
-    source: str
-    seeds: Sequence[int]
-    rows: dict[str, Row] = field(default_factory=dict)
-    remark: str = ""
-
-    def pictures(self) -> str:
-        """All pictures as HTML, a column a seed, below the remark."""
-        rows = [(name(method), row.words, row.pictures, row.readings) for method, row in self.rows.items()]
-        what = {method: f"{self.target}, {name(method)}" for method in self.rows} | {_SOURCE: self.source}
-        heading = show.heading(f"{self.source} → {self.target or '…'}", "a column a person")
-        return heading + self.remark + show.matrix(rows, self.seeds, [what[method] for method in self.rows])
-
-    def figures(self, remark: str) -> str:
-        """All figures as an HTML table; "" before there are any."""
-        measured = {name(method): row.figures for method, row in self.rows.items() if row.figures is not None}
-        return show.figures(measured, remark) if measured else ""
 
 
 class CompareTab(Tab):
@@ -119,7 +78,7 @@ class CompareTab(Tab):
         model, preset = next(iter(models)), PRESETS["default"]
         fields["target"] = gr.Textbox(label="Compare methods on", placeholder="pencil sketch", max_lines=1)
         fields["methods"] = gr.CheckboxGroup(
-            [(name(method), method) for method in METHODS], value=list(_FIRST_COMPARED), label="Methods"
+            [(row_name(method), method) for method in METHODS], value=list(_FIRST_COMPARED), label="Methods"
         )
         fields["preview_seeds"] = gr.Textbox(_PEOPLE, label="The same people", info="Seeds, such as 0-5 or 3, 14, 15.")
         self._take = gr.Button("Take my favourites of Sample", size="sm")
@@ -159,8 +118,8 @@ class CompareTab(Tab):
         for method in METHODS:
             self.entries[method] = gr.State("")
             with gr.Row(visible=False) as row:
-                to_sample = gr.Button(f"Draw more by {name(method)}", size="sm", min_width=130)
-                settings = gr.DownloadButton(f"Settings of {name(method)}", size="sm", min_width=130)
+                to_sample = gr.Button(f"Draw more by {row_name(method)}", size="sm", min_width=130)
+                settings = gr.DownloadButton(f"Settings of {row_name(method)}", size="sm", min_width=130)
             self._kept[method] = (row, settings)
             self._page.presses.append(Press(to_sample.click, self.entries[method]))
         with gr.Column(visible=False) as self._pair:
@@ -229,11 +188,11 @@ class CompareTab(Tab):
         scene = self._finished_scene(finished)
         (samples,) = {entry.settings["shipped"]["samples"] for entry in finished.values()}
         kept = {method: scene.rows[method].figures.diversity for method in finished}
-        scene.remark = show.kept_diversity({name(method): share for method, share in kept.items()}, samples)
+        scene.remark = show.kept_diversity({row_name(method): share for method, share in kept.items()}, samples)
         by_diversity = sorted(kept, key=kept.__getitem__)
         with handed_out() as folder:
             changes: dict[Any, Any] = {self.outlined: True, self.pictures: scene.pictures()}
-            changes[self._table] = scene.figures(show.figures_remark(samples, ""))
+            changes[self._table] = scene.table(show.figures_remark(samples, ""))
             for method, entry in finished.items():
                 changes.update(self._kept_changes(method, entry, folder))
             yield changes | self._pair_changes(scene, finished, (by_diversity[0], by_diversity[-1]), folder)
@@ -248,9 +207,9 @@ class CompareTab(Tab):
             measured = Figures(**{name: figures[name] for name in domain_folder.FIGURES})
             return Row(words, to_uint8(pictures), figures=measured)
 
-        scene.rows[_SOURCE] = row("", first.config.model, first.settings["shipped"]["source"])
+        scene.rows[SOURCE] = row("", first.config.model, first.settings["shipped"]["source"])
         for method, entry in finished.items():
-            scene.rows[method] = row(_run_words(entry), str(entry.path), entry.settings["shipped"]["figures"])
+            scene.rows[method] = row(run_words(entry), str(entry.path), entry.settings["shipped"]["figures"])
             scene.rows[method].readings = entry.readings
         return scene
 
@@ -263,7 +222,7 @@ class CompareTab(Tab):
         if is_slow(source, self._service.device):
             return gr.skip(), outlined
         scene = Comparison("", model.source, parse_seeds(_PEOPLE, MAX_PREVIEWS))
-        scene.rows[_SOURCE] = Row("", to_uint8(draw(source, scene.seeds, AdaptConfig.preview_psi)))
+        scene.rows[SOURCE] = Row("", to_uint8(draw(source, scene.seeds, AdaptConfig.preview_psi)))
         scene.rows.update({method: Row(_IDEAS[method]) for method in _FIRST_COMPARED})
         return scene.pictures(), True
 
@@ -304,18 +263,18 @@ class CompareTab(Tab):
         critic = catalog.load_critic(first.critic or catalog.critic_of(first.model), first.device)
         seeds, psi = first.preview_seeds, first.preview_psi
         scene = Comparison(first.target, first.source, seeds)
-        scene.rows[_SOURCE] = Row("", to_uint8(draw(source, seeds, psi)))
+        scene.rows[SOURCE] = Row("", to_uint8(draw(source, seeds, psi)))
         scene.rows.update({method: Row("waits") for method in methods})
         yield self._cleared(scene)
         count = SAMPLES_OF_LARGE if is_slow(source, self._service.device) else SAMPLES
         samples = SideBySide(first.model, first.target, source, critic, count)
-        scene.rows[_SOURCE].figures = samples.measure()
+        scene.rows[SOURCE].figures = samples.measure()
         remark = show.figures_remark(count, samples.no_judge)
         entries: dict[str, library.Entry] = {}
         for number, (method, config) in enumerate(configs.items(), start=1):
             if stop.is_set():
                 break
-            place = f"Method {number} of {len(configs)}: {name(method)}"
+            place = f"Method {number} of {len(configs)}: {row_name(method)}"
             entry = yield from self._show_run(config, stop, scene, place)
             if entry is None:
                 continue
@@ -324,9 +283,9 @@ class CompareTab(Tab):
             row = scene.rows[method]
             row.pictures, row.figures = to_uint8(draw(adapted, seeds, psi)), samples.measure(adapted)
             row.readings = said(entry, seeds, psi)
-            row.words = _run_words(entry)
+            row.words = run_words(entry)
             with handed_out() as folder:
-                shown = {self.pictures: scene.pictures(), self._table: scene.figures(remark)}
+                shown = {self.pictures: scene.pictures(), self._table: scene.table(remark)}
                 yield shown | self._kept_changes(method, entry, folder)
         for method in configs.keys() - entries:
             row = scene.rows[method]
@@ -398,15 +357,15 @@ class CompareTab(Tab):
             yield changes
             return
         with handed_out() as folder:
-            yield changes | self._pair_changes(scene, entries, [_SOURCE, *entries][-2:], folder)
+            yield changes | self._pair_changes(scene, entries, [SOURCE, *entries][-2:], folder)
 
     def _pair_changes(
         self, scene: Comparison, entries: Mapping[str, library.Entry], pair: Sequence[str], folder: Path
     ) -> dict[Any, Any]:
         """Two rows laid over each other, to begin with those of `pair`; all pictures as one file in `folder`."""
         left, right = pair
-        shown = [_SOURCE, *entries]
-        choices = [(name(method), method) for method in shown]
+        shown = [SOURCE, *entries]
+        choices = [(row_name(method), method) for method in shown]
         one, other = (scene.rows[method].pictures[:1] for method in (left, right))
         settings = {"rows": shown, "runs": [entry.settings["config"] for entry in entries.values()]}
         sheet = grid([scene.rows[method].pictures for method in shown], len(scene.seeds))
@@ -428,7 +387,7 @@ class CompareTab(Tab):
             models = {method: str(entry.path) for method, entry in kept.items()}
             if not kept:
                 raise InputError("There is no comparison to look at: run one first.")
-            models[_SOURCE] = next(iter(kept.values())).config.model
+            models[SOURCE] = next(iter(kept.values())).config.model
             for side in (left, right):
                 choice(side, "What is compared", models)
             seed = whole(seed, "The seed", 0, MAX_SEED)
@@ -441,15 +400,5 @@ class CompareTab(Tab):
     def _slider_values(self, one: Tensor, other: Tensor, left: str, right: str, seed: int) -> dict[Any, Any]:
         pictures = to_pictures(one) + to_pictures(other)
         large = [enlarged(picture, enlargement(picture.width)) for picture in pictures]
-        words = f"Seed {seed}: {name(left)} on the left, {name(right)} on the right; drag the line between."
+        words = f"Seed {seed}: {row_name(left)} on the left, {row_name(right)} on the right; drag the line between."
         return {self._slider: tuple(large), self._slider_words: show.note(words)}
-
-
-def _run_words(entry: library.Entry) -> str:
-    of_words = "prompts of words, " if entry.config.method == "ipl" and entry.config.readable else ""
-    return f"{of_words}{entry.settings['steps']['generator']} steps, {show.duration(entry.settings['seconds'])}"
-
-
-def name(method: str) -> str:
-    """A row as a person calls it."""
-    return "Source" if method == _SOURCE else show.METHOD_NAMES[method]

@@ -347,15 +347,11 @@ class LibraryTab(Tab):
         self._service.roles.delete(entry)
         return {**self._tell(words), **self._shut(), self.cards: self.contents()}
 
+    @refusing
     def _take_in(self, request: gr.Request, path: str | None, model: str, target: str) -> dict[Any, Any]:
-        stop = self._service.stops.running(request.session_hash)
-
-        def change() -> dict[Any, Any]:
-            entry = taken_in(self._service, path, model, target, stop)
-            words = f"Imported: {show.entry_name(entry)}"
-            return {**self._shown(entry, words), self.cards: self.contents(), self._upload: None}
-
-        return self._attempt(change)
+        entry = taken_in(self._service, path, model, target, self._service.stops.running(request.session_hash))
+        words = f"Imported: {show.entry_name(entry)}"
+        return {**self._shown(entry, words), self.cards: self.contents(), self._upload: None}
 
     def _open_office(self, token: str) -> dict[Any, Any]:
         try:

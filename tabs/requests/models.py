@@ -15,6 +15,8 @@ from ipl_core.storage.words import quoted
 
 from .. import show
 
+OWN_CRITIC = "own"
+MAX_CRITICS = 8
 _LARGE = 128  # pixels; a picture above takes a CPU seconds
 _SOURCE = "source "  # before a model's name in a list; entries are named by folders, which hold no blank
 
@@ -73,10 +75,6 @@ def chosen(value: str | None) -> Model:
         return Model(name)
     entry = find_entry(value or "")
     return Model(entry.config.model, entry)
-
-
-OWN_CRITIC = "own"
-MAX_CRITICS = 8
 
 
 def can_be_used(entry: catalog.GeneratorEntry | catalog.CriticEntry) -> bool:

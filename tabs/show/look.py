@@ -52,7 +52,6 @@ _PAPER = gr.themes.Color(
     c950="#151210",
 )
 
-
 #: Colours and the like by what Gradio calls them, in the light mode and in the dark one.
 _IN_BOTH_MODES = {
     "body_background_fill": ("*neutral_50", "*neutral_950"),
