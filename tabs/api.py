@@ -7,11 +7,9 @@ it yields. What can't be done raises InputError, of which `gate` makes the sente
 """
 
 import inspect
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, NewType, get_args, get_origin
 
@@ -24,7 +22,7 @@ from ipl_core.library.inversions import Inverted, Kept
 from ipl_core.pictures.media import save_animation
 from ipl_core.storage.values import whole
 
-from .access.files import inside
+from .access.files import handed_out, inside
 from .requests.adapting import find_or_run, go_on, make_config
 from .requests.animation import ending, plan
 from .requests.drawing import MAX_COUNT, draw_seeds, nearest, save_sheet, save_zip
@@ -293,8 +291,8 @@ class Endpoints:
         suffix: ".safetensors" of this program, or ".pt" as rosinality's stylegan2-pytorch writes and reads. step: an
         earlier step that the run kept, see /library; 0 is the last.
         """
-        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
-            yield str(exported(entry, suffix, step, Path(folder)))
+        with handed_out() as folder:
+            yield str(exported(entry, suffix, step, folder))
 
     @endpoint(MODEL_JOB)
     def import_(
@@ -332,8 +330,8 @@ class Endpoints:
         check = self._service.checkpoint(request.session_hash)
         who = parse_seeds(seeds, MAX_COUNT)
         drawing = draw_seeds(self._service, chosen(entry), who, psi, fine, crossover, between=check)
-        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
-            yield str(save_sheet(drawing, Path(folder))), str(save_zip(drawing, Path(folder)))
+        with handed_out() as folder:
+            yield str(save_sheet(drawing, folder)), str(save_zip(drawing, folder))
 
     @endpoint(MODEL_JOB)
     def interpolate(
@@ -363,8 +361,8 @@ class Endpoints:
         journey = plan(self._service, asked, rate, self._service.stops.running(request.session_hash))
         pictures = [frame.picture for frame in journey.frames]
         self._service.checkpoint(request.session_hash)()  # there may be fewer than were asked for
-        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
-            path = inside(Path(folder), journey.name + suffix)
+        with handed_out() as folder:
+            path = inside(folder, journey.name + suffix)
             yield str(save_animation(pictures, path, rate, journey.note, journey.enlarge))
 
     @endpoint(MODEL_JOB, withdrawn=lambda: _nobody())
@@ -425,10 +423,10 @@ class Endpoints:
         restyler = self._service.restylers.get(person)
         entries = [find_entry(name) for name in named(domains)] or fitting_entries(restyler.inverted)
         mixes = weighted(entries, strength, mix)
-        with tempfile.TemporaryDirectory() as folder:
+        with handed_out() as folder:
             for collage in collages(restyler, mixes):  # noqa: B007 – the last has them all
                 check()
-            yield str(collage.save(Path(folder)))
+            yield str(collage.save(folder))
 
 
 def _adapt(service: Service, settings: Mapping[str, Any], session: str) -> Iterator[dict[str, Any]]:
@@ -481,7 +479,7 @@ def _invert(
                 last = {"stage": "done", "person": update.path.name, "crop": crop.note}
                 last.update({fact: update.settings[fact] for fact in ("distances", "identity")})
                 last["stopped"] = _why(stop, update.settings["stopped"])
-                with tempfile.TemporaryDirectory() as folder:
-                    yield last, *(str(file) for file in copies(update, Path(folder)))
+                with handed_out() as folder:
+                    yield last, *(str(file) for file in copies(update, folder))
             elif isinstance(update, Step) and throttle.passes():
                 yield _progress(update), None, None

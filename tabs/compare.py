@@ -5,11 +5,9 @@ Each run is an ordinary one: it is kept in the library, and one that is there al
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,7 @@ from ipl_core.storage.values import choice, whole
 from ipl_core.storage.words import json_text
 
 from . import show
-from .access.files import inside
+from .access.files import handed_out, inside
 from .base import Event, Press, Tab
 from .forms.controls import Controls
 from .forms.fields import PRESET_CHOICES, complaints
@@ -40,10 +38,10 @@ from .requests.library import finished_models, said
 from .requests.models import find_entry, is_slow, known_model, open_critic_choices, source_choices
 from .service.jobs import AT_ONCE, LOOK, PAGE_JOB, redraw
 from .service.running import Throttle
+from .show.comparison import SOURCE, Comparison, Row, row_name, run_words
 from .show.record import Record
 
 SAMPLES, SAMPLES_OF_LARGE = 64, 8  # measured of each generator; a large one takes a CPU seconds a picture
-_SOURCE = "source"
 _PEOPLE = "0-5"
 #: What stands beside an empty row before the first comparison.
 _IDEAS = {
@@ -55,46 +53,6 @@ _IDEAS = {
 _FROM_PRESET = ("mapper_steps", "steps", "learning_rate")
 #: The methods that are ticked when the page loads.
 _FIRST_COMPARED = ("nada", "shared", "ipl")
-
-
-@dataclass
-class Row:
-    """What a method has shown so far: pictures, bytes (N, H, W, 3), how far it is in words, what it measures.
-
-    readings: by seed, what its prompts say.
-    """
-
-    words: str
-    pictures: Tensor | None = None
-    readings: Mapping[int, str] = field(default_factory=dict)
-    figures: Figures | None = None
-    failed: bool = False
-
-
-@dataclass
-class Comparison:
-    """What stands on the screen: seeds, the source's words, and a row for the source and for each method.
-
-    remark: what is to be seen in them, as HTML.
-    """
-
-    target: str
-    source: str
-    seeds: Sequence[int]
-    rows: dict[str, Row] = field(default_factory=dict)
-    remark: str = ""
-
-    def pictures(self) -> str:
-        """All pictures as HTML, a column a seed, below the remark."""
-        rows = [(name(method), row.words, row.pictures, row.readings) for method, row in self.rows.items()]
-        what = {method: f"{self.target}, {name(method)}" for method in self.rows} | {_SOURCE: self.source}
-        heading = show.heading(f"{self.source} → {self.target or '…'}", "a column a person")
-        return heading + self.remark + show.matrix(rows, self.seeds, [what[method] for method in self.rows])
-
-    def figures(self, remark: str) -> str:
-        """All figures as an HTML table; "" before there are any."""
-        measured = {name(method): row.figures for method, row in self.rows.items() if row.figures is not None}
-        return show.figures(measured, remark) if measured else ""
 
 
 class CompareTab(Tab):
@@ -115,42 +73,40 @@ class CompareTab(Tab):
         event(self.open, self.outlined, self.opening, **LOOK)
 
     def _build_request(self) -> None:
+        fields: dict[str, Any] = {}
         models = catalog.generators()
         model, preset = next(iter(models)), PRESETS["default"]
-        self._target = gr.Textbox(label="Compare methods on", placeholder="pencil sketch", max_lines=1)
-        self._methods = gr.CheckboxGroup(
-            [(name(method), method) for method in METHODS],
-            value=list(_FIRST_COMPARED),
-            label="Methods",
+        fields["target"] = gr.Textbox(label="Compare methods on", placeholder="pencil sketch", max_lines=1)
+        fields["methods"] = gr.CheckboxGroup(
+            [(row_name(method), method) for method in METHODS], value=list(_FIRST_COMPARED), label="Methods"
         )
-        self._people = gr.Textbox(_PEOPLE, label="The same people", info="Seeds, such as 0-5 or 3, 14, 15.")
+        fields["preview_seeds"] = gr.Textbox(_PEOPLE, label="The same people", info="Seeds, such as 0-5 or 3, 14, 15.")
         self._take = gr.Button("Take my favourites of Sample", size="sm")
         self._controls = Controls(self._service, "comparison", "Compare", "Comparing …")
         with gr.Accordion("Settings of all runs", open=False):
-            self._source_words = gr.Textbox(models[model].source, label="What the model draws now")
-            self._preset = gr.Dropdown(
-                PRESET_CHOICES,
-                value="default",
-                label="All from preset",
-                info="For those below and those not shown.",
+            fields["source"] = gr.Textbox(models[model].source, label="What the model draws now")
+            fields["preset"] = gr.Dropdown(
+                PRESET_CHOICES, value="default", label="All from preset", info="For those below and those not shown."
             )
             with gr.Row():
-                self._mapper_steps = gr.Number(preset["mapper_steps"], label="Stage 1, steps", min_width=120)
-                self._steps = gr.Number(preset["steps"], label="Stage 2, steps", min_width=120)
+                fields["mapper_steps"] = gr.Number(preset["mapper_steps"], label="Stage 1, steps", min_width=120)
+                fields["steps"] = gr.Number(preset["steps"], label="Stage 2, steps", min_width=120)
             with gr.Row():
-                self._rate = gr.Number(preset["learning_rate"], label="Rate of stage 2", min_width=120)
-                self._seed = gr.Number(0, label="Random seed", min_width=120)
-            self._wording = WordingFields(
+                fields["learning_rate"] = gr.Number(preset["learning_rate"], label="Rate of stage 2", min_width=120)
+                fields["seed"] = gr.Number(0, label="Random seed", min_width=120)
+            wording = WordingFields(
                 ("Prompts of IPL", "Words for people", "List of words"),
                 catalog.suited_to(models[model].critic)["prompts"],
             )
-            self._model = gr.Dropdown(source_choices(), value=model, label="Source model")
-            self._critic = gr.Dropdown(
+            fields.update(wording.named)
+            fields["model"] = gr.Dropdown(source_choices(), value=model, label="Source model")
+            fields["critic"] = gr.Dropdown(
                 [("The model’s own", ""), *open_critic_choices()],
                 value="",
                 label="CLIP model of all",
                 info="It compares pictures with words.",
             )
+        self._fields = fields
 
     def _build_result(self) -> None:
         self._controls.build_lines("Name a domain and press Compare; the methods run one after the other.")
@@ -162,8 +118,8 @@ class CompareTab(Tab):
         for method in METHODS:
             self.entries[method] = gr.State("")
             with gr.Row(visible=False) as row:
-                to_sample = gr.Button(f"Draw more by {name(method)}", size="sm", min_width=130)
-                settings = gr.DownloadButton(f"Settings of {name(method)}", size="sm", min_width=130)
+                to_sample = gr.Button(f"Draw more by {row_name(method)}", size="sm", min_width=130)
+                settings = gr.DownloadButton(f"Settings of {row_name(method)}", size="sm", min_width=130)
             self._kept[method] = (row, settings)
             self._page.presses.append(Press(to_sample.click, self.entries[method]))
         with gr.Column(visible=False) as self._pair:
@@ -180,20 +136,6 @@ class CompareTab(Tab):
     # --- listeners ----------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        self._fields = {
-            "target": self._target,
-            "methods": self._methods,
-            "preview_seeds": self._people,
-            "source": self._source_words,
-            "preset": self._preset,
-            "mapper_steps": self._mapper_steps,
-            "steps": self._steps,
-            "learning_rate": self._rate,
-            "seed": self._seed,
-            **self._wording.named,
-            "model": self._model,
-            "critic": self._critic,
-        }
         kept = [component for method in METHODS for component in (*self._kept[method], self.entries[method])]
         pair = [self._pair, self._left, self._right, self._who, self._slider, self._slider_words, self._sheet]
         self._result = [self.pictures, self._table, *kept, *pair]
@@ -201,23 +143,26 @@ class CompareTab(Tab):
             self._run,
             list(self._fields.values()),
             self._result,
-            [self._controls.start.click, self._target.submit],
+            [self._controls.start.click, self._fields["target"].submit],
             check=self._check,
         )
         self._take.click(
             self._take_favourites,
             self._favourites.remembered,
-            [self._people, *self._controls.lines],
+            [self._fields["preview_seeds"], *self._controls.lines],
             **AT_ONCE,
         )
-        self._preset.input(
+        self._fields["preset"].input(
             lambda preset: [PRESETS[choice(preset, "Preset", PRESETS)][known] for known in _FROM_PRESET],
-            self._preset,
+            self._fields["preset"],
             [self._fields[known] for known in _FROM_PRESET],
             **AT_ONCE,
         )
-        self._model.input(
-            lambda model: catalog.generators()[known_model(model)].source, self._model, self._source_words, **AT_ONCE
+        self._fields["model"].input(
+            lambda model: catalog.generators()[known_model(model)].source,
+            self._fields["model"],
+            self._fields["source"],
+            **AT_ONCE,
         )
         gr.on(
             [self._left.input, self._right.input, self._who.input],
@@ -243,14 +188,14 @@ class CompareTab(Tab):
         scene = self._finished_scene(finished)
         (samples,) = {entry.settings["shipped"]["samples"] for entry in finished.values()}
         kept = {method: scene.rows[method].figures.diversity for method in finished}
-        scene.remark = show.kept_diversity({name(method): share for method, share in kept.items()}, samples)
+        scene.remark = show.kept_diversity({row_name(method): share for method, share in kept.items()}, samples)
         by_diversity = sorted(kept, key=kept.__getitem__)
-        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
+        with handed_out() as folder:
             changes: dict[Any, Any] = {self.outlined: True, self.pictures: scene.pictures()}
-            changes[self._table] = scene.figures(show.figures_remark(samples, ""))
+            changes[self._table] = scene.table(show.figures_remark(samples, ""))
             for method, entry in finished.items():
-                changes.update(self._kept_changes(method, entry, Path(folder)))
-            yield changes | self._pair_changes(scene, finished, (by_diversity[0], by_diversity[-1]), Path(folder))
+                changes.update(self._kept_changes(method, entry, folder))
+            yield changes | self._pair_changes(scene, finished, (by_diversity[0], by_diversity[-1]), folder)
 
     def _finished_scene(self, finished: Mapping[str, library.Entry]) -> Comparison:
         """Finished models of one domain, drawn here, with what was measured when they were made."""
@@ -262,9 +207,9 @@ class CompareTab(Tab):
             measured = Figures(**{name: figures[name] for name in domain_folder.FIGURES})
             return Row(words, to_uint8(pictures), figures=measured)
 
-        scene.rows[_SOURCE] = row("", first.config.model, first.settings["shipped"]["source"])
+        scene.rows[SOURCE] = row("", first.config.model, first.settings["shipped"]["source"])
         for method, entry in finished.items():
-            scene.rows[method] = row(_run_words(entry), str(entry.path), entry.settings["shipped"]["figures"])
+            scene.rows[method] = row(run_words(entry), str(entry.path), entry.settings["shipped"]["figures"])
             scene.rows[method].readings = entry.readings
         return scene
 
@@ -277,7 +222,7 @@ class CompareTab(Tab):
         if is_slow(source, self._service.device):
             return gr.skip(), outlined
         scene = Comparison("", model.source, parse_seeds(_PEOPLE, MAX_PREVIEWS))
-        scene.rows[_SOURCE] = Row("", to_uint8(draw(source, scene.seeds, AdaptConfig.preview_psi)))
+        scene.rows[SOURCE] = Row("", to_uint8(draw(source, scene.seeds, AdaptConfig.preview_psi)))
         scene.rows.update({method: Row(_IDEAS[method]) for method in _FIRST_COMPARED})
         return scene.pictures(), True
 
@@ -288,7 +233,10 @@ class CompareTab(Tab):
             words = "No seed is among your favourites yet: press a star in the tab Sample."
             return self._controls.say(show.note(words), words)
         words = f"Took {len(seeds)} of your favourites."
-        return {self._people: ", ".join(map(str, seeds)), **self._controls.say(show.note(words), words)}
+        return {
+            self._fields["preview_seeds"]: ", ".join(map(str, seeds)),
+            **self._controls.say(show.note(words), words),
+        }
 
     def _check(self, *values: Any) -> list[dict[str, Any]]:
         asked = dict(zip(self._fields, values))
@@ -315,18 +263,18 @@ class CompareTab(Tab):
         critic = catalog.load_critic(first.critic or catalog.critic_of(first.model), first.device)
         seeds, psi = first.preview_seeds, first.preview_psi
         scene = Comparison(first.target, first.source, seeds)
-        scene.rows[_SOURCE] = Row("", to_uint8(draw(source, seeds, psi)))
+        scene.rows[SOURCE] = Row("", to_uint8(draw(source, seeds, psi)))
         scene.rows.update({method: Row("waits") for method in methods})
         yield self._cleared(scene)
         count = SAMPLES_OF_LARGE if is_slow(source, self._service.device) else SAMPLES
         samples = SideBySide(first.model, first.target, source, critic, count)
-        scene.rows[_SOURCE].figures = samples.measure()
+        scene.rows[SOURCE].figures = samples.measure()
         remark = show.figures_remark(count, samples.no_judge)
         entries: dict[str, library.Entry] = {}
         for number, (method, config) in enumerate(configs.items(), start=1):
             if stop.is_set():
                 break
-            place = f"Method {number} of {len(configs)}: {name(method)}"
+            place = f"Method {number} of {len(configs)}: {row_name(method)}"
             entry = yield from self._show_run(config, stop, scene, place)
             if entry is None:
                 continue
@@ -335,10 +283,10 @@ class CompareTab(Tab):
             row = scene.rows[method]
             row.pictures, row.figures = to_uint8(draw(adapted, seeds, psi)), samples.measure(adapted)
             row.readings = said(entry, seeds, psi)
-            row.words = _run_words(entry)
-            with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
-                shown = {self.pictures: scene.pictures(), self._table: scene.figures(remark)}
-                yield shown | self._kept_changes(method, entry, Path(folder))
+            row.words = run_words(entry)
+            with handed_out() as folder:
+                shown = {self.pictures: scene.pictures(), self._table: scene.table(remark)}
+                yield shown | self._kept_changes(method, entry, folder)
         for method in configs.keys() - entries:
             row = scene.rows[method]
             row.words = row.words if row.failed else "not finished, not kept" if row.pictures is not None else "not run"
@@ -408,16 +356,16 @@ class CompareTab(Tab):
         if not entries:
             yield changes
             return
-        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
-            yield changes | self._pair_changes(scene, entries, [_SOURCE, *entries][-2:], Path(folder))
+        with handed_out() as folder:
+            yield changes | self._pair_changes(scene, entries, [SOURCE, *entries][-2:], folder)
 
     def _pair_changes(
         self, scene: Comparison, entries: Mapping[str, library.Entry], pair: Sequence[str], folder: Path
     ) -> dict[Any, Any]:
         """Two rows laid over each other, to begin with those of `pair`; all pictures as one file in `folder`."""
         left, right = pair
-        shown = [_SOURCE, *entries]
-        choices = [(name(method), method) for method in shown]
+        shown = [SOURCE, *entries]
+        choices = [(row_name(method), method) for method in shown]
         one, other = (scene.rows[method].pictures[:1] for method in (left, right))
         settings = {"rows": shown, "runs": [entry.settings["config"] for entry in entries.values()]}
         sheet = grid([scene.rows[method].pictures for method in shown], len(scene.seeds))
@@ -439,7 +387,7 @@ class CompareTab(Tab):
             models = {method: str(entry.path) for method, entry in kept.items()}
             if not kept:
                 raise InputError("There is no comparison to look at: run one first.")
-            models[_SOURCE] = next(iter(kept.values())).config.model
+            models[SOURCE] = next(iter(kept.values())).config.model
             for side in (left, right):
                 choice(side, "What is compared", models)
             seed = whole(seed, "The seed", 0, MAX_SEED)
@@ -452,15 +400,5 @@ class CompareTab(Tab):
     def _slider_values(self, one: Tensor, other: Tensor, left: str, right: str, seed: int) -> dict[Any, Any]:
         pictures = to_pictures(one) + to_pictures(other)
         large = [enlarged(picture, enlargement(picture.width)) for picture in pictures]
-        words = f"Seed {seed}: {name(left)} on the left, {name(right)} on the right; drag the line between."
+        words = f"Seed {seed}: {row_name(left)} on the left, {row_name(right)} on the right; drag the line between."
         return {self._slider: tuple(large), self._slider_words: show.note(words)}
-
-
-def _run_words(entry: library.Entry) -> str:
-    of_words = "prompts of words, " if entry.config.method == "ipl" and entry.config.readable else ""
-    return f"{of_words}{entry.settings['steps']['generator']} steps, {show.duration(entry.settings['seconds'])}"
-
-
-def name(method: str) -> str:
-    """A row as a person calls it."""
-    return "Source" if method == _SOURCE else show.METHOD_NAMES[method]

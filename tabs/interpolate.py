@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,17 +12,13 @@ import gradio as gr
 from torch import Tensor
 
 from ipl_core import InputError
-from ipl_core.drawing.interpolate import (
-    MAX_PSI,
-    Frame,
-    Walk,
-)
+from ipl_core.drawing.interpolate import MAX_PSI, Frame, Walk
 from ipl_core.library import examples
 from ipl_core.models import catalog
 from ipl_core.pictures.media import MAX_RATE, left_out_words, save_animation, to_pictures
 
 from . import show
-from .access.files import inside
+from .access.files import handed_out, inside
 from .base import Event, Tab
 from .forms.controls import Controls
 from .forms.favourites import choices
@@ -81,65 +76,53 @@ class InterpolateTab(Tab):
         event(self.choices, [*self.lists, self._favourites.remembered], self.lists, **AT_ONCE)
 
     def _build_request(self) -> None:
-        self._model = gr.Dropdown([], label="Model", info="One as it is, or adapted.")
-        self._seeds = gr.Textbox("0, 7, 12", label="People, by seed", info="In this order, such as 0, 7, 12-14.")
-        self._persons = gr.Dropdown(
+        fields: dict[str, Any] = {}
+        fields["model"] = gr.Dropdown([], label="Model", info="One as it is, or adapted.")
+        fields["seeds"] = gr.Textbox("0, 7, 12", label="People, by seed", info="In this order, such as 0, 7, 12-14.")
+        fields["persons"] = gr.Dropdown(
             [], value=[], multiselect=True, label="And these, from pictures", info="After those by seed.", visible=False
         )
-        self._sitters = gr.Dropdown(
+        fields["sitters"] = gr.Dropdown(
             [], value=[], multiselect=True, label="And these favourites", info="As marked in Sample.", visible=False
         )
-        self._to = gr.Dropdown(
+        fields["to"] = gr.Dropdown(
             [_NOWHERE], value="", label="Become another model", info="Shows the first person on the way there."
         )
         with gr.Row():
-            self._frames = gr.Slider(2, 240, _DEFAULT.frames, step=1, label="Frames", min_width=140)
-            self._rate = gr.Slider(1, MAX_RATE, 24, step=1, label="Per second", min_width=140)
+            fields["frames"] = gr.Slider(2, 240, _DEFAULT.frames, step=1, label="Frames", min_width=140)
+            fields["rate"] = gr.Slider(1, MAX_RATE, 24, step=1, label="Per second", min_width=140)
         with gr.Row():
-            self._loop = gr.Checkbox(True, label="Back to the start", min_width=140)
-            self._side_by_side = gr.Checkbox(False, label="Beside the source", min_width=140)
+            fields["loop"] = gr.Checkbox(True, label="Back to the start", min_width=140)
+            fields["side_by_side"] = gr.Checkbox(False, label="Beside the source", min_width=140)
         with gr.Accordion("The way between", open=False):
-            self._space = gr.Radio(
+            fields["space"] = gr.Radio(
                 [("Straight in W", "w"), ("Great circle in Z", "z")],
                 value=_DEFAULT.space,
                 label="Path",
                 info="In Z the people on the way are as likely as any; people from pictures have no Z.",
             )
-            self._easing = gr.Radio(
+            fields["easing"] = gr.Radio(
                 [("Smooth", "smooth"), ("Slow", "slow"), ("Even", "even")],
                 value=_DEFAULT.easing,
                 label="Pace",
                 info="Smooth and slow rest at each person.",
             )
-            self._psi = gr.Slider(
+            fields["psi"] = gr.Slider(
                 0.0, MAX_PSI, _DEFAULT.psi, step=0.05, label="Truncation", info="Of people by seed. 0: the mean face."
             )
         self._controls = Controls(self._service, "animation", "Animate", "Animating …")
+        self._fields = fields
 
     # --- listeners ----------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        self.lists = [self._model, self._persons, self._sitters, self._to]
-        self._fields = {
-            "model": self._model,
-            "seeds": self._seeds,
-            "persons": self._persons,
-            "sitters": self._sitters,
-            "to": self._to,
-            "frames": self._frames,
-            "rate": self._rate,
-            "loop": self._loop,
-            "side_by_side": self._side_by_side,
-            "space": self._space,
-            "easing": self._easing,
-            "psi": self._psi,
-        }
+        self.lists = [self._fields[name] for name in ("model", "persons", "sitters", "to")]
         fields = list(self._fields.values())
         self._controls.listen(
             self._run,
             fields,
             [self._picture, self._caption, self._result, *self._files.values()],
-            [self._controls.start.click, self._seeds.submit],
+            [self._controls.start.click, self._fields["seeds"].submit],
         )
 
     def choices(
@@ -194,9 +177,9 @@ class InterpolateTab(Tab):
         return changes
 
     def _show_files(self, frames: list[Tensor], journey: Journey, rate: float) -> Iterator[dict[Any, Any]]:
-        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied a file when its yield returns
+        with handed_out() as folder:
             for ending, button in self._files.items():
-                path = inside(Path(folder), journey.name + ending)
+                path = inside(folder, journey.name + ending)
                 save_animation(frames, path, rate, journey.note, journey.enlarge)
                 changes: dict[Any, Any] = {button: gr.DownloadButton(value=str(path), interactive=True)}
                 if ending == ".webp":  # the one that a page can show; the others follow

@@ -5,7 +5,6 @@ Generators that were adapted elsewhere come in here, too. What a handler does to
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from ipl_core.storage.words import quoted, size_words
 from ipl_core.study import study
 
 from . import show
+from .access.files import handed_out
 from .access.gate import detail
 from .base import Event, Press, Tab
 from .forms.fields import refusing
@@ -190,13 +190,7 @@ class LibraryTab(Tab):
         self._sure.click(self._delete_entry, self.entry, everything, **AT_ONCE)
         mix = [component for pair in self._domains for component in pair] + [self._strength]
         for event in (self._draw_mix.click, self._strength.release, self._seeds.submit):
-            event(
-                self._show_mix,
-                [self._seeds, *mix],
-                [*told, self._mixed],
-                show_progress_on=self._mixed,
-                **PAGE_JOB,
-            )
+            event(self._show_mix, [self._seeds, *mix], [*told, self._mixed], show_progress_on=self._mixed, **PAGE_JOB)
         self._keep_mix.click(
             self._keep_mixed,
             [self._mix_title, *mix],
@@ -333,8 +327,8 @@ class LibraryTab(Tab):
     def _exporter(self, suffix: str) -> Callable[[str, str], Iterator[dict[Any, Any]]]:
         def prepare(name: str, chosen: str) -> Iterator[dict[Any, Any]]:
             try:
-                with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the file when the yield returns
-                    path = exported(name, suffix, _number(chosen), Path(folder))
+                with handed_out() as folder:
+                    path = exported(name, suffix, _number(chosen), folder)
                     yield {**self._tell(f"Ready: {path.name}"), self._file: gr.File(str(path), visible=True)}
             except InputError as error:
                 yield self.refuse(error)
@@ -353,15 +347,11 @@ class LibraryTab(Tab):
         self._service.roles.delete(entry)
         return {**self._tell(words), **self._shut(), self.cards: self.contents()}
 
+    @refusing
     def _take_in(self, request: gr.Request, path: str | None, model: str, target: str) -> dict[Any, Any]:
-        stop = self._service.stops.running(request.session_hash)
-
-        def change() -> dict[Any, Any]:
-            entry = taken_in(self._service, path, model, target, stop)
-            words = f"Imported: {show.entry_name(entry)}"
-            return {**self._shown(entry, words), self.cards: self.contents(), self._upload: None}
-
-        return self._attempt(change)
+        entry = taken_in(self._service, path, model, target, self._service.stops.running(request.session_hash))
+        words = f"Imported: {show.entry_name(entry)}"
+        return {**self._shown(entry, words), self.cards: self.contents(), self._upload: None}
 
     def _open_office(self, token: str) -> dict[Any, Any]:
         try:

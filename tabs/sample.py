@@ -7,10 +7,8 @@ is remembered by their browser.
 from __future__ import annotations
 
 import secrets
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -20,6 +18,7 @@ from ipl_core.drawing.seed_people import MAX_PSI
 from ipl_core.latents import MAX_SEED, parse_seeds
 
 from . import show
+from .access.files import handed_out
 from .access.gate import detail
 from .base import Event, Tab
 from .forms.controls import Controls
@@ -109,7 +108,7 @@ class SampleTab(Tab):
             )
             self._crossover = gr.Slider(1, 9, 4, step=1, label="From layer", info="The lower, the more is taken over.")
         with gr.Accordion("Who looks like whom", open=False):
-            self._like = gr.Number(0, label="Nearest to seed", precision=0, info="In the eyes of the model’s critic.")
+            self._like = gr.Number(0, label="Nearest to seed", precision=0, info="As the model’s CLIP model sees them.")
             self._crowd = gr.Slider(16, MAX_CROWD, 256, step=16, label="Looked for among so many seeds")
             self._controls = Controls(self._service, "nearest", "Find the nearest", "Looking …")
             self._controls.build_lines("The first search takes longest; who was seen is remembered.")
@@ -161,11 +160,7 @@ class SampleTab(Tab):
             lambda chosen: gr.Button(visible=bool(chosen)), self._favourites.listed, self._draw_favourites, **AT_ONCE
         )
         self._draw_favourites.click(
-            self._show_favourites,
-            [self.model, remembered],
-            self._result,
-            show_progress_on=self._people,
-            **PAGE_JOB,
+            self._show_favourites, [self.model, remembered], self._result, show_progress_on=self._people, **PAGE_JOB
         ).success(None, js=SCROLL_TO_DRAWN)
 
     def draw_on(self, event: Callable[..., Any]) -> None:
@@ -250,12 +245,12 @@ class SampleTab(Tab):
     def _show_drawn(self, drawing: Drawing, remembered: Any) -> Iterator[dict[Any, Any]]:
         layers = self._service.generators.get(drawing.model.source).num_layers
         sides = "as they are" if drawing.after is None else "before on the left, after on the right"
-        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
+        with handed_out() as folder:
             yield {
                 self._heading: show.heading(drawing.model.title, sides),
                 self._people: drawing.people(known(remembered)),
-                self._sheet: gr.DownloadButton(value=str(save_sheet(drawing, Path(folder))), interactive=True),
-                self._zip: gr.DownloadButton(value=str(save_zip(drawing, Path(folder))), interactive=True),
+                self._sheet: gr.DownloadButton(value=str(save_sheet(drawing, folder)), interactive=True),
+                self._zip: gr.DownloadButton(value=str(save_zip(drawing, folder)), interactive=True),
                 self._shown: drawing.model.value,
                 self._crossover: gr.Slider(maximum=layers - 1),
             }

@@ -8,11 +8,9 @@ answer belongs to stays on the server.
 from __future__ import annotations
 
 import math
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -23,7 +21,7 @@ from ipl_core.library import store as library
 from ipl_core.study import study
 
 from . import show
-from .access.files import inside
+from .access.files import handed_out, inside
 from .access.limiter import Limiter
 from .base import Event, Tab
 from .forms.controls import Controls
@@ -133,13 +131,7 @@ class StudyTab(Tab):
             [self._gate, self._desk, self._study, self._entries],
             **AT_ONCE,
         ).success(self._show_tally, [self._token, self._study], count, **counting)
-        gr.on(
-            [self._count.click, self._study.input],
-            self._show_tally,
-            [self._token, self._study],
-            count,
-            **counting,
-        )
+        gr.on([self._count.click, self._study.input], self._show_tally, [self._token, self._study], count, **counting)
         self._controls.listen(
             self._start,
             [self._token, self._title, self._entries, self._seeds, self._psi, self._pairs_each],
@@ -249,9 +241,9 @@ class StudyTab(Tab):
             if not chosen:
                 yield {self._tally: show.note("There is no study yet."), **files}
                 return
-            with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
-                tally = study.write_tally(chosen, inside(Path(folder), f"study-{chosen}-tally.csv"))
-                votes = study.write_votes(chosen, inside(Path(folder), f"study-{chosen}-votes.csv"))
+            with handed_out() as folder:
+                tally = study.write_tally(chosen, inside(folder, f"study-{chosen}-tally.csv"))
+                votes = study.write_votes(chosen, inside(folder, f"study-{chosen}-votes.csv"))
                 yield {
                     self._tally: show.tally(study.tally(chosen)),
                     self._tally_file: gr.DownloadButton(value=str(tally), interactive=True),

@@ -47,6 +47,11 @@ ROOMS = {
     "studio.training.text_tower studio.training.judge studio.training.generator studio.training.encoder "
     "studio.training.diffusion studio.training.clip studio.sheets studio.ship",
     "command line": "commands __main__ studio.commands studio.__main__",
+    "app: who may do what": "tabs.access",
+    "app: queue, jobs, loaded models": "tabs.service",
+    "app: what is shown": "tabs.show",
+    "app: requests": "tabs.requests",
+    "app: parts of forms": "tabs.forms",
     "app": "tabs",
 }
 

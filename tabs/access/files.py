@@ -7,7 +7,10 @@ for. A path in a request has to be one of Gradio's own uploads. This module know
 from __future__ import annotations
 
 import re
+import tempfile
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gradio.utils import get_upload_folder
@@ -42,6 +45,13 @@ def inside(folder: Path, name: str) -> Path:
     if path.resolve().parent != folder.resolve():
         raise InputError("The file can't be called so: choose a name of letters and digits.")
     return path
+
+
+@contextmanager
+def handed_out() -> Iterator[Path]:
+    """A folder for the files that a handler yields: Gradio has copied them when the yield returns."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 def _is_unseen(character: str) -> bool:

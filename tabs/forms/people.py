@@ -5,9 +5,7 @@ What is drawn depends on the person, the library's entries and the strength alon
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -21,7 +19,7 @@ from ipl_core.storage.values import number
 from ipl_core.storage.words import quoted
 
 from .. import show
-from ..access.files import inside
+from ..access.files import handed_out, inside
 from ..requests.drawing import known
 from ..requests.mixing import mix_words, weighted
 from ..requests.models import find_entry
@@ -94,12 +92,7 @@ class PeoplePanel:
         self.restyle_on(self._strength.release)
         loaded = self._load.upload(self._load_latent, self._load, [self.person, self._note], **LOOK)
         self.restyle_on(loaded.success)
-        kept = self._keep.click(
-            self._keep_favourite,
-            self.favourite,
-            [self.person, self._note],
-            **QUIET_JOB,
-        )
+        kept = self._keep.click(self._keep_favourite, self.favourite, [self.person, self._note], **QUIET_JOB)
         self.restyle_on(kept.success)
         deletion = [self._doomed, self._delete, self._note]
         self.person.input(lambda: ("", _undecided(), ""), None, deletion, **AT_ONCE)
@@ -180,7 +173,7 @@ class PeoplePanel:
     def _restyle(
         self, person: str | None, strength: float, one: str | None, other: str | None
     ) -> Iterator[dict[Any, Any]]:
-        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
+        with handed_out() as folder:
             changes: dict[Any, Any] = {
                 self.to_sample: gr.Button(interactive=bool(person)),
                 self._delete: gr.Button(interactive=bool(person)),
@@ -193,7 +186,7 @@ class PeoplePanel:
                 return
             try:
                 restyler = self._service.restylers.get(person)
-                latent, _ = copies(restyler.inverted, Path(folder))
+                latent, _ = copies(restyler.inverted, folder)
                 changes[self._latent] = gr.DownloadButton(value=str(latent), interactive=True)
                 entries = fitting_entries(restyler.inverted)
                 if entries:
@@ -212,7 +205,7 @@ class PeoplePanel:
             yield {
                 self._heading: show.heading(f"{collage.inverted.name} in other domains", words),
                 self._collage: collage.html(),
-                self._sheet: gr.DownloadButton(value=str(collage.save(Path(folder)))),
+                self._sheet: gr.DownloadButton(value=str(collage.save(folder))),
                 self._one: gr.Dropdown(named, value=one if one in names else next(iter(names), None)),
                 self._other: gr.Dropdown([("Nothing", ""), *named], value=other if other in names else ""),
             }
@@ -234,8 +227,8 @@ class PeoplePanel:
             yield {self._caption: show.trouble(error)}
             return
         inverted, words = restyler.inverted, mix_words(mix)
-        with tempfile.TemporaryDirectory() as folder:
-            file = inside(Path(folder), f"{person}-restyled.png")
+        with handed_out() as folder:
+            file = inside(folder, f"{person}-restyled.png")
             save_png(to_pictures(picture)[0], file, restyle_settings(inverted, [mix]))
             yield {
                 self._slider: tuple(large(levels) for levels in (inverted.picture, picture)),

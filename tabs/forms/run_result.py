@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from ipl_core.pictures.media import grid, pairs, save_png
 from ipl_core.storage.values import whole
 
 from .. import show
-from ..access.files import inside
+from ..access.files import handed_out, inside
 from ..requests.library import MAX_STEP
 from ..requests.models import find_entry
 from ..requests.watching import LAST, drawn
@@ -65,10 +64,7 @@ class RunResult:
             *(self._picture, self.earlier, self.step, self.pick, self._further_row, self.entry, self.run),
         ]
         self.step.input(
-            self.look_at_step,
-            [self.run, self.step],
-            [*controls.lines, self.people, self.pick],
-            **QUIET_JOB,
+            self.look_at_step, [self.run, self.step], [*controls.lines, self.people, self.pick], **QUIET_JOB
         )
         self.pick.click(self.pick_step, [self.run, self.step], [*controls.lines, self.entry, self.pick], **LOOK)
 
@@ -116,8 +112,8 @@ class RunResult:
         words, details, how = _end_words(entry, how)
         steps = entry.settings["steps"]["generator"]
         choices = [(str(step), step) for step in entry.steps()]
-        with tempfile.TemporaryDirectory() as folder:  # Gradio has copied the files when the yield returns
-            weights, picture = _copies(entry, record, Path(folder))
+        with handed_out() as folder:
+            weights, picture = _copies(entry, record, folder)
             yield {
                 **self._controls.say(
                     show.ended(words, details, 1.0 if entry.finished else record.share),

@@ -1,4 +1,4 @@
-"""What is offered for words that a critic was never taught: the domains nearest to them, and a critic of any words.
+"""What is offered for words that a CLIP model was never taught: the nearest domains, and a CLIP model of any words.
 
 A tab puts it below the field of its target. This module knows neither the tab's other fields nor how a run goes.
 """
@@ -20,7 +20,7 @@ OPEN_CRITIC = "ViT-B-32"
 
 
 class Suggestions:
-    """A row of domains to choose from and a button for the critic of any words; build it inside `gr.Blocks`.
+    """A row of domains to choose from and a button for the CLIP model of any words; build it inside `gr.Blocks`.
 
     shown: the components that `offer` and `hide` give new values for. chips, button: those that are pressed.
     """
@@ -30,21 +30,21 @@ class Suggestions:
             self.chips = gr.Dataset(
                 components=[gr.Textbox(render=False)],
                 samples=[],
-                label="Nearest that its critic knows",
+                label="Nearest that its CLIP model knows",
                 layout="gallery",
                 elem_classes="chips",
             )
             self.button = gr.Button("", size="sm", visible=False)
         self.shown = [self._column, self.chips, self.button]
 
-    def offer(self, domains: list[str], critic: str) -> dict[Any, Any]:
-        """Shows the domains, and the button with the words `critic`, "" for none; hides all without a domain."""
+    def offer(self, domains: list[str], model: str) -> dict[Any, Any]:
+        """Shows the domains, and the button with the words `model`, "" for none; hides all without a domain."""
         if not domains:
             return self.hide()
         return {
             self._column: gr.Column(visible=True),
             self.chips: gr.Dataset(samples=[[words] for words in domains]),
-            self.button: gr.Button(critic, visible=bool(critic)),
+            self.button: gr.Button(model, visible=bool(model)),
         }
 
     def hide(self) -> dict[Any, Any]:
@@ -53,9 +53,9 @@ class Suggestions:
 
 
 def near(text: str, critics: list[str], domains: list[str], device: str) -> list[str]:
-    """The domains nearest to `text` for the first of the critics that doesn't know all of its words; [] if all do.
+    """The domains nearest to `text` for the first of the CLIP models that doesn't know all of its words; [] if all do.
 
-    critics: by name; one whose weights have to be fetched first is left out. domains: those that may be named.
+    critics: CLIP models by name; one whose weights have to be fetched first is left out. domains: that may be named.
     """
     for name in critics:
         known = catalog.critics().get(name)
@@ -71,9 +71,9 @@ def near(text: str, critics: list[str], domains: list[str], device: str) -> list
 
 
 def open_critic_words(seconds: float | None) -> str:
-    """What the button says: which critic knows any words, what it takes to have it, and how long a run then takes.
+    """What the button says: which CLIP model knows any words, what it takes to have it, and how long a run then takes.
 
-    seconds: of that run, None where it isn't known. "" if the list of models doesn't have the critic.
+    seconds: of that run, None where it isn't known. "" if the list of models doesn't have that CLIP model.
     """
     entry = catalog.critics().get(OPEN_CRITIC)
     if entry is None:

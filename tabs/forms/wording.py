@@ -10,11 +10,7 @@ import gradio as gr
 from ..requests.adapting import OWN_WORDS
 from ..service.jobs import AT_ONCE
 
-_PROMPTS = [
-    ("Free vectors", "vectors"),
-    ("Words", "words"),
-    ("Words, from what CLIP reads", "read"),
-]
+_PROMPTS = [("Free vectors", "vectors"), ("Words", "words"), ("Words, from what CLIP reads", "read")]
 _VOCABULARIES = [
     ("The one for this model", "auto"),
     ("Words for faces", "faces"),

@@ -35,7 +35,7 @@ def words_chosen(given: dict[str, Any]) -> dict[str, Any]:
 def make_config(settings: Mapping[str, Any], device: str) -> AdaptConfig:
     """The configuration that a visitor asked for; what is absent, None, "" or [] (but not the target) is left open.
 
-    Visitors name models and critics, never paths, and don't choose the device. critic: one or several, as a list or as
+    Visitors name models, never paths, and don't choose the device. critic: one or several, as a list or as
     `ensemble` has it; OWN_CRITIC stands for the model's. own_words: the vocabulary where that is `wording.OWN_WORDS`.
     Raises InputError.
     """
@@ -54,18 +54,18 @@ def make_config(settings: Mapping[str, Any], device: str) -> AdaptConfig:
 
 
 def critics_asked(asked: Any, model: catalog.GeneratorEntry) -> str | None:
-    """The critics that a visitor may name, as `AdaptConfig` takes them; None for the model's own alone."""
+    """The CLIP models that a visitor may name, as `AdaptConfig` takes them; None for the model's own alone."""
     parts = asked if isinstance(asked, list) else [asked]
-    text = "+".join(clean_line(part, "A critic", MAX_TEXT) for part in parts[:MAX_CRITICS])
+    text = "+".join(clean_line(part, "A CLIP model", MAX_TEXT) for part in parts[:MAX_CRITICS])
     if len(parts) > MAX_CRITICS:
-        raise InputError(f"{len(parts)} critics are more than can look at a run: choose at most {MAX_CRITICS}.")
+        raise InputError(f"{len(parts)} CLIP models are more than a run can have: choose at most {MAX_CRITICS}.")
     if text == OWN_CRITIC:
         return None
     named = []
     for name, weight in members(text):
         if name not in (OWN_CRITIC, *open_critics()):
             raise InputError(
-                f"The critic “{name}” can't be used here: leave it out for the model's own, "
+                f"The CLIP model “{name}” can't be used here: leave it out for the model's own, "
                 f"or use one of {', '.join((OWN_CRITIC, *open_critics()))}."
             )
         named.append(f"{model.critic if name == OWN_CRITIC else name}{'' if weight == 1 else f'@{weight:g}'}")

@@ -8,15 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ipl_core import InputError
-from ipl_core.drawing.interpolate import (
-    MAX_POINTS,
-    Frame,
-    Person,
-    Walk,
-    described,
-    through_domains,
-    through_people,
-)
+from ipl_core.drawing.interpolate import MAX_POINTS, Frame, Person, Walk, described, through_domains, through_people
 from ipl_core.drawing.mixing import Mixer
 from ipl_core.latents import parse_seeds
 from ipl_core.pictures.media import ANIMATIONS, MAX_RATE, enlargement

@@ -24,6 +24,7 @@ from ..access.files import inside
 from ..service.service import Service
 from .models import Model
 
+MAX_FAVOURITES = 60
 MAX_COUNT = 64
 MAX_CROWD = 1024  # seeds that are looked through for the nearest
 
@@ -195,9 +196,6 @@ def save_zip(drawing: Drawing, folder: Path) -> Path:
 def _file_name(sitter: SeedPerson) -> str:
     mixed = "" if sitter.fine is None else f"-fine-{sitter.fine:04d}-from-{sitter.crossover}"
     return f"seed-{sitter.seed:04d}{mixed}"
-
-
-MAX_FAVOURITES = 60
 
 
 def known(remembered: Any) -> list[SeedPerson]:

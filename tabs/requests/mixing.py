@@ -67,6 +67,7 @@ def mix_words(mix: Mix) -> str:
 
 
 def domain_words(entry: library.Entry) -> str:
+    """A domain and the method that made it, in words."""
     return f"{entry.config.target}, {show.entry_method(entry)}"
 
 

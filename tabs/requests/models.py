@@ -15,6 +15,8 @@ from ipl_core.storage.words import quoted
 
 from .. import show
 
+OWN_CRITIC = "own"
+MAX_CRITICS = 8
 _LARGE = 128  # pixels; a picture above takes a CPU seconds
 _SOURCE = "source "  # before a model's name in a list; entries are named by folders, which hold no blank
 
@@ -75,10 +77,6 @@ def chosen(value: str | None) -> Model:
     return Model(entry.config.model, entry)
 
 
-OWN_CRITIC = "own"
-MAX_CRITICS = 8
-
-
 def can_be_used(entry: catalog.GeneratorEntry | catalog.CriticEntry) -> bool:
     """Whether a visitor may choose a model: it is here, or can be fetched and read."""
     needs = getattr(entry, "needs", "")
@@ -86,7 +84,7 @@ def can_be_used(entry: catalog.GeneratorEntry | catalog.CriticEntry) -> bool:
 
 
 def open_critics() -> dict[str, catalog.CriticEntry]:
-    """The critics of the hub that a visitor may choose, by name: they know any words."""
+    """The CLIP models of the hub that a visitor may choose, by name: they know any words."""
     return {name: entry for name, entry in catalog.critics().items() if entry.offer is not None and can_be_used(entry)}
 
 

@@ -24,10 +24,12 @@ def of_kind(function: Any, kind: str, withdrawn: Callable[[], Any] | None = None
 
 
 def is_redraw(fn: BlockFunction) -> bool:
+    """Whether a function was marked by `redraw`."""
     return getattr(fn.fn, "redraw", False)
 
 
 def kind_of(fn: BlockFunction) -> str:
+    """The kind of a function that computes with a model, by which its jobs are stopped."""
     return REDRAW if is_redraw(fn) else getattr(fn.fn, "kind", "")
 
 

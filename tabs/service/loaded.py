@@ -65,7 +65,7 @@ class Restylers:
 
 
 class Speeds:
-    """How fast runs are, by model, critics, method and prompts; measured once each, until a run has changed that."""
+    """How fast runs are, by models, method and prompts; measured once each, until a run has changed that."""
 
     def __init__(self, gpu: Gpu, device: str) -> None:
         self._gpu, self._device = gpu, device
@@ -83,7 +83,7 @@ class Speeds:
             return self._known.made(key, lambda: self._gpu.measure(config))
 
     def with_open_critic(self, config: AdaptConfig) -> Speed:
-        """The speed with a critic of any words, see `forecast.with_open_critic`. Raises InputError likewise."""
+        """The speed with a CLIP model of any words, see `forecast.with_open_critic`. Raises InputError likewise."""
         return self._gpu.with_open_critic(self.measure(config), config.method, self._device)
 
     def forget(self) -> None:
@@ -93,7 +93,7 @@ class Speeds:
 
 
 class Crowds:
-    """Whom the critics have seen of the last few generators, to tell who looks like whom."""
+    """The people of the last few generators that CLIP models have seen, to tell who looks like whom."""
 
     def __init__(self, generators: Generators, device: str) -> None:
         self._generators, self._device = generators, device
@@ -101,7 +101,7 @@ class Crowds:
         self._lock = threading.Lock()
 
     def get(self, model: str, psi: float) -> Likenesses:
-        """The people of a model at a truncation, in the eyes of its own critic. Raises InputError if it isn't here."""
+        """The people of a model at a truncation, as its own CLIP model sees them. Raises InputError without it."""
         key = (catalog.generator_digest(model), psi)
         with self._lock:
             return self._kept.made(key, lambda: self._seen_by(catalog.critic_of(model), model, psi))

@@ -47,7 +47,7 @@ class Service:
         return catalog.generators()[model].resolution or self.generators.get(model).config.resolution
 
     def load_first(self) -> None:
-        """Loads the generator that visitors see first; its critic and judge are loaded for what the page offers.
+        """Loads the generator that visitors see first; its CLIP model and judge are loaded for what the page offers.
 
         Where that can't be done, whoever asks for it is told.
         """

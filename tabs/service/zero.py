@@ -213,7 +213,7 @@ class Gpu:
     def with_open_critic(self, pace: Speed, method: str, device: str) -> Speed:
         """As `forecast.with_open_critic`. Raises InputError, too, where a GPU is lent, as it isn't here to be timed."""
         if LENT:
-            raise InputError("How fast the GPU is with another critic will be known after the first run with it.")
+            raise InputError("How fast the GPU is with another CLIP model will be known after the first run with it.")
         return forecast.with_open_critic(pace, method, device)
 
     def _borrow(

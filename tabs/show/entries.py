@@ -110,11 +110,12 @@ def likeness(inverted: people.Inverted) -> dict[str, str]:
     """How near an inverted picture came, by name, with what the numbers mean, and where the search began."""
     distances, identity = inverted.settings["distances"], inverted.settings.get("identity")
     view = inverted.config.view
-    eyes = "in the critic’s eyes" if view == "critic" else f"by {lpips.NETWORKS[view].title}"
+    measure = "the CLIP model" if view == "critic" else lpips.NETWORKS[view].title
+    alike = "" if identity is None else f"{identity:.2f} by the judge, a classifier (1 the same person)"
     return {
         "Pixels": f"{distances['pixel']:.3f} apart (0 alike, 2 opposite)",
-        "Perceptual": f"{distances['perceptual']:.3f} apart {eyes}",
-        "Identity": "" if identity is None else f"{identity:.2f} in the judge’s eyes (1 the same sitter)",
+        "Perceptual": f"{distances['perceptual']:.3f} apart by {measure}",
+        "Identity": alike,
         "Begun at": _BEGUN_AT.get(str(inverted.settings.get("start")), ""),
     }
 

@@ -164,4 +164,5 @@ def _image(picture: Image.Image, alt: str, edge: int = PREVIEW_EDGE) -> str:
 
 
 def jpeg_image(jpeg: bytes, alt: str) -> str:
+    """A JPEG file as a picture that is part of the page."""
     return f'<img src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" alt="{escape(alt)}">'

@@ -58,6 +58,7 @@ class Record:
                 self.curves["diversity"].add(update.step, {"diversity": shown.diversity})
 
     def people(self) -> str:
+        """The watched people as HTML, before and after."""
         config = self._config
         adapted = f"{config.target}, {method_name(config)}"
         above = heading(f"{config.source} → {adapted}", "the same people, above before and below after")

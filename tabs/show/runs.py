@@ -63,6 +63,7 @@ def ended(words: str, details: str, done: float = 1.0) -> str:
 
 
 def bar(share: float, label: str) -> str:
+    """A bar that is filled by a share from 0 to 1."""
     return f'<progress max="1" value="{share:.3f}" aria-label="{label}">{100 * share:.0f} %</progress>'
 
 

@@ -37,8 +37,9 @@ def kept_diversity(kept: Mapping[str, float], samples: int) -> str:
     parts = [f"{name} {'' if place else 'keeps '}{percent(share)}" for place, (name, share) in enumerate(kept.items())]
     listed = f"{', '.join(parts[:-1])} and {parts[-1]}"
     return note(
-        f"Finished models that come with the app. Of the source’s diversity, {listed}, as the judge finds it in "
-        f"{samples} samples of each. The less a model keeps, the more alike people grow: that is collapse."
+        f"Finished models that come with the app. Of the source’s diversity, {listed}, as the judge (a classifier of "
+        f"domains and attributes) finds it in {samples} samples of each. The less a model keeps, the more alike people "
+        "grow: that is collapse."
     )
 
 
@@ -46,5 +47,8 @@ def figures_remark(samples: int, no_judge: str) -> str:
     """What the figures are of, and why a judge's are missing, if they are."""
     words = f"Measured on {samples} fresh samples; the distance is to the target’s words, smaller is nearer."
     if no_judge:
-        return f"{words} Diversity: how varied the critic finds them, the source being 1. {no_judge}"
-    return f"{words} Judge: the share that it calls the target. Diversity: how varied they are, the source being 1."
+        return f"{words} Diversity: how varied the CLIP model finds them, the source being 1. {no_judge}"
+    return (
+        f"{words} Judge: a classifier of domains and attributes; the share of samples that it calls the target. "
+        "Diversity: how varied they are, the source being 1."
+    )

@@ -59,4 +59,5 @@ def roughly(seconds: float) -> str:
 
 
 def percent(value: float | None) -> str:
+    """A share from 0 to 1 as a person reads it; a dash where there is none."""
     return "–" if value is None else f"{100 * value:.0f} %"

@@ -207,7 +207,7 @@ def test_what_is_in_use_and_how_long_it_takes_is_said(visit: Visit) -> None:
     visitor = visit()
     visitor.sees("A run with these settings takes about")
     words = visitor.page.locator(".about", has_text="Model").inner_text()
-    assert all(name in words for name in ("Model studio", "Critic studio", "Device cpu, float32", "Licence MIT"))
+    assert all(name in words for name in ("Model studio", "CLIP model studio", "Device cpu, float32", "Licence MIT"))
 
 
 def test_every_tab_shows_something_before_it_is_asked(visit: Visit) -> None:
@@ -419,7 +419,7 @@ def test_all_words_stand_out_from_their_background(visit: Visit, scheme: str) ->
 def test_words_that_are_not_known_are_answered_with_buttons(visit: Visit) -> None:
     visitor = visit()
     visitor.ask("pencil scetch", stage_1=2, stage_2=2, seed=77)
-    visitor.sees("Nearest that its critic knows")
+    visitor.sees("Nearest that its CLIP model knows")
     visitor.sees("Any words: use OpenAI ViT-B/32")
     visitor.photograph("suggestions")
     visitor.page.locator(".suggestions").get_by_role("button", name="pencil sketch").click()

@@ -60,9 +60,9 @@ def last(seen: list[dict[Any, Any]], component: Any) -> Any:
 
 
 def test_described_people_stand_beside_the_other_methods_when_they_are_asked_for(tab: CompareTab) -> None:
-    titles = dict(tab._methods.choices)
+    titles = dict(tab._fields["methods"].choices)
     assert titles["IPL, described"] == "described"
-    assert "described" not in tab._methods.value  # what a click compares stays what it was
+    assert "described" not in tab._fields["methods"].value  # what a click compares stays what it was
     seen = list(updates(tab, methods=["described", "nada"]))
     assert "Done: zombie, 2 of 2 methods are complete" in last(seen, tab._controls.status)
     assert "zombie, IPL, described" in last(seen, tab.pictures)

@@ -17,7 +17,7 @@ from ipl_core import InputError
 from ipl_core.library import inversions as people
 from ipl_core.pictures.media import read_settings
 from ipl_core.pictures.reading import MAX_PIXELS
-from tabs.picture import crop_view
+from tabs.forms.crop import crop_view
 from tabs.requests.mixing import weighted
 from tabs.requests.pictures import EXAMPLES, called, chosen_crop, invert_config, look_at
 

@@ -81,7 +81,7 @@ def test_from_an_example_to_every_domain(visit: Visit, tmp_path: Path, width: in
     guest.limit(4, seed=width + len(scheme))
     guest.start.click()
     guest.visitor.sees("Done: portrait-1")
-    guest.visitor.sees("in the judge’s eyes")
+    guest.visitor.sees("by the judge, a classifier")
     guest.collage.nth(2).wait_for()
     expect(page.locator(".collage img[alt='portrait-1: pencil sketch, NADA']").first).to_be_visible()
     guest.visitor.sees("as inverted. Right: 100 % pencil sketch, NADA")

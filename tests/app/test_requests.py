@@ -27,7 +27,7 @@ from tabs.access import gate
 from tabs.access.files import MAX_FILE_NAME, inside, uploaded
 from tabs.access.gate import Bodies, Gate, Refusal, refusal
 from tabs.access.telling import MAX_TOLD, UNEXPECTED, told
-from tabs.picture import picture_field
+from tabs.forms.crop import picture_field
 from tabs.requests.pictures import called
 
 PIECES = st.sampled_from(
