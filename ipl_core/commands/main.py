@@ -25,10 +25,12 @@ from . import (
     prompts,
     render,
     restyle,
+    results,
     resume,
     sample,
     start_row,
     study,
+    why,
 )
 from .command import Command, add_commands
 from .console import lasting_output
@@ -39,6 +41,8 @@ COMMANDS: dict[str, Command] = {
     "adapt": adapt.COMMAND,
     "evaluate": evaluate.COMMAND,
     "evaluate-inversion": evaluate_inversion.COMMAND,
+    "results": results.COMMAND,
+    "why": why.COMMAND,
     "invert": invert.COMMAND,
     "interpolate": interpolate.COMMAND,
     "resume": resume.COMMAND,
