@@ -25,8 +25,9 @@ ROOMS = {
     "the portrait studio": "studio studio.world studio.judge studio.way studio.data studio.training "
     "studio.training.augment studio.training.contrast studio.training.muon studio.training.loop "
     "studio.training.reader",
-    "networks": "generators generators.stylegan2 clip.model lpips studio.training.towers",
-    "files of networks": "generators.files generators.e4e generators.encoder library library.quantised "
+    "networks": "generators generators.stylegan2 generators.diffusion generators.learning generators.encoder "
+    "generators.e4e clip.model lpips studio.training.towers",
+    "files of networks": "generators.base generators.files library library.quantised "
     "library.shipped library.domain_folder",
     "the method": "methods.losses methods.prompts methods.layers methods.source_samples methods.guidance "
     "methods.student methods.adapt",
@@ -42,7 +43,7 @@ ROOMS = {
     "measuring": "metrics.side_by_side metrics.reports",
     "training the embedded models": "studio.training.ends studio.training.supervised studio.training.attempts "
     "studio.training.text_tower studio.training.judge studio.training.generator studio.training.encoder "
-    "studio.training.clip studio.sheets studio.ship",
+    "studio.training.diffusion studio.training.clip studio.sheets studio.ship",
     "command line": "commands __main__ studio.commands studio.__main__",
     "app": "tabs",
 }

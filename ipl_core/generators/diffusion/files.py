@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,8 +35,20 @@ def save_diffusion(
     save_tensors(tensors, path, description, dtype)
 
 
+def write_diffusion(
+    model: DiffusionAutoencoder, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write a model to a file whose name says its format, `.safetensors`; in half precision, see `save_diffusion`.
+
+    Raises InputError for another ending.
+    """
+    if Path(path).suffix != ".safetensors":
+        raise InputError(f"Diffusion models are written as .safetensors: name such a file, not {Path(path).name}.")
+    save_diffusion(model, path, metadata)
+
+
 def load_diffusion(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> DiffusionAutoencoder:
-    """Read a file of `save_diffusion`, in float32 and evaluation mode; raises as `diffusion_from` and `load_tensors`."""
+    """Read a file of `save_diffusion`, in float32 and evaluation mode; raises as `diffusion_from` does."""
     return diffusion_from(*load_tensors(path), path).to(device)
 
 
@@ -58,9 +71,7 @@ def diffusion_from(
     return built(config, tensors, path)
 
 
-def built(
-    config: DiffusionConfig, tensors: Mapping[str, Tensor], path: str | os.PathLike[str]
-) -> DiffusionAutoencoder:
+def built(config: DiffusionConfig, tensors: Mapping[str, Tensor], path: str | os.PathLike[str]) -> DiffusionAutoencoder:
     """The model of that configuration with these tensors, of any floating type; path: for errors.
 
     Raises InputError if a tensor is missing, unknown, of the wrong shape or not finite.

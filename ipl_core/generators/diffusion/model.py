@@ -8,8 +8,8 @@ from generators that the caller passes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingABC
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ...errors import InputError
 from ...storage.words import quoted
 from ..encoder import EncoderConfig
+from ..learning import Chain, LearningStart
 from .network import (
     MAX_WIDTH,
     DenoisingUNet,
@@ -30,7 +31,7 @@ from .network import (
     UNetConfig,
     initialise,
 )
-from .sampler import downwards, travel, upwards
+from .sampler import downwards, step, travel, upwards
 from .schedule import Schedule
 
 MAX_RESOLUTION = 2048
@@ -125,10 +126,12 @@ class DiffusionConfig:
                     mapping["schedule"] = Schedule(**mapping["schedule"])
                 parts["mapping"] = _part(mapping, _MAPPINGS)
             return cls(**parts)
+        except InputError:
+            raise
         except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise InputError(f"The description of a diffusion model lacks a part or has an unknown one ({error}).") from (
-                error
-            )
+            raise InputError(
+                f"The description of a diffusion model lacks a part or has an unknown one ({error})."
+            ) from (error)
 
 
 def _kind_of(part: Any, kinds: dict[str, type]) -> str:
@@ -225,8 +228,8 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """Draw pictures (B, 3, R, R), in [−1, 1] where the schedule clamps.
 
-        w: (B, w_dim) or (B, 1, w_dim). noise: "const" = the stored x_T, "random" = fresh x_T from `generator`, or a list
-        of one tensor (1 or B, 3, R, R). steps: of DDIM; None takes the model's own. recompute: see `DenoisingUNet`.
+        w: (B, w_dim) or (B, 1, w_dim). noise: "const" = the stored x_T, "random" = fresh x_T from `generator`, or
+        a list of one tensor (1 or B, 3, R, R). steps: of DDIM; None takes the model's own. recompute: see `DenoisingUNet`.
         """
         schedule = self.config.schedule
         way = downwards(schedule, self.config.steps if steps is None else steps)
@@ -263,8 +266,10 @@ class DiffusionAutoencoder(nn.Module):
     """Semantic encoder, DDIM decoder and mapping (Preechakul et al., CVPR 2022).
 
     ``DiffusionAutoencoder(config, generator=torch.Generator().manual_seed(0))`` draws its weights on the CPU; without
-    ``generator`` they are left unset, to be loaded.
+    ``generator`` they are left unset, to be loaded. It is a `generators.base.Generator`.
     """
+
+    noise_path = "great circle"
 
     def __init__(self, config: DiffusionConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -289,6 +294,11 @@ class DiffusionAutoencoder(nn.Module):
     def num_layers(self) -> int:
         """Rows of ``w_plus``: one."""
         return self.config.num_layers
+
+    @property
+    def calls_a_picture(self) -> int:
+        """Passes of the U-Net that drawing a picture takes."""
+        return self.config.steps
 
     @property
     def w_avg(self) -> Tensor:
@@ -324,8 +334,67 @@ class DiffusionAutoencoder(nn.Module):
         """Fresh x_T; see `Decoder.make_noise`."""
         return self.synthesis.make_noise(generators, batch)
 
-    def encode(self, pictures: Tensor, steps: int | None = None) -> tuple[Tensor, Tensor]:
-        """Pictures (B, 3, H, H) in [−1, 1] → w (B, w_dim) and x_T (B, 3, R, R), from which they can be drawn again.
+    @torch.no_grad()
+    def learning_start(
+        self,
+        w: Tensor,
+        chain: Chain,
+        noise: Sequence[Tensor] | str = "const",
+        random: torch.Generator | Sequence[torch.Generator] | None = None,
+    ) -> LearningStart:
+        """Pictures of w (B, w_dim) as this model draws them, noised: x_t and t, alike for source and student.
+
+        For the chain "step" each picture has a time of its own from 0 to t0, so that every level of noise that sampling
+        visits is learnt; for the others all begin at t0. noise: as in `Decoder.forward`. random: of times and noise,
+        row i of generator i alone. Raises InputError for a chain that the schedule doesn't have.
+        """
+        schedule = self.config.schedule
+        schedule.check_t0(chain.t0)
+        randoms = [random] * len(w) if isinstance(random, torch.Generator) else random
+        if randoms is None or len(randoms) != len(w):
+            raise ValueError(f"A start of {len(w)} pictures needs a torch.Generator for each.")
+        drawn = self.synthesis(w, noise, random if noise == "random" else None, chain.source_steps)
+        each_own = chain.kind == "step"
+        t = [int(torch.randint(chain.t0 + 1, (), generator=one)) if each_own else chain.t0 for one in randoms]
+        times = torch.tensor(t, device=drawn.device)
+        fresh = torch.stack([torch.randn(drawn.shape[1:], generator=one) for one in randoms]).to(drawn)
+        return LearningStart((schedule.noised(drawn, times, fresh), times))
+
+    def draw_to_learn(self, w: Tensor, start: LearningStart, chain: Chain, recompute: bool = False) -> Iterator[Tensor]:
+        """Clean pictures x̂_0 (B, 3, R, R) with gradient, which values outside [−1, 1] keep; see `learning.CHAINS`."""
+        schedule, (x, times) = self.config.schedule, start.tensors
+        predict = self.synthesis.predict(w, recompute)
+        if chain.kind == "step":
+            yield schedule.clean(x, times, predict(x, times), clamp=False)
+            return
+        way = downwards(schedule, chain.steps, chain.t0)
+        if chain.kind == "full":
+            yield travel(predict, schedule, x, way, clamp=False)
+            return
+        for t, alpha_next in way:
+            following, x0 = step(predict, schedule, x, t, alpha_next, clamp=False)
+            x = following.detach()
+            yield x0
+
+    def trainable(self, group: str) -> list[str]:
+        """Names of the parameters that a group trains; encoder and mapping never are, or codes would change meaning.
+
+        "all" is the whole U-Net, "decoder" its middle and its way up. "modulation" is everything with one dimension:
+        biases and the norms' scales (DiffFit, Xie et al. 2023), among them the bias of each scale by the code.
+        Raises InputError for another group.
+        """
+        names = [f"synthesis.{name}" for name, _ in self.synthesis.named_parameters()]
+        if group == "all":
+            return names
+        if group == "decoder":
+            parts = tuple(f"synthesis.unet.{part}." for part in ("middle_block", "output_blocks", "out"))
+            return [name for name in names if name.startswith(parts)]
+        if group == "modulation":
+            return [name for name in names if self.get_parameter(name).ndim == 1]
+        raise InputError(f"A diffusion model trains all, decoder or modulation, not {quoted(group)}.")
+
+    def encode(self, pictures: Tensor, steps: int | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Pictures (B, 3, H, H) in [−1, 1] → w_plus (B, 1, w_dim) and noise, x_T (B, 3, R, R), that draw them again.
 
         steps: of the way to the noise; None takes the model's own. Pictures of another size are resampled.
         Raises InputError for pictures that aren't square.
@@ -334,7 +403,7 @@ class DiffusionAutoencoder(nn.Module):
         w = self.encoder(pictures)
         schedule = self.config.schedule
         way = upwards(schedule, self.config.encode_steps if steps is None else steps)
-        return w, travel(self.synthesis.predict(w), schedule, pictures, way)
+        return self.to_w_plus(w), [travel(self.synthesis.predict(w), schedule, pictures, way)]
 
     def at_resolution(self, pictures: Tensor) -> Tensor:
         """Pictures (B, 3, H, H) at the model's size, in [−1, 1]. Raises InputError for what isn't square."""
@@ -343,7 +412,7 @@ class DiffusionAutoencoder(nn.Module):
         height, width = pictures.shape[2:]
         if height != width:
             raise InputError(
-                f"This model encodes square pictures, and this one has {width}×{height} pixels: cut it to a square first."
+                f"This model encodes square pictures, but this one has {width}×{height} pixels: cut a square first."
             )
         if height != self.config.resolution:
             side = (self.config.resolution,) * 2

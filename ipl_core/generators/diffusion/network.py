@@ -11,7 +11,6 @@ The module knows nothing about schedules, samplers or files, and draws random nu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,10 +81,11 @@ class UNetConfig:
 
 
 class GroupNorm(nn.GroupNorm):
-    """GroupNorm that computes in single precision whatever the precision around it."""
+    """GroupNorm that computes in single precision at least, whatever the precision around it."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.group_norm(x.float(), self.num_groups, self.weight.float(), self.bias.float(), self.eps).type_as(x)
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        return F.group_norm(wide, self.num_groups, self.weight.to(wide), self.bias.to(wide), self.eps).type_as(x)
 
 
 def _zero_start(layer: nn.Module) -> nn.Module:

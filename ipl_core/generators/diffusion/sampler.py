@@ -1,4 +1,4 @@
-"""DDIM (Song et al. 2021) without noise of its own, both ways: noise to picture, and picture to the noise it comes from.
+"""DDIM (Song et al. 2021) without noise of its own, both ways: noise to picture, picture to the noise it comes from.
 
 Whatever a network predicts, a `Schedule` makes x̂_0 of it, held in bounds where the schedule says so, and derives ε from
 that again; a step then goes to the next ᾱ along both. The same way is gone up and down. Nothing here draws random

@@ -1,14 +1,17 @@
 """Noise schedules: how much of a picture is left at each time, what the network predicts, and which times are visited.
 
-A schedule is ᾱ (Ho et al. 2020): x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε, for t = 0 … T − 1. Released models have the linear β of
-that paper and predict ε; the embedded one has a cosine and predicts v. Both numbers and kind stand in a model's file, so
+A schedule is ᾱ (Ho et al. 2020): x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε, for t = 0 … T − 1. Released models have the linear
+β of that paper and predict ε; the embedded one has a cosine and predicts v. Both numbers and kind stand in a model's file, so
 that one sampler serves every model. The module knows nothing about networks.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+from operator import mul
 from typing import Any
 
 import torch
@@ -24,12 +27,12 @@ MAX_TIMES = 10_000  # published models have 1000
 
 def linear_alphas(times: int = 1000, first: float = 1e-4, last: float = 0.02) -> tuple[float, ...]:
     """ᾱ of β that grows evenly from `first` to `last` (Ho et al. 2020)."""
-    return _alphas(torch.linspace(first, last, times, dtype=torch.float64))
+    return _alphas([first + (last - first) * t / (times - 1) for t in range(times)])
 
 
 def constant_alphas(beta: float = 0.008, times: int = 1000) -> tuple[float, ...]:
     """ᾱ of one β for all times, as the released latent nets have it."""
-    return _alphas(torch.full((times,), beta, dtype=torch.float64))
+    return _alphas([beta] * times)
 
 
 def cosine_alphas(times: int = 1000, shift: float = 0.0) -> tuple[float, ...]:
@@ -38,30 +41,27 @@ def cosine_alphas(times: int = 1000, shift: float = 0.0) -> tuple[float, ...]:
     shift: of the log-SNR, −2 log 2 for each doubling of the picture's side (Hoogeboom et al. 2023, eq. 4): in a larger
     picture the same noise hides less, as it is averaged away over more pixels.
     """
-    s = (torch.arange(times, dtype=torch.float64) + 0.5) / times
-    return tuple(torch.sigmoid(-2 * torch.log(torch.tan(math.pi / 2 * s)) + shift).tolist())
+    angles = [math.pi / 2 * (t + 0.5) / times for t in range(times)]
+    return tuple(1 / (1 + math.tan(angle) ** 2 * math.exp(-shift)) for angle in angles)
 
 
-def _alphas(betas: Tensor) -> tuple[float, ...]:
-    return tuple(torch.cumprod(1 - betas, 0).tolist())
+def _alphas(betas: Sequence[float]) -> tuple[float, ...]:
+    return tuple(accumulate((1 - beta for beta in betas), mul))
 
 
 def strided(total: int, steps: int) -> list[int]:
     """The times 0, k, 2k, … below `total`, ascending, for the smallest stride k that gives exactly `steps` of them.
 
-    Raises InputError where no stride gives that number; the message names the nearest numbers that exist.
+    Raises InputError where no stride does, and for a single step, which would be made at time 0; the message names the
+    nearest numbers that exist.
     """
-    possible = {math.ceil(total / stride): stride for stride in range(total, 0, -1)}
-    if steps not in possible:
-        below = max((count for count in possible if count < steps), default=1)
-        above = min((count for count in possible if count > steps), default=total)
-        near = f"{below} or {above}" if below < above else f"at most {total}"
-        raise InputError(
-            f"{total} times can't be visited in {quoted(steps)} steps of one length: choose {near}."
-            if steps > 0
-            else f"The number of steps must be from 1 to {total}, got {quoted(steps)}."
-        )
-    return list(range(0, total, possible[steps]))
+    possible = {math.ceil(total / stride): stride for stride in range(total - 1, 0, -1)}
+    if steps in possible:
+        return list(range(0, total, possible[steps]))
+    if not min(possible) < steps < total:
+        raise InputError(f"The number of steps must be from {min(possible)} to {total}, got {quoted(steps)}.")
+    below, above = max(n for n in possible if n < steps), min(n for n in possible if n > steps)
+    raise InputError(f"{total} times can't be visited in {steps} steps of one length: choose {below} or {above} steps.")
 
 
 def up_to(t0: int, count: int) -> list[int]:
@@ -111,7 +111,7 @@ class Schedule:
     def check_steps(self, steps: Any) -> None:
         """Raises InputError unless a whole way can be gone in that many steps."""
         if isinstance(steps, bool) or not isinstance(steps, int):
-            raise InputError(f"The number of steps must be a whole number from 1 to {self.total}, got {quoted(steps)}.")
+            raise InputError(f"The number of steps must be a whole number from 2 to {self.total}, got {quoted(steps)}.")
         strided(self.total, steps)
 
     def signal_and_noise(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,8 +15,8 @@ Modulated convolutions scale activations instead of weights, ``conv(x * s) * d``
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingABC
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ...errors import InputError
 from ...storage.words import quoted
+from ..learning import Chain, LearningStart
 from .ops import SQRT2, bias_act, blur, styled_act, upsample
 
 MIN_RESOLUTION = 8
@@ -35,6 +36,8 @@ MAX_WIDTH = 4096  # of z and w, and channels of a layer; published networks have
 MAX_MAPPING_LAYERS = 64  # published networks have 8
 DEMODULATION_EPS = 1e-8
 MAPPING_LR_MULTIPLIER = 0.01
+# Named groups of layers by the resolution that they work at; see `Generator.trainable`.
+_GROUP_RESOLUTIONS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, math.inf)}
 
 
 def config_f_channels(resolution: int, multiplier: int = 2, maximum: int = 512) -> tuple[tuple[int, int], ...]:
@@ -398,8 +401,11 @@ class Generator(nn.Module):
     """StyleGAN2 generator: ``mapping``, ``synthesis`` and the mean latent ``w_avg``.
 
     ``Generator(config, generator=torch.Generator().manual_seed(0))`` draws its weights on the CPU as StyleGAN2 starts
-    them; without ``generator`` they are left unset, to be loaded.
+    them; without ``generator`` they are left unset, to be loaded. It is a `generators.base.Generator`.
     """
+
+    noise_path = "straight"
+    calls_a_picture = 1
 
     def __init__(self, config: GeneratorConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -454,6 +460,54 @@ class Generator(nn.Module):
         z = torch.randn(samples, self.config.z_dim, generator=generator).to(self.w_avg)
         self.w_avg.copy_(self.mapping(z).mean(0))
         return self.w_avg
+
+    def learning_start(
+        self,
+        w: Tensor,
+        chain: Chain,
+        noise: Sequence[Tensor] | str = "const",
+        random: torch.Generator | Sequence[torch.Generator] | None = None,
+    ) -> LearningStart:
+        """The noise that pictures of w (B, w_dim) are drawn with, alike for source and student; `chain` is no matter.
+
+        noise: as in `SynthesisNetwork.forward`; "random" draws it from `random`. The constant noise needs no start.
+        """
+        if noise == "random":
+            noise = self.make_noise(random, len(w))
+        return LearningStart() if isinstance(noise, str) else LearningStart(tuple(noise))
+
+    def draw_to_learn(self, w: Tensor, start: LearningStart, chain: Chain, recompute: bool = False) -> Iterator[Tensor]:
+        """Pictures of w (B, w_dim) or w_plus with gradient, once: a StyleGAN2 draws in one pass."""
+        yield self.synthesis(w, noise=list(start.tensors) or "const", recompute=recompute)
+
+    def encode(self, pictures: Tensor, steps: int | None = None) -> None:
+        """Nothing: the latent of a picture has to be searched for."""
+
+    def trainable(self, group: str) -> list[str]:
+        """Names of the parameters that a group trains; the mapping network never is.
+
+        "all" is the whole synthesis network: the learned constant, every layer, every toRGB. "coarse" (up to 8×8),
+        "middle" (16 and 32), "fine" (64 and up), and two of them joined by "+", are layers alone, named by the
+        resolution that they work at, as StyleGAN (CVPR 2019, §3.1) splits its styles. Raises InputError for another
+        group, and for one that has no layer in this generator.
+        """
+        if group == "all":
+            return [f"synthesis.{name}" for name, _ in self.synthesis.named_parameters()]
+        names: list[str] = []
+        for part in group.split("+"):
+            if part not in _GROUP_RESOLUTIONS:
+                known = ", ".join(("all", *_GROUP_RESOLUTIONS))
+                raise InputError(f"A StyleGAN2 trains {known}, or two of them joined by “+”, not {quoted(group)}.")
+            low, high = _GROUP_RESOLUTIONS[part]
+            layers = [k for k, layer in enumerate(self.synthesis.layers) if low <= layer.resolution <= high]
+            if not layers:
+                size = self.config.resolution
+                raise InputError(
+                    f"This model has no {part} layers: it draws {size}×{size} pictures, and {part} layers work at "
+                    f"{low}×{low} and up. Choose other layers."
+                )
+            names += [name for k in layers for name in self.layer_parameters(k)]
+        return names
 
     def layer_parameters(self, k: int) -> list[str]:
         """Names of the parameters of convolution ``k`` (0 … num_layers - 2), the one that row k of w_plus drives."""

@@ -178,7 +178,13 @@ class Run:
     """Training of encoder and U-Net: steps, figures, sheets and checkpoints."""
 
     def __init__(
-        self, subject: Subject, recipe: DiffusionRecipe, work: Path, learner: Learner, average: Ema, random: torch.Generator
+        self,
+        subject: Subject,
+        recipe: DiffusionRecipe,
+        work: Path,
+        learner: Learner,
+        average: Ema,
+        random: torch.Generator,
     ) -> None:
         self.subject, self.recipe, self.work, self.learner, self.average = subject, recipe, work, learner, average
         self.random = random
@@ -203,7 +209,15 @@ class Run:
                 self.figures.write(step=step, side=side, **mean)
                 words = ", ".join(f"{name} {value:.4f}" for name, value in mean.items())
                 seconds = (time.monotonic() - begun) / (step - done)
-                log.info("diffusion of %s %d of %d at %d: %s, %.2f s a step", self.subject.name, step, recipe.steps, side, words, seconds)
+                log.info(
+                    "diffusion of %s %d of %d at %d: %s, %.2f s a step",
+                    self.subject.name,
+                    step,
+                    recipe.steps,
+                    side,
+                    words,
+                    seconds,
+                )
             if step % recipe.save_every == 0 or step == recipe.steps:
                 self.checkpoint.save(step)
             if step % recipe.sheet_every == 0:
@@ -216,7 +230,9 @@ class Run:
         self.optimiser.param_groups[0]["lr"] = recipe.learning_rate * share
         index = torch.randint(recipe.held_out, len(pictures), (recipe.batch,), generator=self.random)
         seen = F.avg_pool2d(to_float(pictures[index]).to(device), full // side)
-        losses = self.learner.losses(schedule_at(self.learner.model.config, side), seen, columns[index].to(device), recipe, self.random)
+        losses = self.learner.losses(
+            schedule_at(self.learner.model.config, side), seen, columns[index].to(device), recipe, self.random
+        )
         self.optimiser.zero_grad()
         (losses["picture"] + recipe.attribute_weight * losses["attributes"]).backward()
         nn.utils.clip_grad_norm_(self.learner.parameters(), recipe.largest_gradient)
@@ -298,7 +314,7 @@ def sheet(model: DiffusionAutoencoder, pictures: Tensor, z: Tensor | None, path:
 
 @torch.no_grad()
 def report(model: DiffusionAutoencoder, pictures: Tensor) -> dict[str, float]:
-    """Mean absolute difference in [−1, 1] of held-out pictures (N, 3, R, R) drawn again, by what they are drawn from."""
+    """Mean absolute difference in [−1, 1] of pictures (N, 3, R, R) drawn again, by what they are drawn from."""
     totals: dict[str, float] = {}
     for part in pictures.split(32):
         for name, drawn in redrawn(model, part.to(model.device)).items():
