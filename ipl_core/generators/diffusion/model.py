@@ -229,7 +229,8 @@ class Decoder(nn.Module):
         """Draw pictures (B, 3, R, R), in [−1, 1] where the schedule clamps.
 
         w: (B, w_dim) or (B, 1, w_dim). noise: "const" = the stored x_T, "random" = fresh x_T from `generator`, or
-        a list of one tensor (1 or B, 3, R, R). steps: of DDIM; None takes the model's own. recompute: see `DenoisingUNet`.
+        a list of one tensor (1 or B, 3, R, R). steps: of DDIM; None takes the model's own. recompute: keeps only what
+        passes between stages, for the gradient.
         """
         schedule = self.config.schedule
         way = downwards(schedule, self.config.steps if steps is None else steps)

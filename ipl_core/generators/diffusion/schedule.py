@@ -1,8 +1,8 @@
 """Noise schedules: how much of a picture is left at each time, what the network predicts, and which times are visited.
 
-A schedule is ᾱ (Ho et al. 2020): x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε, for t = 0 … T − 1. Released models have the linear
-β of that paper and predict ε; the embedded one has a cosine and predicts v. Both numbers and kind stand in a model's file, so
-that one sampler serves every model. The module knows nothing about networks.
+A schedule is ᾱ (Ho et al. 2020): x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε, for t = 0 … T − 1. Released models have the
+linear β of that paper and predict ε; the embedded one has a cosine and predicts v. Both numbers and kind stand in a
+model's file, so that one sampler serves every model. The module knows nothing about networks.
 """
 
 from __future__ import annotations

@@ -77,7 +77,8 @@ class DiffusionRecipe:
     seed: int = 0
     save_every: int = 250
     sheet_every: int = 1_000
-    shown: int = 8  # pictures of a sheet, and codes drawn a line
+    shown: int = 8  # pictures of a sheet
+    redraw_steps: int = 50  # by which pictures are drawn again, there and in the report
 
     def resolution(self, step: int, full: int) -> int:
         """At which side step `step`, from 1, is made."""
@@ -151,19 +152,22 @@ def train_diffusion(
         model = DiffusionAutoencoder(config, random)
         begin_encoder(model.encoder, encoder_file)
     else:
-        model = load_diffusion(start)
+        model = load_diffusion(start).requires_grad_(True)
         recipe = replace(recipe, steps_at_64=0, steps_at_128=recipe.further_steps)
     learner = Learner(model, columns.shape[1], random).to(device)
     average = Ema(learner, Learner(DiffusionAutoencoder(model.config, random), columns.shape[1], random), recipe.ema)
     average.average.to(device).eval()
-    run = Run(subject, recipe, work, learner, average, random)
-    run.train(pictures, columns)
+    name = f"diffusion-{subject.name}" if start is None else f"diffusion-{subject.name}-further"
+    Run(name, recipe, work, learner, average, random).train(pictures, columns)
     trained = average.average.model
     missed = train_mapping(trained, z, pictures, recipe)
     log.info("diffusion of %s: the mapping misses %.1f %% of the codes' variance", subject.name, 100 * missed)
     save_diffusion(trained, out, {"subject": subject.name, "seed": str(recipe.seed)})
-    sheet(trained, to_float(pictures[: recipe.shown]), z[: recipe.shown], out.with_name("sheet.jpg"))
-    return {**report(trained, to_float(pictures[: recipe.held_out])), "codes' variance that the mapping misses": missed}
+    sheet(
+        trained, to_float(pictures[: recipe.shown]), recipe.redraw_steps, out.with_name("sheet.jpg"), z[: recipe.shown]
+    )
+    figures = report(trained, to_float(pictures[: recipe.held_out]), recipe.redraw_steps)
+    return {**figures, "codes' variance that the mapping misses": missed}
 
 
 @torch.no_grad()
@@ -179,21 +183,21 @@ class Run:
 
     def __init__(
         self,
-        subject: Subject,
+        name: str,
         recipe: DiffusionRecipe,
         work: Path,
         learner: Learner,
         average: Ema,
         random: torch.Generator,
     ) -> None:
-        self.subject, self.recipe, self.work, self.learner, self.average = subject, recipe, work, learner, average
+        self.name, self.recipe, self.work, self.learner, self.average = name, recipe, work, learner, average
         self.random = random
         self.optimiser = torch.optim.Adam(learner.parameters(), recipe.learning_rate, betas=(0.9, 0.99), foreach=True)
         self.checkpoint = Checkpoint(
-            work / f"diffusion-{subject.name}.pt",
+            work / f"{name}.pt",
             {"learner": learner, "average": average.average, "optimiser": self.optimiser, "random": random},
         )
-        self.figures = FigureLog(work / f"diffusion-{subject.name}.csv")
+        self.figures = FigureLog(work / f"{name}.csv")
 
     def train(self, pictures: Tensor, columns: Tensor) -> None:
         """All steps that the checkpoint does not have yet, on uint8 pictures (N, 3, R, R); the first are held out."""
@@ -209,15 +213,7 @@ class Run:
                 self.figures.write(step=step, side=side, **mean)
                 words = ", ".join(f"{name} {value:.4f}" for name, value in mean.items())
                 seconds = (time.monotonic() - begun) / (step - done)
-                log.info(
-                    "diffusion of %s %d of %d at %d: %s, %.2f s a step",
-                    self.subject.name,
-                    step,
-                    recipe.steps,
-                    side,
-                    words,
-                    seconds,
-                )
+                log.info("%s %d of %d at %d: %s, %.2f s a step", self.name, step, recipe.steps, side, words, seconds)
             if step % recipe.save_every == 0 or step == recipe.steps:
                 self.checkpoint.save(step)
             if step % recipe.sheet_every == 0:
@@ -225,8 +221,8 @@ class Run:
 
     def _step(self, step: int, pictures: Tensor, columns: Tensor, side: int) -> dict[str, float]:
         recipe, full, device = self.recipe, pictures.shape[-1], self.learner.model.device
-        to_come = step / recipe.steps
-        share = min(1.0, step / recipe.warm_steps, recipe.last_share + 2 * (1 - recipe.last_share) * (1 - to_come))
+        falling = recipe.last_share + 2 * (1 - recipe.last_share) * (1 - step / recipe.steps)  # from half-way on
+        share = min(1.0, step / recipe.warm_steps, falling)
         self.optimiser.param_groups[0]["lr"] = recipe.learning_rate * share
         index = torch.randint(recipe.held_out, len(pictures), (recipe.batch,), generator=self.random)
         seen = F.avg_pool2d(to_float(pictures[index]).to(device), full // side)
@@ -244,7 +240,7 @@ class Run:
     def _show(self, step: int, pictures: Tensor, side: int) -> None:
         model = self.average.average.model
         seen = F.avg_pool2d(to_float(pictures[: self.recipe.shown]), pictures.shape[-1] // side)
-        sheet(model, seen, None, self.work / f"diffusion-{self.subject.name}-{step:06d}.jpg")
+        sheet(model, seen, self.recipe.redraw_steps, self.work / f"{self.name}-{step:06d}.jpg")
 
 
 def schedule_at(config: DiffusionConfig, side: int) -> Schedule:
@@ -289,23 +285,26 @@ def train_mapping(model: DiffusionAutoencoder, z: Tensor, pictures: Tensor, reci
 
 
 @torch.no_grad()
-def redrawn(model: DiffusionAutoencoder, pictures: Tensor) -> dict[str, Tensor]:
-    """Pictures (N, 3, R, R) drawn again: "both codes" and "z_sem alone", with the x_T of other random numbers."""
+def redrawn(model: DiffusionAutoencoder, pictures: Tensor, steps: int) -> dict[str, Tensor]:
+    """Pictures (N, 3, R, R) drawn again in so many steps, of "both codes" and of "z_sem alone" with a random x_T.
+
+    Pictures of half the model's size are taken for such as it was taught at first.
+    """
     schedule = schedule_at(model.config, pictures.shape[-1])
     w = model.encoder(pictures)
     predict = model.synthesis.predict(w)
-    x_t = travel(predict, schedule, pictures, upwards(schedule, model.config.encode_steps))
+    x_t = travel(predict, schedule, pictures, upwards(schedule, steps))
     other = torch.randn(pictures.shape, generator=torch.Generator().manual_seed(1)).to(pictures)
     return {
-        "both codes": travel(predict, schedule, x_t, downwards(schedule, model.config.encode_steps)),
-        "z_sem alone": travel(predict, schedule, other, downwards(schedule, model.config.steps)),
+        "both codes": travel(predict, schedule, x_t, downwards(schedule, steps)),
+        "z_sem alone": travel(predict, schedule, other, downwards(schedule, steps)),
     }
 
 
 @torch.no_grad()
-def sheet(model: DiffusionAutoencoder, pictures: Tensor, z: Tensor | None, path: Path) -> None:
+def sheet(model: DiffusionAutoencoder, pictures: Tensor, steps: int, path: Path, z: Tensor | None = None) -> None:
     """Write a JPEG: pictures, what their two codes give, what z_sem alone gives, and with z what the mapping gives."""
-    rows = [pictures, *redrawn(model, pictures.to(model.device)).values()]
+    rows = [pictures, *redrawn(model, pictures.to(model.device), steps).values()]
     if z is not None:
         rows.append(model(z.to(model.device)))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -313,10 +312,10 @@ def sheet(model: DiffusionAutoencoder, pictures: Tensor, z: Tensor | None, path:
 
 
 @torch.no_grad()
-def report(model: DiffusionAutoencoder, pictures: Tensor) -> dict[str, float]:
+def report(model: DiffusionAutoencoder, pictures: Tensor, steps: int) -> dict[str, float]:
     """Mean absolute difference in [−1, 1] of pictures (N, 3, R, R) drawn again, by what they are drawn from."""
     totals: dict[str, float] = {}
     for part in pictures.split(32):
-        for name, drawn in redrawn(model, part.to(model.device)).items():
+        for name, drawn in redrawn(model, part.to(model.device), steps).items():
             totals[name] = totals.get(name, 0.0) + float((drawn.cpu() - part).abs().mean()) * len(part) / len(pictures)
     return totals
