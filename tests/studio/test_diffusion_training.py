@@ -19,7 +19,7 @@ from ipl_core.generators.diffusion.schedule import Schedule, cosine_alphas
 from ipl_core.generators.encoder import EncoderConfig, PictureEncoder, save_encoder
 from ipl_core.generators.files import load_generator
 from ipl_core.storage.tensors import load_tensors
-from ipl_core.studio.__main__ import main
+from ipl_core.studio.commands.main import main
 from ipl_core.studio.data import photos, to_float
 from ipl_core.studio.training import diffusion as training
 from ipl_core.studio.training.diffusion import (

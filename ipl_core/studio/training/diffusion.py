@@ -90,6 +90,13 @@ class DiffusionRecipe:
         return self.steps_at_64 + self.steps_at_128
 
 
+#: The smallest recipe that runs every line: it shows that the script works and teaches nothing.
+SMOKE = DiffusionRecipe(
+    photos=4, held_out=2, steps_at_64=1, steps_at_128=1, further_steps=2, batch=4, warm_steps=1, mapping_steps=3,
+    mapping_batch=16, save_every=2, sheet_every=2, shown=2, redraw_steps=2,
+)  # fmt: skip
+
+
 def loss_weight(snr: Tensor, least: float, most: float) -> Tensor:
     """Weight of the squared error of v, for which that of x̂_0 is min(SNR + least, most), for SNR (B,).
 
