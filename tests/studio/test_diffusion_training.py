@@ -104,6 +104,10 @@ def test_the_command_runs_and_is_not_begun_again(tmp_path: Path) -> None:
     again, _ = load_tensors(path)
     assert all(torch.equal(again[name], first[name]) for name in first)
     assert main([*options, "--steps", "3"]) == 2
+    assert main([*options, "--start", str(path), "--steps", "0"]) == 2
+    assert main([*options, "--start", str(path), "--steps", "1", "--steps-at-64", "1"]) == 0
+    further = (tmp_path / "work" / "diffusion-people-further-000002.jpg").stat().st_size
+    assert further > 1000
 
 
 def test_an_interrupted_training_ends_in_the_same_weights(
