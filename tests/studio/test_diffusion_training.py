@@ -106,8 +106,8 @@ def test_the_command_runs_and_is_not_begun_again(tmp_path: Path) -> None:
     assert main([*options, "--steps", "3"]) == 2
     assert main([*options, "--start", str(path), "--steps", "0"]) == 2
     assert main([*options, "--start", str(path), "--steps", "1", "--steps-at-64", "1"]) == 0
-    further = (tmp_path / "work" / "diffusion-people-further-000002.jpg").stat().st_size
-    assert further > 1000
+    assert (tmp_path / "work" / "diffusion-people-further-000002.jpg").stat().st_size > 1000
+    assert main([*options, "--start", str(tmp_path / "work" / "diffusion-people.safetensors")]) == 0
 
 
 def test_an_interrupted_training_ends_in_the_same_weights(

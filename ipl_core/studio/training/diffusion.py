@@ -224,6 +224,8 @@ class Run:
                 log.info("%s %d of %d at %d: %s, %.2f s a step", self.name, step, recipe.steps, side, words, seconds)
             if step % recipe.save_every == 0 or step == recipe.steps:
                 self.checkpoint.save(step)
+                # What another machine can go on from, by `start`; the mapping is taught when all steps are done.
+                save_diffusion(self.average.average.model, self.work / f"{self.name}.safetensors", {"step": step})
             if step % recipe.sheet_every == 0:
                 self._show(step, pictures, side)
 
