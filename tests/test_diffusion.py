@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import diffae_oracle as oracle
 import foreign_files as foreign
@@ -308,6 +309,8 @@ def test_descriptions_are_read_back_and_nonsense_is_refused(model: DiffusionAuto
         (("schedule", "alphas"), [0.5, 0.6], "fall"),
         (("schedule", "alphas"), [0.5, float("nan")], "between 0 and 1"),
         (("mapping", "width"), 0, "mapping's width"),
+        (("mapping", "layers"), 65, "mapping's layers is a whole number from 1 to 64"),
+        (("encoder", "w_dim"), 13, "codes of 13 numbers, not 12"),
         (("unet", "depth"), 3, "unknown"),
     ):
         values = EMBEDDED.to_dict()
@@ -317,6 +320,8 @@ def test_descriptions_are_read_back_and_nonsense_is_refused(model: DiffusionAuto
         part[place[-1]] = value
         with pytest.raises(InputError, match=says):
             DiffusionConfig.from_dict(values)
+    with pytest.raises(InputError, match="as wide as its codes, 64, not 6"):
+        replace(model.config, z_dim=6)
     del good["unet"]
     with pytest.raises(InputError, match="lacks a part"):
         DiffusionConfig.from_dict(good)

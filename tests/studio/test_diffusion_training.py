@@ -19,7 +19,7 @@ from ipl_core.generators.diffusion.schedule import Schedule, cosine_alphas
 from ipl_core.generators.encoder import EncoderConfig, PictureEncoder, save_encoder
 from ipl_core.generators.files import load_generator
 from ipl_core.storage.tensors import load_tensors
-from ipl_core.studio.__main__ import main
+from ipl_core.studio.commands.main import main
 from ipl_core.studio.data import photos, to_float
 from ipl_core.studio.training import diffusion as training
 from ipl_core.studio.training.diffusion import (
@@ -104,6 +104,10 @@ def test_the_command_runs_and_is_not_begun_again(tmp_path: Path) -> None:
     again, _ = load_tensors(path)
     assert all(torch.equal(again[name], first[name]) for name in first)
     assert main([*options, "--steps", "3"]) == 2
+    assert main([*options, "--start", str(path), "--steps", "0"]) == 2
+    assert main([*options, "--start", str(path), "--steps", "1", "--steps-at-64", "1"]) == 0
+    assert (tmp_path / "work" / "diffusion-people-further-000002.jpg").stat().st_size > 1000
+    assert main([*options, "--start", str(tmp_path / "work" / "diffusion-people.safetensors")]) == 0
 
 
 def test_an_interrupted_training_ends_in_the_same_weights(

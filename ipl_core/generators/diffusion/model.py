@@ -35,6 +35,7 @@ from .sampler import downwards, step, travel, upwards
 from .schedule import Schedule
 
 MAX_RESOLUTION = 2048
+MAX_MAPPING_LAYERS = 64
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,9 @@ class DiffusionConfig:
         numbers = {"resolution": (self.resolution, MAX_RESOLUTION)}
         numbers |= {name: (getattr(self, name), MAX_WIDTH) for name in ("z_dim", "w_dim")}
         if self.mapping is not None:
-            own = ("width", "layers") if isinstance(self.mapping, MLPConfig) else ("width", "layers", "features")
+            own = ("width",) if isinstance(self.mapping, MLPConfig) else ("width", "features", "time_width")
             numbers |= {f"mapping's {name}": (getattr(self.mapping, name), MAX_WIDTH) for name in own}
+            numbers["mapping's layers"] = (self.mapping.layers, MAX_MAPPING_LAYERS)
         for name, (value, high) in numbers.items():
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= high:
                 raise InputError(f"A diffusion model's {name} is a whole number from 1 to {high}, got {quoted(value)}.")
@@ -96,8 +98,12 @@ class DiffusionConfig:
             )
         for steps in (self.steps, self.encode_steps):
             self.schedule.check_steps(steps)
+        if isinstance(self.encoder, EncoderConfig) and self.encoder.w_dim != self.w_dim:
+            raise InputError(f"This encoder gives codes of {self.encoder.w_dim} numbers, not {self.w_dim}.")
         if isinstance(self.mapping, LatentNetConfig):
             self.mapping.schedule.check_steps(self.mapping.steps)
+            if self.z_dim != self.w_dim:
+                raise InputError(f"A latent net's z is as wide as its codes, {self.w_dim}, not {self.z_dim}.")
 
     @property
     def num_layers(self) -> int:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -370,10 +369,3 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
             module.bias.zero_()
             if isinstance(module, nn.BatchNorm2d):
                 module.reset_running_stats()
-
-
-def empty(build: Any) -> Any:
-    """The network that `build()` makes, without its first weights, which would cost time and global random numbers."""
-    with torch.device("meta"):
-        network = build()
-    return network.to_empty(device="cpu")

@@ -60,7 +60,8 @@ class DiffusionRecipe:
     held_out: int = 200  # of them
     steps_at_64: int = 5_000
     steps_at_128: int = 25_000
-    further_steps: int = 10_000  # at full size, where weights are gone on with
+    further_steps_at_64: int = 0  # where weights are gone on with
+    further_steps: int = 10_000  # then, at full size
     batch: int = 16
     learning_rate: float = 1e-3  # of Adam
     warm_steps: int = 200
@@ -90,10 +91,10 @@ class DiffusionRecipe:
         return self.steps_at_64 + self.steps_at_128
 
 
-#: The smallest recipe that still runs every line.
+#: The smallest recipe that runs every line: it shows that the script works and teaches nothing.
 SMOKE = DiffusionRecipe(
-    photos=4, held_out=2, steps_at_64=1, steps_at_128=1, further_steps=2, batch=4, mapping_steps=3, mapping_batch=16,
-    save_every=2, sheet_every=2, shown=2, redraw_steps=2,
+    photos=4, held_out=2, steps_at_64=1, steps_at_128=1, further_steps=2, batch=4, warm_steps=1, mapping_steps=3,
+    mapping_batch=16, save_every=2, sheet_every=2, shown=2, redraw_steps=2,
 )  # fmt: skip
 
 
@@ -150,7 +151,7 @@ def train_diffusion(
     """Run all phases, resuming from `work`; writes `out` (safetensors, half precision) and gives the held-out report.
 
     encoder_file: the subject's `PictureEncoder`, whose trunk the semantic encoder begins as. start: a file of an
-    earlier run's weights to go on with at full size, by `further_steps`; no state of an optimiser is needed.
+    earlier run's weights to go on with, by the recipe's further steps; no state of an optimiser is needed.
     """
     z, pictures = photos(subject, recipe.photos, config.resolution, 0, work)
     columns = attribute_code(subject, subject.sitters_from_latents(z))
@@ -160,7 +161,7 @@ def train_diffusion(
         begin_encoder(model.encoder, encoder_file)
     else:
         model = load_diffusion(start).requires_grad_(True)
-        recipe = replace(recipe, steps_at_64=0, steps_at_128=recipe.further_steps)
+        recipe = replace(recipe, steps_at_64=recipe.further_steps_at_64, steps_at_128=recipe.further_steps)
     learner = Learner(model, columns.shape[1], random).to(device)
     average = Ema(learner, Learner(DiffusionAutoencoder(model.config, random), columns.shape[1], random), recipe.ema)
     average.average.to(device).eval()
@@ -223,6 +224,8 @@ class Run:
                 log.info("%s %d of %d at %d: %s, %.2f s a step", self.name, step, recipe.steps, side, words, seconds)
             if step % recipe.save_every == 0 or step == recipe.steps:
                 self.checkpoint.save(step)
+                # What another machine can go on from, by `start`; the mapping is taught when all steps are done.
+                save_diffusion(self.average.average.model, self.work / f"{self.name}.safetensors", {"step": step})
             if step % recipe.sheet_every == 0:
                 self._show(step, pictures, side)
 
