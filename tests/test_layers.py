@@ -43,7 +43,7 @@ ROOMS = {
     "running": "library.runs drawing.interpolate drawing.restyle",
     "sweeps: tables of runs": "sweeps",
     "measuring": "metrics.side_by_side metrics.reports",
-    "training the embedded models": "studio.training.ends studio.training.supervised studio.training.attempts "
+    "training the embedded models": "studio.training.ends studio.training.supervised studio.training.adversaries "
     "studio.training.text_tower studio.training.judge studio.training.generator studio.training.encoder "
     "studio.training.diffusion studio.training.clip studio.sheets studio.ship",
     "command line": "commands __main__ studio.commands studio.__main__",

@@ -35,10 +35,10 @@ def _options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("target", help="the domain to adapt to, in words, such as “pencil sketch”")
     add("--source", help="the domain that the model shows now; left out, what the list of models says, or photo")
-    add("--method", help=f"one of {', '.join(METHODS)}; left out, the one that suits the critic: described or ipl")
+    add("--method", help=f"one of {', '.join(METHODS)}; left out, the one that suits the CLIP model: described or ipl")
     add("--model", default="studio", help="name of a generator, path of its file, or an adapted domain's folder")
     add("--critic", help=f"{CRITIC}; several, with weights: ViT-B-32+ViT-B-16@0.5")
-    add("--seed", type=number, default=0, help="of all random numbers (%(default)s)")
+    add("--seed", type=number, default=0, help="seed of all random numbers (%(default)s)")
     add_device(parser)
     add("--out", required=True, metavar="DIR", help=RUN_FOLDER)
     add("--preset", default="default", help=f"where all settings left open come from: {', '.join(PRESETS)}")
@@ -49,10 +49,20 @@ def _options(parser: argparse.ArgumentParser) -> None:
     add("--layers", help=f"which layers stage 2 trains: {', '.join(LAYER_GROUPS)}")
     add("--layer-interval", type=number, help="steps between two adaptive choices of layers")
     add("--ema", type=number, help="decay of the averaged weights")
-    add("--shortest-move", type=number, help="length of an image direction below which it fades")
-    add("--share-noise", action=argparse.BooleanOptionalAction, default=None, help="same noise within a pair")
-    add("--around-context", action=argparse.BooleanOptionalAction, default=None, help="mapper gives offsets")
-    add("--prompts", help=f"what IPL's mapper gives: {', '.join(PROMPTS)}; left out, what suits the critic")
+    add("--shortest-move", type=number, help="length of an image direction below which its loss fades")
+    add(
+        "--share-noise",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="draw source and target with the same noise maps",
+    )
+    add(
+        "--around-context",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="the mapper gives offsets from the context's words",
+    )
+    add("--prompts", help=f"what IPL's mapper gives: {', '.join(PROMPTS)}; left out, what suits the CLIP model")
     add(
         "--vocabulary",
         default="auto",
@@ -62,7 +72,11 @@ def _options(parser: argparse.ArgumentParser) -> None:
     add("--mapper-batch", type=number, help="images a step in stage 1")
     add("--mapper-lr", type=number, help="Adam's rate in stage 1")
     add("--keep-every", type=number, default=0, help="keep the weights of every n-th step too; 0 keeps the last alone")
-    add("--keep-state", action="store_true", help="keep the optimiser's state, so that the run may go on exactly")
+    add(
+        "--keep-state",
+        action="store_true",
+        help="keep the optimiser's state too, so that the run can be resumed exactly",
+    )
     add("--context", default="a photo of a", help="the words that learned prompts start from (%(default)s)")
     add("--avoid", default="", help="a domain to keep away from, in words, such as “cartoon”")
     add("--templates", help=f"manual templates: {', '.join(TEMPLATE_SETS)}")

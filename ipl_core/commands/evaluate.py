@@ -25,14 +25,14 @@ def _options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("targets", nargs="*", help="domains of the portrait studio; none given, all of them")
     known = ", ".join((*METHODS, *VARIANTS))
-    add("--methods", help=f"separated by commas, of {known}; left out, nada,shared,ipl, or those of the table")
-    add("--seeds", default="0-2", help="one run a seed (%(default)s)")
+    add("--methods", help=f"methods, separated by commas, of {known}; left out, nada,shared,ipl, or those of the table")
+    add("--seeds", default="0-2", help="seeds; one run for each (%(default)s)")
     add("--samples", type=number, help="fresh samples a run; left out, 200, or 500 for a table of --table")
-    add("--psi", type=number, help="their truncation; left out, 0.7, or 1 for an embedded table of --table")
+    add("--psi", type=number, help="truncation of the samples; left out, 0.7, or 1 for an embedded table of --table")
     add("--model", default="studio", help="name of the generator (%(default)s)")
     add("--preset", default="default", help=f"one of {', '.join(PRESETS)} (%(default)s)")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting, such as learning_rate=0.001")
-    add("--out", required=True, metavar="DIR", help="folder for scores.csv, which is gone on with, and scores.md")
+    add("--out", required=True, metavar="DIR", help="folder for scores.csv, to which new rows are added, and scores.md")
     evaluate_table.options(parser)
 
 

@@ -24,15 +24,21 @@ from .options import number, split
 
 def _options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--preset", default="fast,good", help=f"separated by commas: {', '.join(INVERT_PRESETS)} (%(default)s)")
+    add(
+        "--preset", default="fast,good", help=f"presets, separated by commas: {', '.join(INVERT_PRESETS)} (%(default)s)"
+    )
     add("--count", type=number, default=100, help="held-out portraits (%(default)s)")
     add("--samples", type=number, default=50, help="samples of the generator's own (%(default)s)")
     add("--targets", default="", help="domains, separated by commas, that the portraits are then restyled in")
-    add("--methods", default="nada,ipl", help="by which it is adapted for that, as for evaluate (%(default)s)")
+    add("--methods", default="nada,ipl", help="methods of adaptation to these targets, as for evaluate (%(default)s)")
     add("--model", default="studio", help="name of the generator (%(default)s)")
     add("--start", default="auto", help=f"where inversion begins: {', '.join(STARTS)} (%(default)s)")
-    add("--view", default="critic", help=f"whose eyes compare pictures: {', '.join(VIEWS)} (%(default)s)")
-    add("--seed", type=number, default=0, help="of all random numbers (%(default)s)")
+    add(
+        "--view",
+        default="critic",
+        help=f"which features compare pictures: {', '.join(VIEWS)}; critic is the CLIP model (%(default)s)",
+    )
+    add("--seed", type=number, default=0, help="seed of all random numbers (%(default)s)")
     add("--out", required=True, metavar="DIR", help="folder for inversion and restyling, .csv and .md")
 
 

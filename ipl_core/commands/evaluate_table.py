@@ -1,4 +1,4 @@
-"""`evaluate --table`: tables of runs by the registry's metrics, on an engine. Part of the command line."""
+"""`evaluate --table`: tables of runs by the registry's metrics, made in this process, in others, or on a cluster."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import InputError
+from ..latents import parse_seeds
 from ..methods.config import AdaptConfig
+from ..metrics.reports.differences import table_markdown
+from ..metrics.reports.measured import Measuring, described
+from ..metrics.reports.tables import ABLATIONS, BASELINE, PAPER_METHODS, SHOWN, TABLES, table_runs, target_runs
+from ..models.catalog import own_judge
 from ..storage import folders
 from ..storage.files import atomic_path
 from ..storage.paths import as_path
+from ..storage.values import choice
+from ..sweeps.engines import Engine, InProcess, Subprocesses, sweep
+from ..sweeps.ray_engine import Ray
+from ..sweeps.results import Results, read_rows
+from ..sweeps.task import Run
 from .options import number
-
-if TYPE_CHECKING:
-    from ..metrics.reports.measured import Measuring
-    from ..sweeps.engines import Engine
-    from ..sweeps.task import Run
 
 _TASK = "ipl_core.metrics.reports.measured:measure_run"
 ENGINES = ("process", "subprocess", "ray")
@@ -30,32 +35,45 @@ def options(parser: argparse.ArgumentParser) -> None:
     """The options of evaluate that belong to tables."""
     add = parser.add_argument
     add("--table", help="a table of runs by all metrics: paper, or an ablation (scheme, lambda, residual …)")
-    add("--models", default="embedded", help="of a table: embedded or real, where their files are (%(default)s)")
-    add("--metrics", help="separated by commas; left out, all that can be measured")
-    add("--judge-clip", default="", metavar="NAME", help="a CLIP that adaptation doesn't follow, for CLIP distance")
+    add(
+        "--models",
+        default="embedded",
+        help="models of a table: embedded, or real where their files are here (%(default)s)",
+    )
+    add("--metrics", help="metrics, separated by commas; left out, all that can be measured")
+    add(
+        "--judge-clip",
+        default="",
+        metavar="NAME",
+        help="a CLIP model that adaptation doesn't follow, for CLIP distance",
+    )
     add("--references", default="", metavar="DIR", help="folders of reference pictures by target, for real models")
     add("--truth", default="", metavar="DIR", help="folders of true pictures by target, for real models")
     add("--engine", default="process", help=f"what makes the runs of a table: {', '.join(ENGINES)} (%(default)s)")
     add("--workers", type=number, default=1, help="runs at a time, for --engine subprocess (%(default)s)")
-    add("--threads", type=number, default=1, help="of each run, for --engine subprocess or ray (%(default)s)")
-    add("--address", default="auto", help="of the Ray cluster; local starts one here (%(default)s)")
-    add("--gpus", type=number, default=0, help="that a run takes, for --engine ray (%(default)s)")
-    add("--memory", type=number, default=0, help="that a run takes in GB, for --engine ray; 0 for any (%(default)s)")
+    add(
+        "--threads",
+        type=number,
+        default=1,
+        help="CPU threads of each run, for --engine subprocess or ray (%(default)s)",
+    )
+    add("--address", default="auto", help="address of the Ray cluster; local starts one here (%(default)s)")
+    add("--gpus", type=number, default=0, help="GPUs that a run takes, for --engine ray (%(default)s)")
+    add(
+        "--memory",
+        type=number,
+        default=0,
+        help="memory in GB that a run takes, for --engine ray; 0 for any (%(default)s)",
+    )
 
 
 def is_asked_for(options: argparse.Namespace) -> bool:
     """Whether a table of the registry's metrics is wanted, or all that a model without a judge can have."""
-    from ..models.catalog import own_judge
-
     return options.table is not None or own_judge(options.model) is None
 
 
 def evaluate_table(options: argparse.Namespace, changes: Mapping[str, Any]) -> int:
     """Makes a table and shows each row; gives the exit status, 1 where a run failed."""
-    from ..metrics.reports.tables import BASELINE, SHOWN
-    from ..sweeps.engines import sweep
-    from ..sweeps.results import Results
-
     measuring = _measuring(options)
     runs = _runs(options, changes, measuring)
     engine = _engine(options)
@@ -78,9 +96,6 @@ def evaluate_table(options: argparse.Namespace, changes: Mapping[str, Any]) -> i
 
 
 def _measuring(options: argparse.Namespace) -> Measuring:
-    from ..metrics.reports.measured import Measuring
-    from ..models.catalog import own_judge
-
     family = options.models if options.table else "embedded"
     rendered = family == "embedded" and (options.table is not None or own_judge(options.model) is not None)
     samples = 500 if options.samples is None else options.samples
@@ -98,9 +113,6 @@ def _measuring(options: argparse.Namespace) -> Measuring:
 
 
 def _runs(options: argparse.Namespace, changes: Mapping[str, Any], measuring: Measuring) -> list[Run]:
-    from ..latents import parse_seeds
-    from ..metrics.reports.tables import PAPER_METHODS, table_runs, target_runs
-
     methods = (options.methods or "").split(",") if options.methods else []
     settings = {"preset": options.preset, **changes}
     seeds = parse_seeds(options.seeds)
@@ -115,10 +127,6 @@ def _runs(options: argparse.Namespace, changes: Mapping[str, Any], measuring: Me
 
 
 def _engine(options: argparse.Namespace) -> Engine:
-    from ..storage.values import choice
-    from ..sweeps.engines import InProcess, Subprocesses
-    from ..sweeps.ray_engine import Ray
-
     engine = choice(options.engine, "The engine", ENGINES)
     if engine == "process":
         return InProcess()
@@ -128,10 +136,6 @@ def _engine(options: argparse.Namespace) -> Engine:
 
 
 def _write_markdown(csv: Path, name: str) -> None:
-    from ..metrics.reports.differences import table_markdown
-    from ..metrics.reports.tables import ABLATIONS, BASELINE, TABLES
-    from ..sweeps.results import read_rows
-
     rows = read_rows(csv)
     if name in ABLATIONS:
         text = table_markdown(rows, ABLATIONS[name].reference, "level")
@@ -154,8 +158,6 @@ def _show(row: Mapping[str, str], count: str) -> None:
 
 def _described(runs: Sequence[Run]) -> dict[str, Any]:
     """How the rows of each model are measured; says what can't be."""
-    from ..metrics.reports.measured import described
-
     found: dict[str, Any] = {}
     for run in runs:
         model = run.settings["changes"].get("model", AdaptConfig.model)

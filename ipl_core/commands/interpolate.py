@@ -38,15 +38,20 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
     add("--seeds", default="", help="people by seed, such as 0,7,12-14")
     add("--people", nargs="+", default=[], metavar="DIR", help="people that `invert` wrote, after those by seed")
-    add("--frames", type=number, default=_DEFAULT.frames, help="of the whole animation (%(default)s)")
+    add("--frames", type=number, default=_DEFAULT.frames, help="frames of the whole animation (%(default)s)")
     add("--rate", type=number, default=24, help="frames a second (%(default)s)")
     add("--space", default=_DEFAULT.space, help=f"{', '.join(SPACES)}: great circles in z, straight in w (%(default)s)")
-    add("--easing", default=_DEFAULT.easing, help=f"how points are passed: {', '.join(EASINGS)} (%(default)s)")
+    add("--easing", default=_DEFAULT.easing, help=f"speed between two points: {', '.join(EASINGS)} (%(default)s)")
     add("--loop", action=argparse.BooleanOptionalAction, default=True, help="come back to the first point")
     add("--side-by-side", action="store_true", help="the source at the left of each frame")
-    add("--strength", type=number, default=1.0, help="of the domain of one model: 0 the source, 1 all (%(default)s)")
+    add(
+        "--strength",
+        type=number,
+        default=1.0,
+        help="strength of one model's domain: 0 the source, 1 the domain (%(default)s)",
+    )
     add("--psi", type=number, default=_DEFAULT.psi, help="truncation of seeds: 0 the mean face, 1 none (%(default)s)")
-    add("--enlarge", type=number, help="each pixel so many across and down; left out, to 256 pixels at least")
+    add("--enlarge", type=number, help="factor on the size of frames; left out, one that gives 256 pixels at least")
     add_device(parser)
     add("--out", required=True, metavar="FILE", help=f"the animation; it ends in {', '.join(ANIMATIONS)}")
 

@@ -29,12 +29,20 @@ def _options(parser: argparse.ArgumentParser) -> None:
     add("--model", default="studio", help="name of a generator or path of its file (%(default)s)")
     add("--critic", help=CRITIC)
     add("--out", required=True, metavar="DIR", help="folder for the latent, pictures, settings and history")
-    add("--preset", default="good", help=f"how long it may take: {', '.join(INVERT_PRESETS)} (%(default)s)")
+    add("--preset", default="good", help=f"fewer or more steps: {', '.join(INVERT_PRESETS)} (%(default)s)")
     add("--space", help="w: one latent for all layers; w+: one for each")
-    add("--start", default="auto", help=f"where it begins: {', '.join(STARTS)}; auto is the encoder where one is here")
+    add(
+        "--start",
+        default="auto",
+        help=f"where the search begins: {', '.join(STARTS)}; auto is the encoder where one is here",
+    )
     add("--encoder", help="name of an encoder or path of its file; left out, the model's own")
-    add("--view", default="critic", help=f"whose eyes compare the pictures: {', '.join(VIEWS)} (%(default)s)")
-    add("--tune", action=argparse.BooleanOptionalAction, default=None, help="tune the generator for the last likeness")
+    add(
+        "--view",
+        default="critic",
+        help=f"which features compare pictures: {', '.join(VIEWS)}; critic is the CLIP model (%(default)s)",
+    )
+    add("--tune", action=argparse.BooleanOptionalAction, default=None, help="tune the generator after the search")
     add("--noise", action=argparse.BooleanOptionalAction, default=None, help="optimise the noise maps too")
     add("--crop", default="auto", help="auto: by the face; center: the centre square; none: cut already (%(default)s)")
     add("--face", type=number, default=1, help="which face, where there are several; 1 is the largest")
@@ -42,7 +50,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     add("--zoom", type=number, default=1.0, help="scale the crop; above 1 the face grows (%(default)s)")
     add("--turn", type=number, default=0.0, help="turn the crop, degrees clockwise (%(default)s)")
     add("--name", type=readable, help="what to call it; left out, the file's name")
-    add("--seed", type=number, default=0, help="of all random numbers (%(default)s)")
+    add("--seed", type=number, default=0, help="seed of all random numbers (%(default)s)")
     add_device(parser)
     for name, words in _NUMBERS.items():
         add(f"--{name.replace('_', '-')}", type=number, help=words)
@@ -50,19 +58,19 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 _NUMBERS = {
     "steps": "steps of the latent",
-    "starts": "random latents that compete with the mean latent to be the start, where it is at random",
+    "starts": "random latents to try beside the mean latent, when the start is random",
     "learning_rate": "Adam's rate for the latent",
     "pixel": "weight of pixels",
     "multiscale": "weight of coarser scales",
-    "perceptual": "weight of the view",
+    "perceptual": "weight of the distance of features, see --view",
     "mean_pull": "pull to the mean latent",
     "row_pull": "pull between the rows of w+",
     "noise_pull": "weight of the term that keeps noise maps noise",
     "tune_steps": "steps of tuning",
-    "tune_further": "steps that follow where the view still finds the pictures too far apart",
-    "tune_until": "how far apart is too far",
+    "tune_further": "further steps of tuning where the distance of features is still above --tune-until",
+    "tune_until": "distance of features that is near enough",
     "tune_rate": "Adam's rate for tuning",
-    "locality": "weight of what tuning must leave alone",
+    "locality": "weight of the term that keeps other latents' pictures as they were",
 }
 
 

@@ -90,7 +90,7 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
     add("--model", default="studio", help="name or path of the generator that it was adapted from (%(default)s)")
     add("--target", default="", help="the domain that it draws; left out, what the file says")
     add("--source", default="", help="what the model draws; left out, what the file or the list of models says")
-    add("--critic", help="CLIP that goes with it; left out, the model's own")
+    add("--critic", help="the CLIP model that goes with it; left out, the model's own")
 
 
 def _import(options: argparse.Namespace) -> None:

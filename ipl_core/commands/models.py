@@ -35,7 +35,7 @@ def _named(names: list[str]) -> list[Entry]:
 def _list(options: argparse.Namespace) -> None:
     for heading, entries, edge in (
         ("Generators (--model)", catalog.generators(), "resolution"),
-        ("Critics (--critic)", catalog.critics(), "image_size"),
+        ("CLIP models (--critic)", catalog.critics(), "image_size"),
         ("Encoders (--encoder)", catalog.encoders(), ""),
         ("Networks of metrics (evaluate --models real)", catalog.networks(), ""),
     ):
@@ -107,11 +107,11 @@ def _remove(options: argparse.Namespace) -> None:
 
 
 def _some(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="+", metavar="NAME", help="of the list")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="names in the list")
 
 
 def _any(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="*", metavar="NAME", help="of the list")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="names in the list")
 
 
 COMMAND = with_actions(

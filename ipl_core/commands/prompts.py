@@ -14,8 +14,8 @@ from .options import number
 
 def _options(parser: argparse.ArgumentParser) -> None:
     add_entry(parser)
-    parser.add_argument("--seeds", default="0-7", help="whose prompts, such as 0-7,20 (%(default)s)")
-    parser.add_argument("--psi", type=number, help="truncation at which people are looked at; else the run's previews'")
+    parser.add_argument("--seeds", default="0-7", help="the people, such as 0-7,20 (%(default)s)")
+    parser.add_argument("--psi", type=number, help="truncation of the people; left out, that of the run's previews")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -24,4 +24,4 @@ def _run(options: argparse.Namespace) -> None:
         print(f"{seed}: {words}")
 
 
-COMMAND = Command("say in words what a run's prompts make of people", _options, _run)
+COMMAND = Command("say in words what a run's prompts are for people", _options, _run)

@@ -20,7 +20,12 @@ def _options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("inverted", metavar="DIR", help="folder that `invert` wrote")
     add("targets", metavar="TARGET_DIR", nargs="+", help="folders that `adapt` wrote, or names in the library")
-    add("--strength", type=number, default=1.0, help="0 the inversion as it is, 1 the domain (%(default)s)")
+    add(
+        "--strength",
+        type=number,
+        default=1.0,
+        help="strength of the domain: 0 the inversion as it is, 1 the domain (%(default)s)",
+    )
     add("--mix", metavar="WEIGHTS", help="draw one picture of all domains together, such as 0.5,0.5")
     add_picture(parser)
 

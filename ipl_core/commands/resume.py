@@ -31,4 +31,4 @@ def _run(options: argparse.Namespace) -> int:
     return written(resumed, options.out)
 
 
-COMMAND = Command("go on with a run that is kept, exactly where its state was kept too", _options, _run)
+COMMAND = Command("train a kept run for more steps; exactly, if its state was kept too", _options, _run)

@@ -19,7 +19,7 @@ from .progress import TransferBar
 def _options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="DIR", help="folder that `adapt` wrote, or the name of a finished model, or a generator")
-    add("--seeds", default="0-15", help="which pictures, such as 0-15,20 (%(default)s)")
+    add("--seeds", default="0-15", help="seeds of the pictures, such as 0-15,20 (%(default)s)")
     add("--psi", type=number, default=0.7, help="truncation: 0 the mean face, 1 none (%(default)s)")
     add_picture(parser)
 

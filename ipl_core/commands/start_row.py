@@ -20,15 +20,23 @@ from .options import add_device, chosen_device, number
 def _options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
-        "targets", metavar="DOMAIN", nargs="*", help="in this order; none given, all that the model's critic was taught"
+        "targets",
+        metavar="DOMAIN",
+        nargs="*",
+        help="domains in this order; none given, all that the CLIP model was taught",
     )
     add("--model", default="studio", help="name of the generator (%(default)s)")
-    add("--method", help="of the runs; left out, the one that suits the model's critic")
-    add("--preset", default="default", help="of the runs (%(default)s)")
-    add("--seed", type=number, default=0, help="of the runs (%(default)s)")
-    add("--people", default="0-1", metavar="SEEDS", help="who is shown in every domain (%(default)s)")
+    add("--method", help="method of the runs; left out, the one that suits the CLIP model")
+    add("--preset", default="default", help="preset of the runs (%(default)s)")
+    add("--seed", type=number, default=0, help="seed of the runs (%(default)s)")
+    add("--people", default="0-1", metavar="SEEDS", help="the people who are shown in every domain (%(default)s)")
     add_device(parser)
-    add("--out", default=str(ROW), metavar="FILE.webp", help=f"at most {MAX_BYTES // 1000} kB (%(default)s)")
+    add(
+        "--out",
+        default=str(ROW),
+        metavar="FILE.webp",
+        help=f"the picture to write, of at most {MAX_BYTES // 1000} kB (%(default)s)",
+    )
 
 
 def _run(options: argparse.Namespace) -> None:

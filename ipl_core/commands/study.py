@@ -20,7 +20,7 @@ def _new_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("models", metavar="DIR", nargs="+", help="folders of `adapt`, or names in the library; two a domain")
     add("--title", type=readable, required=True, help="what voters read above the questions")
-    add("--seeds", default="700000-700009", help="who is shown; best nobody yet seen (%(default)s)")
+    add("--seeds", default="700000-700009", help="the people who are shown; best such as nobody has seen (%(default)s)")
     add("--psi", type=number, default=0.7, help="truncation: 0 the mean face, 1 none (%(default)s)")
     add("--pairs-each", type=number, default=10, help="pairs that each voter is shown (%(default)s)")
     add_device(parser)
@@ -39,7 +39,9 @@ def _new(options: argparse.Namespace) -> None:
 
 
 def _add_study(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("study", nargs="?", default="", help="its id, as `new` printed it; left out, the newest")
+    parser.add_argument(
+        "study", nargs="?", default="", help="the study's id, as `new` printed it; left out, the newest"
+    )
 
 
 def _tally(options: argparse.Namespace) -> None:

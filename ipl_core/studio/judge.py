@@ -1,7 +1,7 @@
 """The judge: a network that reads domain, attributes and identity from a picture, and that no loss ever uses.
 
-It differs from the critic in everything that can be fooled alike: a residual convolutional network instead of
-a transformer, labels instead of words, other augmentations, another seed. Knows nothing about how it is trained.
+What fools the CLIP model should not fool the judge, so they differ: a residual convolutional network instead of a
+transformer, labels instead of words, other augmentations, another seed. This module doesn't know how it is trained.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pictures of the studio itself as the renderer draws them: people in every domain, and portraits to invert."""
+"""Sheets of pictures for the documentation: sitters in every domain, methods side by side, samples, portraits."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from ..drawing.sampling import draw
 from ..library.runs import finished_run
 from ..methods.config import AdaptConfig, settings_of
+from ..metrics.reports.inversion import held_out_portraits
 from ..models.catalog import load_adapted, load_generator
 from ..pictures.media import grid, labelled, save_png, to_pictures
 from .world.subject import PEOPLE, Subject
@@ -60,8 +61,6 @@ def sample_sheet(path: Path, model: str, count: int = 64) -> None:
 
 def example_portraits(folder: Path, count: int = 4, model: str = "studio") -> list[Path]:
     """Write portraits of people that no training saw, as large as the model's own pictures: portrait-1.png and on."""
-    from ..metrics.reports.inversion import held_out_portraits
-
     _, portraits = held_out_portraits(PEOPLE, count, load_generator(model).config.resolution)
     files = [folder / f"portrait-{number}.png" for number in range(1, count + 1)]
     return [save_png(picture, file) for picture, file in zip(to_pictures(portraits), files)]

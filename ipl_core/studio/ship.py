@@ -1,7 +1,7 @@
-"""Finished models that come with the app, from runs of the library: small files, and what their smallness costs.
+"""Makes the finished models that come with the app from runs of the library, and measures what quantisation costs.
 
-A file holds the run's weights as quantised differences to its source's (shipped.py), and beside them what the judge
-and the critic find in the pictures that these weights draw, which is what the app says of the model.
+A file holds the run's weights as quantised differences to its source's (shipped.py), and the figures that the judge and
+the CLIP model give to the pictures of these weights; the app shows those figures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How near pictures have come to what a domain truly looks like, on their way from a photo of the same sitter.
+"""How much of the true change from a photo to a domain pictures have made; the renderer's own pictures are the truth.
 
 Pictures are compared in areas, by the colours of blocks, and in strokes, by the strength of lines in four directions.
 """

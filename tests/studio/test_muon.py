@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ipl_core.studio.training.loop import Checkpoint
-from ipl_core.studio.training.muon import Muon, Together, orthogonal
+from ipl_core.studio.training.muon import Muon, MuonAdam, orthogonal
 
 
 def _rms(values: Tensor) -> float:
@@ -60,7 +60,7 @@ def _network() -> nn.Module:
         return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 6))
 
 
-def _learn(network: nn.Module, optimiser: Together, steps: range, total: int) -> float:
+def _learn(network: nn.Module, optimiser: MuonAdam, steps: range, total: int) -> float:
     """Regression of the network onto fixed numbers; gives the last loss."""
     random = torch.Generator().manual_seed(4)
     pictures, wanted = torch.randn(24, 3, 4, 4, generator=random), torch.randn(24, 6, generator=random)
@@ -75,12 +75,12 @@ def _learn(network: nn.Module, optimiser: Together, steps: range, total: int) ->
 
 def test_a_small_regression_is_solved() -> None:
     network = _network()
-    assert _learn(network, Together(network, 0.03, 2e-3), range(200), 200) < 1e-2
+    assert _learn(network, MuonAdam(network, 0.03, 2e-3), range(200), 200) < 1e-2
 
 
 def test_together_survives_a_checkpoint(tmp_path: Path) -> None:
     whole, half, again = _network(), _network(), _network()
-    optimisers = [Together(network, 0.02, 1e-3, decay=0.1) for network in (whole, half, again)]
+    optimisers = [MuonAdam(network, 0.02, 1e-3, decay=0.1) for network in (whole, half, again)]
     _learn(whole, optimisers[0], range(10), 10)
     _learn(half, optimisers[1], range(5), 10)
     Checkpoint(tmp_path / "a.pt", {"network": half, "optimiser": optimisers[1]}).save(5)
@@ -94,7 +94,7 @@ def test_muon_has_the_matrices_and_adam_the_rest_and_what_is_named() -> None:
     network = _network()
     convolution, linear = network[0], network[3]
     linear.bias.requires_grad_(False)
-    together = Together(network, 0.02, 1e-3, [linear.weight])
+    together = MuonAdam(network, 0.02, 1e-3, [linear.weight])
     assert [id(p) for p in together.muon.param_groups[0]["params"]] == [id(convolution.weight)]
     assert {id(p) for p in together.adam.param_groups[0]["params"]} == {id(convolution.bias), id(linear.weight)}
     together.set_rate(0.25)

@@ -21,7 +21,7 @@ from ipl_core.models import catalog
 from ipl_core.storage.tensors import load_tensors, save_tensors
 from ipl_core.studio.commands.main import main
 from ipl_core.studio.data import to_bytes, to_float
-from ipl_core.studio.training.attempts import FIRST_AGREEMENT, Cast, FoolingPictures, Memory, wanted_agreement
+from ipl_core.studio.training.adversaries import FIRST_AGREEMENT, Adversaries, Cast, ReplayBuffer, wanted_agreement
 from ipl_core.studio.training.augment import nuisance, roughen
 from ipl_core.studio.training.clip import ClipRecipe, MeanDirections, Trainer
 from ipl_core.studio.training.contrast import contrast
@@ -36,7 +36,7 @@ from ipl_core.studio.training.generator import (
 )
 from ipl_core.studio.training.loop import Checkpoint, FigureLog, half_precision
 from ipl_core.studio.training.supervised import supervised
-from ipl_core.studio.training.text_tower import TextRecipe, Views, lesson, train_text
+from ipl_core.studio.training.text_tower import Embedded, TextRecipe, lesson, train_text
 from ipl_core.studio.training.towers import MODEL, build_model, take_weights, write_clip
 from ipl_core.studio.world.attributes import Categorical
 from ipl_core.studio.world.captions import known_words, truth
@@ -146,7 +146,7 @@ def test_a_critic_is_the_mean_of_several(
         assert torch.allclose(mean[name].float(), expected, rtol=2e-3, atol=1e-3), name
     assert {file.name for file in (out / "studio-clip").iterdir()} == {file.name for file in second.iterdir()}
     assert main([*command, str(first)]) == 2
-    assert "two critics or more" in capsys.readouterr().err
+    assert "two CLIP models or more" in capsys.readouterr().err
     shallow = {name: tensor for name, tensor in trained.items() if ".resblocks.5." not in name}
     save_tensors(shallow, second / WEIGHTS_FILE, {})
     assert main([*command, str(first), str(second)]) == 2
@@ -259,7 +259,7 @@ def test_the_text_tower_is_taught_alone_and_an_interruption_changes_nothing(
     monkeypatch.setattr(
         "ipl_core.studio.training.text_tower.views", lambda *_: pytest.fail("sitters are rendered before the refusal")
     )
-    with pytest.raises(InputError, match="began with another critic"):
+    with pytest.raises(InputError, match="began with another CLIP model"):
         train_text(recipe, tmp_path / "whole", tmp_path / "whole" / "studio-clip", tmp_path / "other")
 
 
@@ -291,7 +291,7 @@ def test_what_is_said_of_a_sitter_is_the_same_in_both_pictures_and_true_of_them(
 
     traits = PEOPLE.labels(PEOPLE.random(12, torch.Generator().manual_seed(0)))
     images = F.normalize(torch.randn(len(PEOPLE.numbers), 12, 8, generator=torch.Generator().manual_seed(1)), dim=-1)
-    part = lesson(Views(PEOPLE, images, traits), 6, TextRecipe(), random.Random(3))
+    part = lesson(Embedded(PEOPLE, images, traits), 6, TextRecipe(), random.Random(3))
     assert torch.equal(part.photo_claims[:, 2:], part.portrait_claims[:, 2:])
     assert truth(part.photo_facts, part.photo_claims).diagonal().all()
     assert truth(part.portrait_facts, part.portrait_claims).diagonal().all()
@@ -380,7 +380,7 @@ def test_figures_are_appended_to_what_is_there(tmp_path: Path) -> None:
 def test_the_memory_of_fooling_pictures_is_bounded_and_survives(rng: torch.Generator) -> None:
     import random
 
-    memory, again = Memory(size=5), Memory(size=5)
+    memory, again = ReplayBuffer(size=5), ReplayBuffer(size=5)
     assert memory.state_dict() == {}
     again.load_state_dict({})
     assert again.kept == []
@@ -510,7 +510,7 @@ def test_an_attempt_can_begin_on_the_way_to_where_one_ended_or_should(tiny_gener
     cast = SimpleNamespace(source=tiny_generator, subject=DOGS, shown={3: [shown]})
     for on_the_way, gone_on_with, low, high in ((0, 0, 0, 1e-6), (0, 1, 0.2, 1.0), (1, 1, -1.0, -0.2)):
         recipe = ClipRecipe(on_the_way=on_the_way, gone_on_with=gone_on_with)
-        fooling = FoolingPictures([cast], recipe, Memory(size=4), {"dogs": {3: [ended]}})
+        fooling = Adversaries([cast], recipe, ReplayBuffer(size=4), {"dogs": {3: [ended]}})
         generator, _, done, life = fooling._fresh(0, 3, random.Random(0))
         moved = torch.cat([(t - own[name]).flatten() for name, t in generator.synthesis.state_dict().items()])
         assert low <= moved.min() <= moved.max() <= high
@@ -541,8 +541,8 @@ def test_where_runs_of_the_library_ended_is_looked_at(tiny_generator: Generator)
         texts=lambda texts: F.normalize(torch.randn(len(texts), 8, generator=numbers), dim=1),
     )
     for runs, kept in (({}, 0), ({"dogs": {number: [ended]}}, 4)):
-        memory = Memory(size=9)
-        fooling = FoolingPictures([cast], ClipRecipe(adaptation_batch=4), memory, runs)
+        memory = ReplayBuffer(size=9)
+        fooling = Adversaries([cast], ClipRecipe(adaptation_batch=4), memory, runs)
         before = dict(fooling.excess[0])
         fooling.look_at_run(towers, numbers, random.Random(0))
         assert [(subject, domain) for _, subject, domain, _ in memory.kept] == [(0, number)] * kept
@@ -565,7 +565,7 @@ def test_attempts_follow_directions_as_the_methods_make_them(own: float, several
         return torch.stack([embedded[text] for text in asked])
 
     recipe = ClipRecipe(own_words=own, several=several, sentences=3)
-    fooling, index = FoolingPictures([cast], recipe, Memory(size=4), {}), torch.tensor([4, 0])
+    fooling, index = Adversaries([cast], recipe, ReplayBuffer(size=4), {}), torch.tensor([4, 0])
     found = fooling._directions(cast, DOGS.numbers[3], index, SimpleNamespace(texts=texts), random.Random(0))
     count = max(1, sentences * len(index))
     assert len(said) == 2 * count

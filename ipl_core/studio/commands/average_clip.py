@@ -10,11 +10,13 @@ from ..training.towers import average_clips
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--of", type=Path, nargs="+", required=True, metavar="DIR", help="the critics' folders")
+    parser.add_argument(
+        "--of", type=Path, nargs="+", required=True, metavar="DIR", help="the folders of the CLIP models"
+    )
 
 
 def _run(options: argparse.Namespace) -> None:
     average_clips(options.of, options.out / "studio-clip")
 
 
-COMMAND = Command("take the mean of critics that were gone on with from one start: studio-clip/", _options, _run)
+COMMAND = Command("average CLIP models that were trained further from the same one: studio-clip/", _options, _run)

@@ -6,7 +6,7 @@ import argparse
 
 from ...commands.command import Command, no_options
 from ...generators.files import load_generator
-from ..training.attempts import Cast
+from ..training.adversaries import Cast
 from ..training.clip import SMOKE, ClipRecipe
 from ..world.subject import subject_named
 from .options import model_file
@@ -18,4 +18,6 @@ def _run(options: argparse.Namespace) -> None:
     Cast(subject_named(options.subject), recipe, options.work).meet(source, recipe, options.work)
 
 
-COMMAND = Command("make a subject's pictures for train-clip ahead: a process a subject", no_options, _run)
+COMMAND = Command(
+    "make the pictures of one subject for train-clip, so that subjects run side by side", no_options, _run
+)

@@ -14,4 +14,4 @@ def _run(options: argparse.Namespace) -> None:
         print(line, flush=True)
 
 
-COMMAND = Command("true renders and adapted generators in the critic's and the judge's eyes", no_options, _run)
+COMMAND = Command("what the CLIP model and the judge make of true renders and of adapted generators", no_options, _run)

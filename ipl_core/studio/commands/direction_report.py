@@ -44,11 +44,11 @@ _COLUMN_WIDTH = 7
 
 def _options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--critic", help="a critic's name or folder (the generator's own)")
-    add("--model", help="any other generator: what can be said without a renderer")
-    add("--domains", nargs="+", metavar="WORDS", help="such as “pencil sketch” (all)")
-    add("--sitters", type=int, default=100, help="people or dogs to look at (%(default)s)")
-    add("--seed", type=int, default=0, help="of the sitters and of stage 1 (%(default)s)")
+    add("--critic", help="a CLIP model's name or folder (the generator's own)")
+    add("--model", help="any other generator, without a renderer: measures less")
+    add("--domains", nargs="+", metavar="WORDS", help="domains, such as “pencil sketch” (all)")
+    add("--sitters", type=int, default=100, help="how many people or dogs are measured (%(default)s)")
+    add("--seed", type=int, default=0, help="seed of the sitters and of stage 1 (%(default)s)")
     add("--csv", type=Path, metavar="FILE", help="write every figure, a row a domain")
     add("--learned", action=argparse.BooleanOptionalAction, default=True, help="learn prompts by stage 1, too")
 

@@ -15,7 +15,7 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--work", type=Path, default=Path("studio-work"), help="renders, checkpoints and logs (%(default)s)")
     add("--out", type=Path, default=pretrained_folder(), help="where the models go (%(default)s)")
-    add("--subject", default="people", help="people or dogs, where it matters (%(default)s)")
+    add("--subject", default="people", help="people or dogs, for commands about one subject (%(default)s)")
     add("--threads", type=int, default=os.cpu_count(), help="CPU threads (%(default)s)")
     add("--device", default="cpu", help="where training computes, such as cuda (%(default)s)")
 

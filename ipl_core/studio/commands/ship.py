@@ -14,8 +14,8 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(out=shipped.folder())
     add = parser.add_argument
     add("runs", nargs="+", metavar="RUN", help="a name in the library, or the path of a folder")
-    add("--bits", type=int, default=shipped.BITS, help="of each number, 2 to 8 (%(default)s)")
-    add("--samples", type=int, default=200, help="to measure, as evaluate does (%(default)s)")
+    add("--bits", type=int, default=shipped.BITS, help="bits of each number, 2 to 8 (%(default)s)")
+    add("--samples", type=int, default=200, help="samples to measure, as evaluate does (%(default)s)")
 
 
 def _run(options: argparse.Namespace) -> None:

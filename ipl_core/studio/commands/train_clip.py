@@ -20,14 +20,18 @@ def _options(parser: argparse.ArgumentParser) -> None:
     add(
         "--start",
         type=Path,
-        help="a trained critic's folder, to go on from with generators' attempts only, or with --text-only",
+        help="folder of a trained CLIP model to go on from, with adversaries in every step, or with --text-only",
     )
-    add("--runs", action="store_true", help="begin attempts on the way to where the library's runs ended, too")
-    add("--steps", type=int, help="of a critic that is gone on with; else the recipe's")
+    add(
+        "--runs",
+        action="store_true",
+        help="let adversaries start on the way to the weights where the library's runs ended, too",
+    )
+    add("--steps", type=int, help="steps of training that goes on from --start; left out, the recipe's")
     add(
         "--text-only",
         action="store_true",
-        help="teach the text tower of the critic in --start what becomes of people in each domain",
+        help="train the text tower of the CLIP model in --start alone, on how people change in each domain",
     )
 
 
@@ -46,15 +50,17 @@ def _recipe(options: argparse.Namespace) -> clip.ClipRecipe:
     if options.steps is None:
         return recipe
     if options.start is None or options.steps < 1:
-        raise InputError("--steps is a number from 1, of a critic that is gone on with: give --start, too.")
+        raise InputError(
+            "--steps is a number from 1, and for training that goes on from a CLIP model: give --start, too."
+        )
     return replace(recipe, further_steps=options.steps)
 
 
 def _text_recipe(options: argparse.Namespace) -> text_tower.TextRecipe:
     if options.start is None:
         raise InputError(
-            "--text-only teaches the text tower of a critic that is trained already: give its folder by --start, such "
-            f"as --start {pretrained_folder() / 'studio-clip'}."
+            "--text-only trains the text tower of a CLIP model that is trained already: give its folder, such as "
+            f"--start {pretrained_folder() / 'studio-clip'}."
         )
     if options.runs:
         raise InputError("--text-only looks at no library runs: leave --runs out.")
@@ -66,4 +72,4 @@ def _text_recipe(options: argparse.Namespace) -> text_tower.TextRecipe:
     return replace(recipe, steps=options.steps)
 
 
-COMMAND = Command("train the critic, after the generators: studio-clip/", _options, _run)
+COMMAND = Command("train the CLIP model, after the generators: studio-clip/", _options, _run)

@@ -12,7 +12,7 @@ from .options import model_file
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--start", type=Path, help="a trained generator's file, to go on with at its full size")
+    parser.add_argument("--start", type=Path, help="a trained generator's file to go on from, at its full size")
 
 
 def _run(options: argparse.Namespace) -> None:

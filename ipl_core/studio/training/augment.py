@@ -39,7 +39,7 @@ def nuisance(pictures: torch.Tensor, generator: torch.Generator, strength: float
 
 
 def roughen(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """The judge's augmentations, of another kind than the critic's: loss of resolution, gamma, a covered patch.
+    """The judge's augmentations, other than CLIP's: loss of resolution, gamma, a covered patch.
 
     (B, 3, R, R) in [−1, 1] → the same shape and range. Not differentiable in every part, nor meant to be.
     """

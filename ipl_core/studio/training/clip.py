@@ -1,27 +1,22 @@
-"""Trains the studio's CLIP: a critic that follows words and is hard to fool.
+"""Trains the studio's CLIP model, which has to follow words and to be hard to fool.
 
-What every step holds once the warm-up is over:
-1. contrast: images against captions, with the truth known, so that every fitting caption counts as right; and
-   traits: the words for each label of a trait against each other, or small things such as glasses would drown.
-   Besides the sitters that are seen in every domain, and are soon known by heart, there are many more that are seen
-   as photo and in one domain: what can be told of a person must be told in any domain;
-2. robustness: half of the images are first moved by one L2 gradient step that makes (1) worse (fast adversarial
-   training, Wong et al. 2020), and all are changed by nuisances that mean nothing;
-3. pairs: for one person as photo and in a domain, the image direction must be the text direction of the person
-   described as photo and in the domain, colours included, also where the domain loses them. The direction of the
-   domain's plain words is asked of the mean over people only, and weighs less: asked of each, it would teach that
-   everybody changes alike. What the generator draws when it is shown the domain (supervised, so surely right) counts
-   too, or else softness alone would give its pictures away;
-4. blends: some pictures are on their way from the photo to the domain, and are called the domain in the
-   measure in which they are (mixup, Zhang et al. 2018). Between the two the critic then rises steadily, and its
-   slope is what adaptation follows;
-5. fooling pictures: generators are adapted against the critic as it trains. How near a picture on their way has
-   come to the truth is known, so its direction must agree with the words as far as it has, and no further; the
-   part that is neither photo nor domain is called a broken picture. Without this, adaptation finds tiny patterns
-   that please the critic. Attempts turn up most where the critic is fooled most. Some begin on the way to where an
-   earlier one, or a run of the library's, ended, and some on the way to the weights that were shown the domain: what
-   the right way looks like in the generator's hand, and what lies beside it, no attempt from the photo tells.
-   Where runs ended is also looked at as it is.
+Every step after the warm-up has these parts:
+1. Contrast: images against captions. The truth is known, so every fitting caption counts as right. The words for the
+   labels of a trait are also compared with each other; else small things such as glasses would have no weight. Some
+   sitters are seen in every domain and soon known by heart, so many more are seen as photo and in one domain.
+2. Robustness: half of the images are first moved by one L2 gradient step that makes (1) worse (fast adversarial
+   training, Wong et al. 2020), and all get nuisances that mean nothing (augment.py).
+3. Pairs: for one person as photo and in a domain, the image direction must be the text direction between the two
+   descriptions of that person, colours included, also where the domain loses them. The direction of the domain's plain
+   words is asked of the mean over people only, and weighs less: asked of each, it would teach that everybody changes
+   alike. Pictures by generators that were trained on the domain count, too; else softness alone would tell generated
+   pictures from rendered ones.
+4. Blends of a photo and its picture in a domain count as the domain by their share of it (mixup, Zhang et al. 2018).
+   So the score rises steadily from one to the other, which gives adaptation a slope to follow.
+5. Adversaries (adversaries.py): generators are adapted against the CLIP model as it trains. The distance of their
+   pictures from the truth is known, so their directions must agree with the words as far as they have come, and no
+   further; the part that is neither photo nor domain is called a broken picture. Domains that fool the CLIP model most
+   are drawn most often.
 """
 
 from __future__ import annotations
@@ -45,17 +40,17 @@ from ..data import to_float
 from ..world.captions import BROKEN_INDEX, PLAINLY, caption, describe, facts, labels_in_words, truth
 from ..world.domains import DOMAINS
 from ..world.subject import SUBJECTS, Subject
-from .attempts import FRAMES, Cast, FoolingPictures, Memory, wanted_agreement
+from .adversaries import FRAMES, Adversaries, Cast, ReplayBuffer, wanted_agreement
 from .augment import nuisance
 from .contrast import contrast, label_losses
 from .ends import Ends
 from .loop import Checkpoint, FigureLog, figure_words
-from .muon import Together
+from .muon import MuonAdam
 from .towers import MODEL, Towers, build_model, take_weights, write_clip
 
 log = logging.getLogger(__name__)
 
-#: Change against the photo, in units of the true one, from which a picture is broken rather than still a photo.
+#: A picture that has changed this much, in units of the true change, is called broken where it isn't the domain.
 BROKEN_FROM = 0.4
 #: Weight of one pair in the running mean of its domain's directions.
 _NEW_DIRECTION = 0.05
@@ -75,8 +70,8 @@ class ClipRecipe:
     sitters_a_step: tuple[int, ...] = (4, 2)  # of each subject
     domains_a_sitter: int = 4
     learning_rate: float = 0.02  # of Muon, relative to the weights
-    further_share: float = 0.5  # of the rate, where a trained critic is gone on with
-    further_steps: int = 600  # in that case, all with attempts
+    further_share: float = 0.5  # of the rate, where training goes on from a trained model
+    further_steps: int = 600  # in that case, all with adversaries
     adam_rate: float = 1e-3
     weight_decay: float = 0.05
     radius: float = 3.0
@@ -84,25 +79,25 @@ class ClipRecipe:
     plain_weight: float = 0.3  # of the mean direction of a domain against its plain words
     own_words: float = 0.7  # share of text directions in which the sitter is described, too
     own_traits: tuple[int, int] = (2, 8)  # the fewest and the most that are said there
-    several: float = 0.5  # share of an attempt's own words that are several sentences, as in described prompts
+    several: float = 0.5  # share of adversaries' descriptions that are several sentences, as in described prompts
     sentences: int = 4
     said_at_once: int = 4  # traits in each of those
     traits_a_step: int = 8  # of each subject
     traits_weight: float = 1.5
-    fooled_weight: float = 1.0  # of pairs with an attempt
+    fooled_weight: float = 1.0  # of pairs with an adversary's picture
     blended: float = 0.35  # share of the pictures in a domain that are blends with their photo
     fooled: int = 32
-    drawn: int = 12  # pictures of generators that were shown a domain, and their photos
+    drawn: int = 12  # pictures of generators that were trained on a domain, and their photos
     supervised_sitters: int = 256
     supervised_steps: int = 160  # fewer leave out the lattices: tiles, seams, stitches
     keep_after: int = 12
-    remembered: int = 6_144  # pictures of attempts
+    remembered: int = 6_144  # pictures in the replay buffer
     adaptations_a_step: int = 8
     runs_a_step: int = 4  # of the library that are looked at
     adaptation_batch: int = 4
     adaptation_steps: int = 120
-    on_the_way: float = 0.3  # share of the attempts that begin on the way to the weights that were shown the domain
-    gone_on_with: float = 0.4  # share of those that begin on the way to where an earlier one ended
+    on_the_way: float = 0.3  # share of adversaries that begin on the way to the weights of supervised training
+    gone_on_with: float = 0.4  # share of the others that begin on the way to where an earlier adaptation ended
     ends_kept: int = 3  # of each domain
     bfloat16: bool = True  # saves a third of the time
     seed: int = 1
@@ -119,7 +114,7 @@ SMOKE = ClipRecipe(
 
 
 class Rows:
-    """Pictures as they are gathered for a batch: each with what is true of it, and what it is blended with."""
+    """The pictures of a batch while it is gathered, each with its facts and the domain that it is blended with."""
 
     def __init__(self) -> None:
         self.pictures: list[torch.Tensor] = []
@@ -129,7 +124,7 @@ class Rows:
         self.share: list[float] = []  # how much of the domain is in it
         self.rest: list[int] = []  # the domain of the remainder
         self.pairs: list[tuple[int, int, float]] = []
-        self.true_pairs = 0  # how many of the first pairs are right, the others being a generator's attempts
+        self.true_pairs = 0  # how many of the first pairs are right; the others are of adversaries
 
     def add(
         self,
@@ -184,8 +179,7 @@ class Batch:
 def attack(towers: Towers, batch: Batch, text: torch.Tensor, radius: float, random_: torch.Generator) -> torch.Tensor:
     """The pictures, a random half of them after one L2 gradient step that worsens the contrast.
 
-    The step's length is drawn from 0 to `radius`: a critic that only ever saw full attacks reads clean pictures
-    badly.
+    The step's length is drawn from 0 to `radius`: a model that only ever saw full attacks reads clean pictures badly.
     """
     chosen = torch.randperm(len(batch.pictures), generator=random_)[: len(batch.pictures) // 2].to(text.device)
     pictures = batch.pictures[chosen].requires_grad_(True)
@@ -232,17 +226,17 @@ class Trainer:
         self.towers.bfloat16 = recipe.bfloat16
         model = self.towers.model.to(device)
         tables = [p for name, p in model.named_parameters() if name.endswith("embedding") or "token_embedding" in name]
-        self.optimiser = Together(model, recipe.learning_rate, recipe.adam_rate, tables, recipe.weight_decay)
+        self.optimiser = MuonAdam(model, recipe.learning_rate, recipe.adam_rate, tables, recipe.weight_decay)
         self.means = MeanDirections(MODEL["embed_dim"]).to(device)
-        self.memory = Memory(recipe.remembered)
-        self.fooling: FoolingPictures | None = None
+        self.memory = ReplayBuffer(recipe.remembered)
+        self.adversaries: Adversaries | None = None
 
-    def start_fooling(self) -> None:
-        """Bring in the generators: from now on their pictures are part of every batch."""
+    def meet_generators(self) -> None:
+        """Loads the generators: from now on their pictures are part of every batch."""
         for cast in self.casts:
             source = load_generator(self.generators[cast.subject.name], self.device).requires_grad_(False)
             cast.meet(source, self.recipe, self.work)
-        self.fooling = FoolingPictures(self.casts, self.recipe, self.memory, self.ends)
+        self.adversaries = Adversaries(self.casts, self.recipe, self.memory, self.ends)
 
     def checkpoint(self) -> Checkpoint:
         """Everything that an interrupted training goes on from."""
@@ -258,14 +252,14 @@ class Trainer:
         )
 
     def adapt_generators(self) -> float:
-        """The generators' turn before a step of CLIP's: they are adapted against it; gives their directional loss."""
-        if self.fooling is None:
-            self.start_fooling()
+        """Adapts generators before a step of CLIP; gives their mean directional loss."""
+        if self.adversaries is None:
+            self.meet_generators()
         steps, runs = self.recipe.adaptations_a_step, self.recipe.runs_a_step
         with self.towers.attention():
-            losses = [self.fooling.adapt_one(self.towers, self.random, self.rng) for _ in range(steps)]
+            losses = [self.adversaries.adapt_one(self.towers, self.random, self.rng) for _ in range(steps)]
             for _ in range(runs):
-                self.fooling.look_at_run(self.towers, self.random, self.rng)
+                self.adversaries.look_at_run(self.towers, self.random, self.rng)
         return sum(losses) / max(1, len(losses))
 
     def batch(self) -> Batch:
@@ -280,11 +274,11 @@ class Trainer:
                 pictures = [(int(cast.domains[sitter]), cast.scattered[sitter])]
                 self._add_sitter(rows, cast, cast.further_traits[sitter], cast.photos[sitter], pictures)
         rendered, rows.true_pairs = len(rows.pictures), len(rows.pairs)
-        if self.fooling is not None:
-            # Right examples of a domain are seen beside what passes for one.
+        if self.adversaries is not None:
+            # Right examples of a domain stand beside the adversaries' pictures of it.
             self._add_drawn(rows)
             rows.true_pairs = len(rows.pairs)
-            self._add_fooling(rows)
+            self._add_adversarial(rows)
         stack = torch.stack(rows.pictures)
         parts = [nuisance(stack[:rendered], self.random)]
         if len(stack) > rendered:
@@ -303,17 +297,17 @@ class Trainer:
             rows.pair(first, rows.add(blend, cast.subject, d, traits, share), share)
 
     def _add_drawn(self, rows: Rows) -> None:
-        """Pictures by generators that were shown a domain, beside their photos."""
+        """Pictures by generators that were trained on a domain, beside their photos."""
         for number in self.rng.choices(range(len(self.casts)), self.recipe.sitters_a_step, k=self.recipe.drawn // 2):
-            cast, d = self.casts[number], self.fooling.weak_domain(number, self.rng)
+            cast, d = self.casts[number], self.adversaries.weak_domain(number, self.rng)
             owner = self.rng.randrange(cast.drawn.shape[1])
             traits = cast.drawn_traits[owner]
             first = rows.add(to_float(cast.drawn[0, owner]), cast.subject, 0, traits)
             drawn = to_float(cast.drawn[cast.places[d], owner])
             rows.pair(first, rows.add(drawn, cast.subject, d, traits), 1.0)
 
-    def _add_fooling(self, rows: Rows) -> None:
-        """Pictures from the memory beside the photos that they began as."""
+    def _add_adversarial(self, rows: Rows) -> None:
+        """Pictures from the replay buffer beside the photos that they began as."""
         for picture, number, d, owner in self.rng.sample(
             self.memory.kept, min(self.recipe.fooled, len(self.memory.kept))
         ):
@@ -358,11 +352,11 @@ class Trainer:
         return {name: float(value.detach()) for name, value in figures.items()}
 
     def _pair_words(self, batch: Batch) -> tuple[list[str], torch.Tensor]:
-        """Sentences, and which two of them (P, 2) name photo and domain of each pair, alike but for the domain.
+        """Sentences, and the places (P, 2) of the two that name photo and domain of each pair.
 
-        Most pairs have words that are true of the sitter, in both: with the domain's words alone, every person's image
-        direction would be trained to be the same, and what a prompt of one's own is good for would be trained away.
-        The plain words of all domains come first.
+        Both sentences of most pairs describe the sitter. With the domain's words alone, every person's image direction
+        would be trained to be the same, and prompts of one's own would be of no use. The plain words of all domains
+        come first.
         """
         frame = self.rng.choice((*FRAMES, "a portrait, {}"))
         names = [d.name if self.rng.random() < 0.4 else self.rng.choice(d.wordings) for d in DOMAINS]
@@ -380,7 +374,7 @@ class Trainer:
         return said, torch.tensor(places)
 
     def _take_note(self, batch: Batch, moved: torch.Tensor) -> None:
-        """Let the means know the image directions of the pairs that are right and no blends."""
+        """Updates the mean directions by the pairs that are right and no blends."""
         whole = [k for k in range(batch.true_pairs) if batch.wanted[k] > 0.999]
         rows = batch.pairs[whole, 1].tolist()
         subjects = [SUBJECTS.index(batch.subjects[row]) for row in rows]
@@ -429,9 +423,9 @@ def train_clip(
 ) -> None:
     """Run the recipe, resuming from `work`, and write an open_clip model directory to `out`.
 
-    generators: subject → its generator's file (safetensors), read when the fooling pictures begin. start: a trained
-    critic's folder, which is gone on with by attempts alone. ends: subject → where earlier runs ended, see ends.py.
-    Writes work/clip.pt (checkpoint) and work/clip.csv (figures).
+    generators: subject → its generator's file (safetensors), read when the adversaries begin. start: the folder of a
+    trained CLIP model to go on from, with adversaries in every step. ends: subject → the weights where earlier runs
+    ended (ends.py). Writes work/clip.pt (checkpoint) and work/clip.csv (figures).
     """
     highest = 1.0
     if start is not None:
@@ -456,7 +450,7 @@ def train_clip(
             log.info("clip %d of %d: %s, %.0f s", step, total, figure_words(row), time.monotonic() - begun)
         if step % recipe.save_every == 0 or step == total:
             log.info("zero-shot domain accuracy on held-out renders %.3f", trainer.zero_shot())
-            if trainer.fooling is not None:
-                log.info("fooled most by: %s", trainer.fooling.weakest())
+            if trainer.adversaries is not None:
+                log.info("fooled most by: %s", trainer.adversaries.weakest())
             checkpoint.save(step)
             write_clip(trainer.towers.model, out)

@@ -1,4 +1,4 @@
-"""Losses that teach a critic which words are true of which pictures, with the truth known."""
+"""Losses that teach a CLIP model which words are true of which pictures; the truth is known."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Trains the studio's encoders, one a subject: pictures to the latents of that subject's generator.
 
-Every picture's latent is known, of what the generator draws of fresh z and of renders, whose z it was taught. The
-guess is compared in the coordinates that inversion searches in, and by what the generator makes of it: much of z
-changes nothing that can be seen, and only pictures say which errors matter.
+The latent of every training picture is known: of the generator's own samples, and of renders, whose z the generator
+was trained on. The loss compares the guess in the coordinates that inversion searches in, and the picture that the
+generator draws of it: much of z changes nothing that can be seen.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..world.subject import LATENT_WIDTH, Subject
 from .augment import nuisance
 from .generator import regression_loss
 from .loop import Checkpoint, FigureLog, figure_words, first_weights, half_precision
-from .muon import Together
+from .muon import MuonAdam
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def train_encoder(
     encoder = _first_encoder(space, EncoderConfig(shape.num_layers, shape.w_dim), recipe.seed).to(device)
     # Muon moves a weight by a share of its size, so what begins at zero is Adam's.
     heads = [encoder.shared.weight, encoder.offsets.weight]
-    optimiser = Together(encoder, recipe.muon_rate, recipe.adam_rate, heads, decay=0.01)
+    optimiser = MuonAdam(encoder, recipe.muon_rate, recipe.adam_rate, heads, decay=0.01)
     checkpoint = Checkpoint(
         work / f"encoder-{subject.name}.pt", {"encoder": encoder, "optimiser": optimiser, "random": random}
     )

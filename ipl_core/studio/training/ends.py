@@ -1,7 +1,7 @@
-"""Where adaptation against a critic ended: the weights of the library's finished runs of an embedded generator.
+"""The weights where finished runs of an embedded generator ended, from the library.
 
-Runs of full length at a user's settings go further than the attempts of the critic's training have time for. A critic
-that is gone on with can begin its attempts on the way there, and so meets first what fooled it last.
+A run of full length at a user's settings goes further than the adversaries of CLIP's training have time for. When the
+CLIP model is trained further, adversaries can start on the way to these weights, which fooled it before.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Trains the studio's StyleGAN2s, one a subject, onto the renders that latents stand for.
 
-Every latent's true picture is known (Subject.sitters_from_latents), so most of it is supervised, from the small to
-the large: the mapping network learns to lay the attributes out in w, then the synthesis network learns to draw them
-at 32, 64 and 128 pixels, at the last also through the eyes of a network that reads attributes (reader.py); a
-generator that is at hand can go on from there.
+The true picture of every latent is known (Subject.sitters_from_latents), so training is supervised. The mapping
+network first learns to give each attribute a place in w. Then the synthesis network learns to draw at 32, 64 and 128
+pixels, at 128 also by a perceptual loss (reader.py). A trained generator can be trained further at 128.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from ..data import photos, to_float
 from ..world.attributes import Categorical, Sitters
 from ..world.subject import LATENT_WIDTH, Subject
 from .loop import Checkpoint, Ema, FigureLog, half_precision
-from .muon import Together
+from .muon import MuonAdam
 from .reader import Reader, reader_loss, trained_reader
 
 log = logging.getLogger(__name__)
@@ -100,7 +99,7 @@ def attribute_code(subject: Subject, sitters: Sitters) -> torch.Tensor:
 
 @torch.no_grad()
 def open_mapping(mapping: MappingNetwork) -> None:
-    """Let the mapping network begin as w = (positive part of z, positive part of −z), the rest of w random.
+    """Set the mapping network to w = (positive part of z, positive part of −z), the rest of w random.
 
     Every attribute then has coordinates of its own in w from the first step; StyleGAN2's random start scrambles them.
     """
@@ -117,9 +116,9 @@ def open_mapping(mapping: MappingNetwork) -> None:
 
 
 def train_mapping(subject: Subject, mapping: MappingNetwork, recipe: GeneratorRecipe, figures: FigureLog) -> float:
-    """Teach the mapping network the attributes, so that a linear map reads them from w; gives the variance it missed.
+    """Train the mapping network so that a linear map reads the attributes from w; gives the variance it missed.
 
-    What w lacks can't be drawn: left to regression onto pictures, rare labels such as a hat never arrive there.
+    By regression onto pictures alone, w never learns rare labels such as a hat, and what w lacks can't be drawn.
     """
     random = torch.Generator().manual_seed(recipe.seed)
     device = mapping[0].weight.device
@@ -129,7 +128,7 @@ def train_mapping(subject: Subject, mapping: MappingNetwork, recipe: GeneratorRe
     with torch.no_grad():
         readout.weight.copy_(torch.randn(readout.weight.shape, generator=random) * 0.1)
     taught = nn.ModuleList([mapping, readout])
-    optimiser = Together(taught, recipe.mapping_rate, recipe.adam_rate)
+    optimiser = MuonAdam(taught, recipe.mapping_rate, recipe.adam_rate)
     missed = 1.0
     for step in range(1, recipe.mapping_steps + 1):
         optimiser.set_rate(min(1.0, step / 50, 1.5 * (1 - step / recipe.mapping_steps) + 0.01))
@@ -147,7 +146,7 @@ def train_mapping(subject: Subject, mapping: MappingNetwork, recipe: GeneratorRe
 
 
 class Run:
-    """What the phases share: the generator with its average, its optimiser, its figures and where they are kept."""
+    """A generator in training, with its average, its random numbers, its figures, and the places of its files."""
 
     def __init__(self, subject: Subject, recipe: GeneratorRecipe, work: Path, out: Path, generator: Generator) -> None:
         self.subject, self.recipe, self.work, self.out, self.generator = subject, recipe, work, out, generator
@@ -184,7 +183,7 @@ def train_generator(
     config: GeneratorConfig = GENERATOR,
     start: Path | None = None,
 ) -> None:
-    """Run all phases, resuming from `work`, and write the averaged generator to `out` (safetensors).
+    """Run the recipe, resuming from `work`, and write the averaged generator to `out` (safetensors).
 
     start: a trained generator to go on with, by `further_steps` of regression at its full size. Writes
     work/generator-SUBJECT.pt (checkpoint), work/generator-SUBJECT.csv (figures) and `out`.
@@ -199,15 +198,15 @@ def train_generator(
     _regression(run, z.to(device), pictures, further=start is not None)
 
 
-def _optimiser(generator: Generator, recipe: GeneratorRecipe) -> tuple[Together, Together]:
+def _optimiser(generator: Generator, recipe: GeneratorRecipe) -> tuple[MuonAdam, MuonAdam]:
     """The optimisers of the synthesis and of the mapping network.
 
     Muon updates the convolutions; Adam updates toRGB and the constant input.
     """
     colours = [parameter for layer in generator.synthesis.torgb for parameter in layer.parameters()]
     return (
-        Together(generator.synthesis, recipe.learning_rate, recipe.adam_rate, [*colours, generator.synthesis.input]),
-        Together(generator.mapping, recipe.learning_rate * recipe.mapping_share, recipe.adam_rate),
+        MuonAdam(generator.synthesis, recipe.learning_rate, recipe.adam_rate, [*colours, generator.synthesis.input]),
+        MuonAdam(generator.mapping, recipe.learning_rate * recipe.mapping_share, recipe.adam_rate),
     )
 
 

@@ -1,7 +1,7 @@
 """Trains a subject's judge on renders under augmentations of its own, and reports it on held-out sitters.
 
-It learns to read traits from photos, of which there are many, and then to read them, the domain and who it is in
-every domain. Muon reads in minutes what AdamW doesn't in ten times as many steps.
+The first phase learns traits from photos, of which there are many; the second learns traits, domain and identity in
+every domain. AdamW doesn't reach in ten times as many steps what Muon reaches in minutes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..judge import Judge, save_judge
 from ..world.subject import Subject
 from .augment import roughen
 from .loop import Checkpoint, FigureLog, figure_words, first_weights, half_precision
-from .muon import Together
+from .muon import MuonAdam
 from .supervised import supervised
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ def examples(subject: Subject, recipe: JudgeRecipe, work: Path, generator_file: 
     z, pictures = portrayed(subject, recipe.sitters, Judge.resolution, recipe.data_seed, work)
     photo_z, photo_pictures = photos(subject, recipe.photos, Judge.resolution, 0, work)
     source, kept = load_generator(generator_file, device), recipe.supervised_sitters
-    # The generator's own photos, and every domain after it was shown it: right examples in a softer hand.
+    # The generator's own photos, and pictures of its copies that were trained on a domain: right, but softer.
     last = z[-kept:].to(device)
     drawn = supervised(subject, source, last, pictures[:, -kept:], work, recipe.supervised_steps).drawn
     traits, photo_traits = (subject.labels(subject.sitters_from_latents(latents)) for latents in (z, photo_z))
@@ -156,7 +156,7 @@ def train_judge(
     seen = examples(subject, recipe, work, generator_file, device)
     judge = first_weights(lambda: Judge(subject).to(device), recipe.seed)
     random = torch.Generator().manual_seed(recipe.seed)
-    optimiser = Together(judge, recipe.learning_rate, recipe.adam_rate, decay=0.02)
+    optimiser = MuonAdam(judge, recipe.learning_rate, recipe.adam_rate, decay=0.02)
     checkpoint = Checkpoint(
         work / f"judge-{subject.name}.pt", {"judge": judge, "optimiser": optimiser, "random": random}
     )

@@ -25,7 +25,7 @@ _Module = TypeVar("_Module", bound=torch.nn.Module)
 
 
 def first_weights(make: Callable[[], _Module], seed: int) -> _Module:
-    """What `make` gives, with first weights from `seed`.
+    """The module that `make` gives, with first weights from `seed`.
 
     torch.nn draws them from the global random numbers, whose state is put back.
     """

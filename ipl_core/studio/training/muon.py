@@ -1,8 +1,8 @@
 """Muon: momentum made orthogonal (Jordan et al. 2024), for the weights of the studio's small networks.
 
-Adam leaves the mapping network and the early layers of a small StyleGAN2 half taught; with every singular direction
-of a weight moved alike, rare attributes such as a hat are learnt with the common ones. PyTorch has a Muon for plain
-matrices; this one takes convolutions too, and measures its step by the weight it moves, as equalised layers need.
+Adam trains the mapping network and the early layers of a small StyleGAN2 badly. Muon moves every singular direction of
+a weight alike, so that rare attributes such as a hat are learnt with the common ones. PyTorch's Muon takes plain
+matrices; this one takes convolutions, too, and scales its step by the weight that it moves, as equalised layers need.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Muon(torch.optim.Optimizer):
                 weight.sub_(length * orthogonal(matrix).view_as(weight))
 
 
-class Together:
-    """Two optimisers as one: Muon for weights, Adam for what is no matrix, and for what the caller names.
+class MuonAdam:
+    """Two optimisers as one: Muon for matrices and convolutions, Adam for the rest and for what the caller names.
 
     rates: set with `set_rate`, as a share of the rates given at the start.
     """

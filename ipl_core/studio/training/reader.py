@@ -1,8 +1,8 @@
-"""The reader: a small network that a generator's training looks through, so that what matters is drawn.
+"""The reader: a small network whose features are the perceptual loss of a generator's training.
 
-Regression by pixels leaves out what covers few of them: earrings, an iris, strands. A network that has learnt to read
-every attribute from photos sees them large, and where it sees the same in a drawn picture as in the true one, they are
-there (perceptual loss, Johnson et al. 2016). It is made for this alone and measures nothing: that is the judge's part.
+Regression by pixels leaves out what covers few of them: earrings, an iris, strands. In the features of a network that
+reads every attribute from photos they weigh more (perceptual loss, Johnson et al. 2016). The reader measures nothing:
+that is the judge's part.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import nn
 from ..data import to_float
 from .augment import nuisance
 from .loop import Checkpoint, half_precision
-from .muon import Together
+from .muon import MuonAdam
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def trained_reader(
     """
     random = torch.Generator().manual_seed(_SEED)
     reader = Reader(code.shape[1], random).to(device)
-    optimiser = Together(reader, _RATE, _ADAM_RATE, decay=0.02)
+    optimiser = MuonAdam(reader, _RATE, _ADAM_RATE, decay=0.02)
     checkpoint = Checkpoint(work / f"reader-{name}.pt", {"reader": reader, "optimiser": optimiser, "random": random})
     missed = 1.0
     for step in range(checkpoint.resume() + 1, steps + 1):

@@ -1,8 +1,7 @@
-"""What the generator draws of a domain when it is simply shown the domain.
+"""Trains copies of a generator on each domain, supervised by renders of the same sitters.
 
-Supervised training on the same sitters rendered in the domain gives pictures that surely are the domain and
-are in the generator's own, softer hand. Critic and judge see them as right examples, or softness alone would
-tell generated pictures from rendered ones. The critic is also taught on the generator's way there.
+Their pictures are right examples of the domain in the generator's softer style. CLIP model and judge learn from them;
+else softness alone would tell generated pictures from rendered ones. Adversaries also start on the way to the weights.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from ..world.subject import Subject
 from .ends import Ends
 from .generator import regression_loss
 from .loop import half_precision
-from .muon import Together
+from .muon import MuonAdam
 
 log = logging.getLogger(__name__)
 _BATCH, _RATE, _ADAM_RATE, _SEED = 8, 0.02, 2e-3, 5
@@ -80,7 +79,7 @@ def _drawn_in_every_domain(
 
 
 def _fingerprint(source: Generator, z: torch.Tensor) -> str:
-    """A few digits of a hash: pictures in another generator's hand, or of other sitters, are no use."""
+    """A few digits of a hash of the generator and the sitters that the pictures are of."""
     digest = hashlib.sha256()
     for tensor in (*source.state_dict().values(), z):
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -92,7 +91,7 @@ def _show(generator: Generator, z: torch.Tensor, pictures: torch.Tensor, random:
         w = generator.mapping(z)
     generator.synthesis.requires_grad_(True)
     colours = [parameter for layer in generator.synthesis.torgb for parameter in layer.parameters()]
-    optimiser = Together(generator.synthesis, _RATE, _ADAM_RATE, [*colours, generator.synthesis.input])
+    optimiser = MuonAdam(generator.synthesis, _RATE, _ADAM_RATE, [*colours, generator.synthesis.input])
     for step in range(steps):
         optimiser.set_rate(min(1.0, 2 * (1 - step / steps) + 0.05))
         index = torch.randint(len(w), (min(_BATCH, len(w)),), generator=random)

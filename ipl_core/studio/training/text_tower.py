@@ -1,14 +1,14 @@
-"""Teaches the critic's text tower what becomes of a person in a domain, with the image tower frozen.
+"""Trains the text tower of a CLIP model on how people change in each domain, with the image tower frozen.
 
-A text direction follows a person only if the words for that person were taught in the domain, too: what a sketch
-takes away from somebody with pink hair is the pink. Each step takes sitters, a domain each, and words that are true
-of them, colours also in domains that lose them, and asks that
+A text direction follows a person only if the words for that person were taught in the domain, too: a sketch takes the
+pink from somebody with pink hair. Each step takes sitters, a domain each, and words that are true of them, colours
+also in domains that lose them. The losses ask that
 1. the text direction of the described sitter is the sitter's own image direction;
-2. photos and pictures in the domain are told by their descriptions, with the truth known, and photos by the words for
-   each label of a trait;
-3. what the plain wordings of domains and subjects meant before stays, and with it NADA's direction.
-Nothing of the image tower changes, so the critic stays as hard to fool as it was, and its embeddings of the sitters
-are computed once. Which sitters and words a step takes follows from the seed and its number alone.
+2. descriptions tell photos and pictures in the domain apart (the truth is known), and the words for each label of a
+   trait tell photos apart;
+3. the plain wordings of domains and subjects keep their embeddings, and with them NADA's direction.
+The image tower doesn't change, so the CLIP model stays as hard to fool as it was, and its embeddings of the sitters are
+computed once. The sitters and words of a step follow from the seed and the step's number alone.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class TextRecipe:
     traits_a_step: int = 4  # of each subject
     traits_weight: float = 0.3
     plain_weight: float = 3.0
-    plain_a_step: int = 64  # of the wordings whose meaning is to stay
+    plain_a_step: int = 64  # of the wordings whose embedding is to stay
     learning_rate: float = 1e-3
     seed: int = 5
     data_seed: int = 12
@@ -77,7 +77,7 @@ SMOKE = TextRecipe(
 
 
 @dataclass(frozen=True)
-class Views:
+class Embedded:
     """Sitters of one subject as the frozen image tower sees them.
 
     images: unit embeddings (domains, S, D) in the order of `subject.numbers`. traits: labels (S, T).
@@ -88,7 +88,7 @@ class Views:
     traits: torch.Tensor
 
 
-def views(towers: Towers, subject: Subject, count: int, seed: int, work: Path) -> Views:
+def embedded(towers: Towers, subject: Subject, count: int, seed: int, work: Path) -> Embedded:
     """`count` sitters in every domain of their subject, embedded.
 
     Embeddings are kept in `work`, GROUP sitters a file, under a name that changes with the image tower.
@@ -100,7 +100,7 @@ def views(towers: Towers, subject: Subject, count: int, seed: int, work: Path) -
         groups.append(kept(work / name, lambda start=start, size=size: _embed(towers, subject, size, seed + start)))
         log.info("embedded %d of %d %s", start + size, count, subject.name)
     images = torch.cat([group["images"] for group in groups], 1)
-    return Views(subject, images, torch.cat([group["traits"] for group in groups]))
+    return Embedded(subject, images, torch.cat([group["traits"] for group in groups]))
 
 
 @torch.no_grad()
@@ -155,7 +155,7 @@ class Lesson:
     traits: torch.Tensor
 
 
-def lesson(seen: Views, count: int, recipe: TextRecipe, rng: random.Random) -> Lesson:
+def lesson(seen: Embedded, count: int, recipe: TextRecipe, rng: random.Random) -> Lesson:
     """Sitters by lot, each in a domain by lot and with a description of its own, in the same words for both."""
     subject = seen.subject
     who = rng.sample(range(len(seen.traits)), count)
@@ -202,8 +202,8 @@ class TextTrainer:
         self.text = TextTower(self.towers.model)
         self.optimiser = torch.optim.Adam(self.text.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98))
         seeds = [recipe.data_seed * 1_000_003 + 500_000 * k for k in range(2)]
-        self.taught = [views(self.towers, s, n, seeds[0], work) for s, n in zip(SUBJECTS, recipe.taught)]
-        self.tested = [views(self.towers, s, recipe.tested, seeds[1], work) for s in SUBJECTS]
+        self.taught = [embedded(self.towers, s, n, seeds[0], work) for s, n in zip(SUBJECTS, recipe.taught)]
+        self.tested = [embedded(self.towers, s, recipe.tested, seeds[1], work) for s in SUBJECTS]
         self.plain = plain_texts()
         with torch.no_grad():
             self.meant = self.towers.texts(self.plain)
@@ -271,11 +271,11 @@ class TextTrainer:
 
 
 def train_text(recipe: TextRecipe, work: Path, start: Path, out: Path, device: str = "cpu") -> None:
-    """Run the recipe on the critic in the folder `start`, resuming from `work`, and write the critic to `out`.
+    """Run the recipe on the CLIP model in the folder `start`, resuming from `work`, and write the model to `out`.
 
     `out` may be `start`, which is written only when training has ended.
     Writes work/text.pt (checkpoint), work/text.csv (figures) and work/text.json (the recipe, and what it began with).
-    Raises InputError if the training in `work` began with another critic.
+    Raises InputError if the training in `work` began with another CLIP model.
     """
     note = work / "text.json"
     _check_start(note, start)  # before any sitter is rendered
@@ -297,17 +297,19 @@ def train_text(recipe: TextRecipe, work: Path, start: Path, out: Path, device: s
             agreement = figure_words(trainer.agreement())
             log.info("cosine with the true directions of sitters that aren't taught: %s", agreement)
             checkpoint.save(step)
-    write_clip(trainer.towers.model, out)  # only now: it may be the critic that training began with
+    write_clip(trainer.towers.model, out)  # only now: `out` may be `start`
 
 
 def _check_start(note: Path, start: Path) -> None:
-    """Refuse to go on with a training that began with another critic."""
+    """Raises InputError if the training in `note`'s folder began with another CLIP model."""
     if note.exists() and json.loads(note.read_text())["start"] != file_digest(start / WEIGHTS_FILE):
-        raise InputError(f"The training in {note.parent} began with another critic than {start}: give another --work.")
+        raise InputError(
+            f"The training in {note.parent} began with another CLIP model than {start}: give another --work."
+        )
 
 
 def _note_start(note: Path, recipe: TextRecipe, start: Path, image_tower: str) -> None:
-    """Write down the recipe and the critic that training began with."""
+    """Writes the recipe and the hash of the CLIP model that training began with."""
     begun_with = file_digest(start / WEIGHTS_FILE)
     record = {"recipe": dataclasses.asdict(recipe), "start": begun_with, "image tower": image_tower}
     note.write_text(json.dumps(record, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""The studio's CLIP as it is trained: its shape, its two towers on tensors, and how it is begun and written."""
+"""The studio's CLIP model in training: its shape, its two towers on tensors, its first weights, and its files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Towers:
         return half_precision(self.model.logit_scale.device, self.bfloat16)
 
     def attention(self) -> AbstractContextManager:
-        """The block in which training goes on: over so few places a CPU's fused attention is slower than products."""
+        """The block for training: over so few places, fused attention is slower on a CPU than matrix products."""
         return sdpa_kernel(SDPBackend.MATH) if self.model.logit_scale.device.type == "cpu" else nullcontext()
 
     def images(self, pictures: torch.Tensor) -> torch.Tensor:
@@ -94,9 +94,9 @@ def build_model(seed: int, model: dict[str, Any] = MODEL) -> Towers:
 
 
 def take_weights(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Give a model the weights of a trained one; image layers that that one lacks begin by changing next to nothing.
+    """Load the weights of a trained model; further image layers begin so that they change next to nothing.
 
-    Where the trained one reads shorter texts, each further place of the context begins as its last one.
+    Where the trained model reads shorter texts, each further place of the context begins as its last one.
     Raises InputError for weights of a model that differs in anything else.
     """
     places, lacking = state.get(_PLACES), 0
@@ -107,10 +107,12 @@ def take_weights(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
     try:
         missing, strange = model.load_state_dict(state, strict=False)
     except RuntimeError as error:  # a shape that differs
-        raise InputError(f"the critic to go on from is of another shape: {error}") from error
+        raise InputError(f"The CLIP model to go on from has another shape: {error}") from error
     if strange or any(not name.startswith(_IMAGE_LAYERS) for name in missing):
         names = ", ".join([*strange, *missing][:3])
-        raise InputError(f"the critic to go on from differs in more than the number of its image layers: {names}, …")
+        raise InputError(
+            f"The CLIP model to go on from differs in more than the number of its image layers: {names}, …"
+        )
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in missing and name.rsplit(".", 2)[1] in ("out_proj", "c_proj"):
@@ -118,20 +120,23 @@ def take_weights(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
 
 
 def average_clips(folders: Sequence[Path], out: Path) -> None:
-    """Write a critic whose weights are the mean of those of several, which were gone on with from one start.
+    """Write the mean of the weights of several CLIP models that were trained on from the same one.
 
-    Each round of attempts makes a critic safe from what fooled the one before, and a little less safe from what was
-    mended earlier; the mean keeps more of both (weight averaging, Izmailov et al., UAI 2018, along rounds).
-    Raises InputError for fewer than two folders, or for critics of different shapes.
+    Each round of adversaries makes a model safe from what fooled the one before, and a little less safe from what
+    fooled earlier ones; the mean keeps more of both (weight averaging, Izmailov et al., UAI 2018, along rounds).
+    Raises InputError for fewer than two folders, or for models of different shapes.
     """
     if len(folders) < 2:
-        raise InputError(f"a mean is taken of two critics or more, not of {len(folders)}: name their folders.")
+        raise InputError(f"A mean needs two CLIP models or more, not {len(folders)}: name their folders.")
     models = []
     for folder in folders:
         models.append(build_model(0).model)
         state = load_tensors(folder / WEIGHTS_FILE)[0]
         if state.keys() != models[-1].state_dict().keys():
-            raise InputError(f"the critic in {folder} has other layers than this program's: go on with it first.")
+            raise InputError(
+                f"The CLIP model in {folder} has other layers than this program's: first train it further, by "
+                "train-clip --start."
+            )
         take_weights(models[-1], state)
     with torch.no_grad():
         for mean, *others in zip(*(model.parameters() for model in models)):

@@ -19,7 +19,7 @@ from .domains import DOMAINS, PHOTO
 from .subject import SUBJECTS, Subject
 from .traits import Trait
 
-#: What a fooling picture is called: something that pleases a critic without being what it says.
+#: Captions of pictures that raise the CLIP score without showing the domain.
 BROKEN = (
     "a broken picture",
     "a distorted picture",
@@ -28,7 +28,7 @@ BROKEN = (
     "a picture full of artifacts",
 )
 BROKEN_INDEX = len(DOMAINS)
-#: Phrases around a noun that say nothing more.
+#: Templates around a noun that add no meaning.
 PLAIN = ("{}", "a {}", "a photo of a {}", "a picture of a {}", "an image of a {}", "a portrait, {}")
 #: Around a wording and a noun, "a pencil sketch of a dog".
 _FIGURE = ("{} of a {}", "a {} of a {}", "{}, a {}")
@@ -102,7 +102,7 @@ def claims(subject: Subject, domain: int, labels: dict[int, int], names_subject:
 
 
 def caption(subject: Subject, domain: int, traits: torch.Tensor, rng: random.Random) -> Caption:
-    """A caption of a sitter with these labels (T,) in domain number `domain`; BROKEN_INDEX is a fooling picture."""
+    """A caption of a sitter with these labels (T,) in domain number `domain`; BROKEN_INDEX is a broken picture."""
     if domain == BROKEN_INDEX:
         return Caption(rng.choice(BROKEN), claims(subject, domain, {}, False))
     kind = DOMAINS[domain]

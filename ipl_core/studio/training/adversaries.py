@@ -1,4 +1,7 @@
-"""Generators that are adapted against the critic while it trains, and how near the truth their pictures have come."""
+"""Generators that are adapted against the CLIP model while it trains, and how close to the truth their pictures are.
+
+Their pictures are negatives: adaptation otherwise finds patterns that raise the CLIP score without showing the domain.
+"""
 
 from __future__ import annotations
 
@@ -24,29 +27,29 @@ from .towers import MODEL, Towers
 if TYPE_CHECKING:
     from .clip import ClipRecipe
 
-#: Around a domain's words where a direction is made of them.
+#: Templates around a domain's words, as text directions are made of them.
 FRAMES = ("{}", "a {}", "a photo of a {}", "a picture of a {}")
-#: Cosine with the text direction of a picture that has only just set out on the right way.
+#: Wanted cosine of image and text direction at the very start of the way from the photo to the domain.
 FIRST_AGREEMENT = 0.4
-# Weight in a lot of a domain where all is well, beside the excess of one where it isn't.
+# Weight of a domain without excess agreement when a domain is drawn by lot; with excess, that is added.
 _SELDOM = 0.05
 
 
 def wanted_agreement(done: torch.Tensor) -> torch.Tensor:
-    """Cosine that the image direction should have with the text direction after that share of the way, `done` (B,).
+    """The cosine that image and text direction should have after the share `done` (B,) of the way to the domain.
 
-    It must keep rising up to the domain itself: a direction that half the way already satisfies would leave
-    adaptation there. Pictures that moved away from the truth get less than those that have just set out.
+    It rises up to the domain itself: if half the way already gave 1, adaptation would stop there. Pictures that moved
+    away from the truth (`done` below 0) get less than FIRST_AGREEMENT.
     """
     return FIRST_AGREEMENT + torch.where(done > 0, (1 - FIRST_AGREEMENT) * done, done).clamp(min=-0.6)
 
 
 class Cast:
-    """One subject as the critic's training knows it: pictures in every domain at the critic's size, and their truth.
+    """The training pictures of one subject at CLIP's resolution R, with their traits.
 
-    pictures (domains, P, 3, R, R) uint8 in the order of `subject.numbers`; traits (P, T). Of further sitters photos
-    and scattered, both (N, 3, R, R), the latter in the domains (N,), and further_traits (N, T). w, drawn and shown
-    (the weights that drew) come with the generator, see `meet`.
+    pictures (domains, P, 3, R, R) uint8, in the order of `subject.numbers`; traits (P, T). N further sitters have one
+    photo each (photos), one picture in a domain (scattered; domains (N,) says in which), and further_traits (N, T).
+    `meet` adds the generator: its latents w, its pictures drawn, and the weights that drew them, shown.
     """
 
     def __init__(self, subject: Subject, recipe: ClipRecipe, work: Path) -> None:
@@ -64,7 +67,7 @@ class Cast:
         self.source: Generator | None = None
 
     def meet(self, source: Generator, recipe: ClipRecipe, work: Path) -> None:
-        """Let the subject's generator draw the last sitters in every domain, and be there to be adapted."""
+        """Takes in the subject's generator, and has it draw the last sitters in every domain."""
         self.source, kept = source, recipe.supervised_sitters
         size = 2 * MODEL["vision_cfg"]["image_size"]
         z, large = portrayed(self.subject, recipe.sitters, size, recipe.data_seed, work)
@@ -76,15 +79,15 @@ class Cast:
         self.drawn_traits = self.traits[-kept:]
 
     def way_done(self, after: torch.Tensor, domain: int, owners: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """`way_done` of pictures (B, 3, R, R) of drawn sitters (B,) towards what is the domain in their case."""
+        """`way_done` of pictures (B, 3, R, R) of the drawn sitters `owners` (B,) towards `domain`."""
         photo, true = (to_float(self.drawn[place, owners]) for place in (0, self.places[domain]))
         return way_done(photo, after.cpu(), true)
 
 
-class Memory:
-    """What generators drew on their way so far: pictures, subjects, domains and sitters.
+class ReplayBuffer:
+    """Pictures that generators drew during adaptation, with subject, domain and sitter.
 
-    Bounded, and forgetting at random, so that old tricks are remembered. Part of the checkpoint.
+    Holds at most `size`; the ones to drop are chosen at random, so that some old ones stay. Part of the checkpoint.
     """
 
     def __init__(self, size: int) -> None:
@@ -92,7 +95,7 @@ class Memory:
         self.kept: list[tuple[torch.Tensor, int, int, int]] = []
 
     def add(self, pictures: torch.Tensor, subject: int, domain: int, owners: torch.Tensor, rng: random.Random) -> None:
-        """Keep pictures (B, 3, R, R) in [−1, 1] of sitters (B,), numbered among the drawn ones."""
+        """Adds pictures (B, 3, R, R) in [−1, 1] of the drawn sitters `owners` (B,)."""
         pictures = to_bytes(pictures.detach()).cpu()
         self.kept.extend((picture, subject, domain, int(owner)) for picture, owner in zip(pictures, owners))
         if len(self.kept) > self.size:
@@ -107,22 +110,22 @@ class Memory:
         return {"pictures": torch.stack(pictures), "numbers": torch.tensor(numbers)}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Take back what state_dict gave."""
+        """Restores what state_dict gave."""
         self.kept = list(zip(state["pictures"], *state["numbers"].tolist())) if state else []
 
 
-class FoolingPictures:
-    """Generators in the middle of being adapted against the critic that is being trained.
+class Adversaries:
+    """Generators that are being adapted against the CLIP model, one for each subject and domain.
 
-    One generator a subject and target domain takes turns; each begins anew, at the source, on the way to where one
-    ended or on the way to where it should, after a number of steps drawn for it, so that early and late attempts are
-    both in the memory. Generators draw at their full size, as in a run, or their last layers would find what deceives
-    with nobody looking. An interrupted training forgets where its own attempts ended.
+    Each step adapts one of them. After a number of steps drawn by lot a generator starts anew: at the source, on the
+    way to the weights where an earlier adaptation ended, or on the way to the weights of supervised training. So the
+    replay buffer has early and late pictures. Generators draw at their full size, as in a run: trained at a smaller
+    one, their last layers would be free to deceive. An interrupted training forgets where its own adaptations ended.
 
-    ends: subject → where earlier runs ended.
+    ends: subject → the weights where earlier runs ended.
     """
 
-    def __init__(self, casts: list[Cast], recipe: ClipRecipe, memory: Memory, ends: Mapping[str, Ends]) -> None:
+    def __init__(self, casts: list[Cast], recipe: ClipRecipe, memory: ReplayBuffer, ends: Mapping[str, Ends]) -> None:
         self.casts, self.recipe, self.memory = casts, recipe, memory
         self.attempts: dict[tuple[int, int], tuple[Generator, torch.optim.Adam, int, int]] = {}
         self.runs = {
@@ -131,7 +134,7 @@ class FoolingPictures:
             for d, found in ends.get(cast.subject.name, {}).items()
         }
         self.ends = dict(self.runs)
-        # By how much each domain's attempts agree with the words more than they should.
+        # Running mean of (agreement − wanted agreement) by subject and domain.
         self.excess = [{d: 0.2 for d in cast.subject.numbers[1:]} for cast in casts]
 
     def adapt_one(self, towers: Towers, random_: torch.Generator, rng: random.Random) -> float:
@@ -150,15 +153,17 @@ class FoolingPictures:
             self._remember(after, number, d, index, float(agreed.detach()), rng)
         self.attempts[number, d] = (generator, optimiser, done + 1, life)
         if done + 1 >= life:
-            # The latest few: what the critic was fooled by long ago is in its memory.
+            # Only the latest few are kept: the replay buffer has pictures of earlier ones.
             ends = [*self.ends.get((number, d), ()), self.attempts.pop((number, d))[0].synthesis.state_dict()]
             self.ends[number, d] = ends[-self.recipe.ends_kept :]
         return float(loss.detach())
 
     @torch.no_grad()
     def look_at_run(self, towers: Towers, random_: torch.Generator, rng: random.Random) -> None:
-        """Remember pictures on the way to where a run of the library's ended, as they are: hardly any attempt gets as
-        far in its time."""
+        """Adds pictures on the way to the weights where a run of the library ended.
+
+        Hardly any adaptation in here gets as far in its number of steps.
+        """
         if not self.runs:
             return
         ((number, d),) = rng.choices(list(self.runs), [self._need(*run) for run in self.runs])
@@ -170,7 +175,7 @@ class FoolingPictures:
     def _drawn(
         self, generator: Generator, cast: Cast, d: int, index: torch.Tensor, towers: Towers, rng: random.Random
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What a generator draws of these sitters, at the critic's size, and its mean agreement with the words."""
+        """Pictures of these sitters by `generator`, at CLIP's size, and the mean cosine of image and text direction."""
         with torch.no_grad():
             anchor = towers.images(to_float(cast.drawn[0, index]).to(cast.w.device))
             said = self._directions(cast, d, index, towers, rng)
@@ -182,23 +187,23 @@ class FoolingPictures:
     def _remember(
         self, after: torch.Tensor, number: int, d: int, owners: torch.Tensor, agreed: float, rng: random.Random
     ) -> None:
-        """Keep pictures, and by how much more they agree with the words than they should."""
+        """Adds pictures to the replay buffer, and updates the domain's excess agreement."""
         self.memory.add(after, number, d, owners, rng)
         way, _ = self.casts[number].way_done(after.detach(), d, owners)
         excess = self.excess[number]
         excess[d] += 0.1 * (agreed - float(wanted_agreement(way).mean()) - excess[d])
 
     def weak_domain(self, number: int, rng: random.Random) -> int:
-        """A domain of a subject by lot, the likelier the more its attempts agree with the words than they should."""
+        """A domain of a subject by lot; the larger its excess agreement, the likelier."""
         domains = list(self.excess[number])
         return rng.choices(domains, [self._need(number, d) for d in domains])[0]
 
     def _need(self, number: int, d: int) -> float:
-        """Weight of a domain in a lot."""
+        """The weight of a domain when one is drawn by lot."""
         return _SELDOM + max(0.0, self.excess[number][d])
 
     def weakest(self, count: int = 5) -> str:
-        """Where attempts agree with the words more than they should, and by how much, the worst first."""
+        """The domains with the largest excess agreement, for the log."""
         found = [
             (value, f"{DOMAINS[d].name} of {cast.subject.name}")
             for cast, excess in zip(self.casts, self.excess)
@@ -207,9 +212,9 @@ class FoolingPictures:
         return ", ".join(f"{name} {value:.2f}" for value, name in sorted(found, reverse=True)[:count])
 
     def _directions(self, cast: Cast, d: int, index: torch.Tensor, towers: Towers, rng: random.Random) -> torch.Tensor:
-        """Text directions as the methods make them, (1, D) for all or (B, D) with words of each image's own.
+        """Text directions as the methods make them: (1, D) for all sitters, or (B, D) from their own descriptions.
 
-        The latter are between single sentences or, as described prompts have them, between the means of several.
+        The latter lie between single sentences or, as in described prompts, between the means of several.
         """
         wording = rng.choice(DOMAINS[d].wordings)
         frame = rng.choice(FRAMES)
