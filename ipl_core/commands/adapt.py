@@ -10,18 +10,9 @@ from ..errors import InputError
 from ..library import domain_folder
 from ..library import store as library
 from ..library.runs import finished_run
-from ..methods.config import (
-    CONTRASTIVE_FORMS,
-    LAYER_GROUPS,
-    MEMORY,
-    METHODS,
-    PRECISIONS,
-    PRESETS,
-    PROMPTS,
-    RESIDUALS,
-    TEMPLATE_SETS,
-    AdaptConfig,
-)
+from ..methods.config import LAYER_GROUPS, MEMORY, PRECISIONS, PRESETS, AdaptConfig
+from ..methods.prompts import CONTRASTIVE_FORMS, RESIDUALS, TEMPLATE_SETS
+from ..methods.registry import METHODS, PROMPTS
 from ..models import catalog
 from ..storage import folders, stored
 from ..storage.paths import as_path, is_file

@@ -16,29 +16,17 @@ from ..clip.ensemble import stored
 from ..clip.vocabulary import LISTS, parse
 from ..clip.vocabulary import MAX_TEXT as MAX_VOCABULARY
 from ..errors import InputError
+from ..latents import MAX_SEED
 from ..storage import values
 from ..storage.paths import exists, path_text
 from ..storage.words import clean_line, quoted, readable
 from .directions import SHORTEST_MOVE
+from .prompts import CONTRASTIVE_FORMS, RESIDUALS, TEMPLATE_SETS, PromptScheme
+from .registry import METHODS, PROMPTS
 
 #: Part of a run's identity: raised with every change of the method that gives other weights for the same settings.
 REVISION = 2
 
-METHODS = ("nada", "shared", "ipl", "described")
-#: Rows of a comparison that are a method with settings of its own, by their name.
-VARIANTS: dict[str, dict[str, str]] = {
-    "nada-descriptions": {"method": "nada", "templates": "descriptions"},
-    "ipl-words": {"method": "ipl", "prompts": "words"},
-    "ipl-read": {"method": "ipl", "prompts": "read"},
-}
-#: Methods whose prompts are learned, in stage 1.
-LEARNED = ("shared", "ipl")
-#: What IPL's mapper gives: free context vectors, as released, or mixtures of the vectors of words, which may begin at
-#: what the critic reads off the picture.
-PROMPTS = ("vectors", "words", "read")
-CONTRASTIVE_FORMS = ("infonce", "difference")
-RESIDUALS = ("official", "class-aware", "templates", "none")
-TEMPLATE_SETS = ("studio", "imagenet", "descriptions")
 MEMORY = ("auto", "plain", "low")
 PRECISIONS = ("float32", "bfloat16")
 LAYER_GROUPS = ("adaptive", "adaptive-released", "all", "coarse", "middle", "fine", "coarse+middle", "middle+fine")
@@ -95,20 +83,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     ),
 }
 
-#: What prompts of words have by default where the preset has them. With descriptions as templates, which the residual
-#: holds, their cosine with the true ΔI of 100 sitters as zombies is 0.939 after 150 steps (0.950 where they begin at a
-#: description, NADA's 0.870); with the studio's templates it was 0.917, as those keep them near NADA's direction
-#: (`direction-report`). With these, all prompts became one at twice the rate, and λ 1 gave the same as 0.3.
-WORD_PROMPTS: dict[str, Any] = dict(
-    templates="descriptions", mapper_steps=150, mapper_batch=32, mapper_lr=0.005, lambda_domain=0.3
-)
-
 
 def preset_settings(preset: str, method: str = "ipl", prompts: str = "vectors") -> dict[str, Any]:
     """The settings that `preset` decides, by name, for a method and what IPL's mapper gives."""
-    of_words = preset == "default" and method == "ipl" and prompts in ("words", "read")
-    words = WORD_PROMPTS if of_words else {}
-    return {**PRESETS[preset], **words}
+    own = METHODS[method].defaults.get(prompts, {}) if preset == "default" else {}
+    return {**PRESETS[preset], **own}
 
 
 SPACES = ("w", "w+")
@@ -131,9 +110,6 @@ INVERT_PRESETS: dict[str, dict[str, Any]] = {
         **dict(tune=True, tune_steps=150, tune_further=150),
     ),
 }
-
-#: The largest seed, of a run as of a picture: PyTorch's CPU generator uses 32 bits of its seed.
-MAX_SEED = 2**32 - 1
 
 # Limits keep a request from an API caller as bounded as one from a slider: (lowest, highest).
 _LIMITS: dict[str, tuple[float, float]] = {
@@ -255,6 +231,13 @@ _HINTS: dict[str, str] = {
 }
 
 
+# Settings that stage 1 alone reads.
+_STAGE_1_ONLY = (
+    *("around_context", "mapper_steps", "mapper_batch", "mapper_lr"),
+    *("lambda_domain", "contrastive", "residual", "prompts"),
+)
+
+
 @dataclass(frozen=True)
 class AdaptConfig:
     """What to adapt, to what, and how. Fields left None are filled from `preset`.
@@ -265,7 +248,7 @@ class AdaptConfig:
     model, critic: catalog names or paths; critic None takes the one the catalog names for the model. Several critics
         are an ensemble, "A+B@0.5": each has prompts of its own, and every loss is the sum of theirs, so weighted.
     context: the words the learned prompts start from.
-    avoid: domain words that the text directions are kept from leading to, "" for none; see `prompts.make_prompts`.
+    avoid: domain words that the text directions are kept from leading to, "" for none; see `registry.make_prompts`.
     templates: manual templates for NADA's direction and the domain term; "descriptions" describe somebody by lot in
         words of the vocabulary, so that NADA's direction by them is the mean of what is said of people.
     mapper_*: stage 1 (iterations, images a step, Adam rate); lambda_domain: weight of the domain term.
@@ -273,7 +256,7 @@ class AdaptConfig:
         themselves (released code); a small text tower makes little of vectors far from its own.
     prompts: what IPL's mapper gives, "vectors" free context vectors (released code), or "words" mixtures of the words
         of a vocabulary, which stay where the text tower was taught and can be read; by "read" these begin at what the
-        critic reads off the picture. With the preset `default`, words have settings of their own, see WORD_PROMPTS.
+        critic reads off the picture. With the preset `default`, words have settings of their own, see registry.py.
     vocabulary: words that describe who is in a picture, for prompts of words and for "described": "faces", "animals",
         "auto" for the one that suits the model, or a list of one's own, see vocabulary.py.
     contrastive: "infonce" (released code) or "difference" (the paper's equation).
@@ -333,7 +316,8 @@ class AdaptConfig:
 
     def __post_init__(self) -> None:
         settle = object.__setattr__  # the class is frozen for everyone else
-        settle(self, "preset", _choice("preset", self.preset))
+        for name in ("preset", "method", "prompts"):
+            settle(self, name, _choice(name, getattr(self, name)))
         for name, value in preset_settings(self.preset, self.method, self.prompts).items():
             if getattr(self, name) is None:
                 settle(self, name, value)
@@ -367,9 +351,29 @@ class AdaptConfig:
         settle(self, "preview_seeds", _seeds(self.preview_seeds))
 
     @property
+    def scheme(self) -> type[PromptScheme]:
+        """The prompts that give the directions of the run."""
+        return METHODS[self.method].scheme(self.prompts)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the run has a stage 1, in which its prompts are learned."""
+        return self.scheme.needs_training
+
+    @property
     def readable(self) -> bool:
         """Whether its prompts are made of the words of a vocabulary, and so say something of each person."""
-        return self.method == "described" or (self.method == "ipl" and self.prompts != "vectors")
+        return self.scheme.readable
+
+    def unread(self) -> set[str]:
+        """Settings that a run of this method never reads."""
+        names = set(self.scheme.unread) | ({"layer_interval"} if not self.adaptive_layers else set())
+        if not self.learns:
+            names |= set(_STAGE_1_ONLY)
+        if self.templates != "descriptions":  # which are phrases of the vocabulary behind the context
+            names |= set() if self.readable else {"vocabulary"}
+            names |= set() if self.scheme.has_context else {"context"}
+        return names
 
     @property
     def adaptive_layers(self) -> bool:
@@ -389,19 +393,6 @@ class AdaptConfig:
         if "target" not in _known_settings(cls, settings):
             raise InputError("The target is missing: name the domain to adapt to, such as “pencil sketch”.")
         return cls(**settings)
-
-
-def settings_of(method: str) -> dict[str, str]:
-    """The settings that a method of a comparison stands for: one of METHODS or of VARIANTS."""
-    return VARIANTS.get(method, {"method": method})
-
-
-def method_of(config: AdaptConfig) -> str:
-    """The name of a run's method in a comparison."""
-    for name, settings in VARIANTS.items():
-        if all(getattr(config, setting) == value for setting, value in settings.items()):
-            return name
-    return config.method
 
 
 _INVERT_WHOLE = ("starts", "steps", "tune_steps", "tune_further")
