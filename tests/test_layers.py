@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: those above it in this table, that is from lower floors, and from itself.
 ROOMS = {
     "errors": "errors version",
-    "storage: files, folders, tensors": "storage",
+    "storage: files, folders, tensors": "storage fields",
     "machine: devices, memory, progress": "devices memory running running.steps running.modes running.time_left "
     "running.wrappers running.step_history commands.console",
     "words": "clip clip.vocabulary clip.nearest clip.ensemble",

@@ -39,10 +39,10 @@ from ..storage.words import clean_line
 from . import shipped
 from .domain_folder import (
     ADAPTED,
+    EARLIER,
     FILES,
     GENERATOR,
     KIND,
-    LATER,
     MAX_READING,
     MAX_TITLE,
     PROMPTS,
@@ -64,13 +64,6 @@ log = logging.getLogger(__name__)
 MAX_MORE_STEPS = 5000  # that a run goes on for at once
 
 
-# Settings that change what is shown, or how fast, but not the method's weights.
-_NOT_IN_KEY = (
-    *("preset", "device", "model", "critic", "preview_seeds", "preview_psi", "memory"),
-    *("keep_every", "keep_state"),
-)
-
-
 def runs_folder() -> Path:
     """Where the runs are kept."""
     return home() / "runs"
@@ -85,13 +78,7 @@ def run_key(config: AdaptConfig) -> str:
 
     Raises InputError if the model or the critic can't be found.
     """
-    passed_over = {*_NOT_IN_KEY, *config.unread()}
-    decisive = {name: value for name, value in config.to_dict().items() if name not in passed_over}
-    decisive = {name: value for name, value in decisive.items() if name not in LATER or value != LATER[name]}
-    for name in ("source", "target", "context", "avoid"):  # CLIP reads lower case
-        if name in decisive:
-            decisive[name] = decisive[name].casefold()
-    decisive.update(_digests(config), revision=REVISION)
+    decisive = {**config.decisive(), **_digests(config), "revision": REVISION}
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
@@ -135,7 +122,7 @@ class Entry:
     @cached_property
     def config(self) -> AdaptConfig:
         """The configuration that the run was made with."""
-        return AdaptConfig.from_dict({**LATER, **self.settings["config"]})
+        return AdaptConfig.from_dict({**EARLIER, **self.settings["config"]})
 
     @property
     def finished(self) -> bool:
