@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
-from .methods.config import MAX_SEED
 from .storage.words import quoted
 
 if TYPE_CHECKING:
     from .generators.stylegan2.network import Generator
 
+#: The largest seed, of a run as of a picture: PyTorch's CPU generator uses 32 bits of its seed.
+MAX_SEED = 2**32 - 1
 MAX_SEEDS = 10_000
 
 _SEED_RANGE = re.compile(r"\s*(\d+)\s*(?:[-\u2013]\s*(\d+)\s*)?")  # word processors turn the hyphen into an en dash

@@ -75,7 +75,7 @@ class AdaptTab(Tab):
             elem_classes="chips",
         )
         self._method = gr.Radio(
-            [(words, method) for method, words in show.METHOD_NAMES.items()],
+            show.method_choices(),
             value=catalog.suited_to(model.critic)["method"],
             label="Method",
             info="IPL learns a prompt for each picture; described, the prompt is what CLIP reads off the picture. "

@@ -19,7 +19,8 @@ from ipl_core.drawing.sampling import draw
 from ipl_core.latents import MAX_SEED, parse_seeds
 from ipl_core.library import domain_folder
 from ipl_core.library import store as library
-from ipl_core.methods.config import MAX_PREVIEWS, METHODS, PRESETS
+from ipl_core.methods.config import MAX_PREVIEWS, PRESETS
+from ipl_core.methods.registry import METHODS
 from ipl_core.metrics.side_by_side import Figures, SideBySide
 from ipl_core.models import catalog
 from ipl_core.pictures.media import enlarged, enlargement, grid, save_png, to_pictures, to_uint8
@@ -43,13 +44,6 @@ from .show.record import Record
 
 SAMPLES, SAMPLES_OF_LARGE = 64, 8  # measured of each generator; a large one takes a CPU seconds a picture
 _PEOPLE = "0-5"
-#: What stands beside an empty row before the first comparison.
-_IDEAS = {
-    "nada": "one direction, from fixed words, for everybody",
-    "shared": "one direction, from a learned prompt, for everybody",
-    "ipl": "a direction for each person, from prompts learned for each",
-    "described": "a direction for each person, from what CLIP reads off the picture",
-}
 _FROM_PRESET = ("mapper_steps", "steps", "learning_rate")
 #: The methods that are ticked when the page loads.
 _FIRST_COMPARED = ("nada", "shared", "ipl")
@@ -223,7 +217,7 @@ class CompareTab(Tab):
             return gr.skip(), outlined
         scene = Comparison("", model.source, parse_seeds(_PEOPLE, MAX_PREVIEWS))
         scene.rows[SOURCE] = Row("", to_uint8(draw(source, scene.seeds, AdaptConfig.preview_psi)))
-        scene.rows.update({method: Row(_IDEAS[method]) for method in _FIRST_COMPARED})
+        scene.rows.update({method: Row(METHODS[method].idea) for method in _FIRST_COMPARED})
         return scene.pictures(), True
 
     def _take_favourites(self, remembered: Any) -> dict[Any, Any]:

@@ -10,7 +10,7 @@ import torch
 
 from ipl_core import AdaptConfig, AdaptResult, Step
 from ipl_core.library import store as library
-from ipl_core.methods.config import METHODS
+from ipl_core.methods.registry import rank
 from ipl_core.models import catalog
 from ipl_core.running.steps import Pictures
 from ipl_core.studio.ship import ship
@@ -36,7 +36,7 @@ def trained_entry(target: str, method: str = "nada", scale: float = 0.1, **setti
     """A kept adaptation of the model “studio” that changes all its layers by random numbers, as training would."""
     config = AdaptConfig(target, method=method, **{"steps": 1, **settings})
     generator = catalog.load_generator("studio")
-    rng = torch.Generator().manual_seed(METHODS.index(method))
+    rng = torch.Generator().manual_seed(rank(method))
     weights = {
         name: parameter + scale * torch.randn(parameter.shape, generator=rng)
         for name, parameter in generator.named_parameters()

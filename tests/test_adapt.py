@@ -27,7 +27,8 @@ from ipl_core.methods.directions import normalise, text_direction
 from ipl_core.methods.guidance import Guide, generator_samples
 from ipl_core.methods.layers import choose_layers, group_parameters
 from ipl_core.methods.losses import adaptation_loss
-from ipl_core.methods.prompts import ManualPrompts, PromptScheme, make_prompts
+from ipl_core.methods.prompts import ManualPrompts, PromptScheme
+from ipl_core.methods.registry import make_prompts
 from ipl_core.methods.source_samples import SourcePool
 from ipl_core.methods.student import Student
 from ipl_core.models import catalog

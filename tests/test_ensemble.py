@@ -23,7 +23,7 @@ from ipl_core.methods import source_samples as pool
 from ipl_core.methods.adapt import adapt_generator
 from ipl_core.methods.config import InvertConfig
 from ipl_core.methods.guidance import Guide, generator_samples
-from ipl_core.methods.prompts import make_prompts
+from ipl_core.methods.registry import make_prompts
 from ipl_core.methods.source_samples import SourcePool, take_samples
 from ipl_core.methods.student import Student
 from ipl_core.models import catalog

@@ -15,23 +15,24 @@ ROOT = Path(__file__).resolve().parents[1]
 #: those above it in this table, that is from lower floors, and from itself.
 ROOMS = {
     "errors": "errors version",
-    "storage: files, folders, tensors": "storage",
+    "storage: files, folders, tensors": "storage fields",
     "machine: devices, memory, progress": "devices memory running running.steps running.modes running.time_left "
     "running.wrappers running.step_history commands.console",
     "words": "clip clip.vocabulary clip.nearest clip.ensemble",
     "statistics": "metrics.intervals",
+    "seeds": "latents",
     "pictures": "pictures pictures.reading pictures.mending pictures.media",
-    "settings": "methods methods.directions methods.config latents",
     "hub": "models models.hub models.fetching",
     "the portrait studio": "studio studio.world studio.judge studio.way studio.data studio.training "
     "studio.training.augment studio.training.contrast studio.training.muon studio.training.loop "
     "studio.training.reader",
     "networks": "generators generators.stylegan2 generators.diffusion generators.learning generators.encoder "
     "generators.e4e clip.model lpips studio.training.towers",
+    "directions": "methods methods.directions methods.losses methods.prompts methods.registry",
+    "settings": "methods.config",
     "files of networks": "generators.base generators.files library library.quantised library.shipped "
     "library.domain_folder",
-    "the method": "methods.losses methods.prompts methods.layers methods.source_samples methods.guidance "
-    "methods.student methods.adapt",
+    "training": "methods.layers methods.source_samples methods.guidance methods.student methods.adapt",
     "drawing": "drawing drawing.rendering drawing.sampling drawing.framing pictures.faces drawing.seed_people "
     "library.latent_settings",
     "catalog": "models.catalog",

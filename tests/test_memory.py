@@ -31,7 +31,7 @@ from ipl_core.methods import source_samples
 from ipl_core.methods.adapt import adapt_generator
 from ipl_core.methods.directions import SHORTEST_MOVE
 from ipl_core.methods.guidance import Guide, generator_samples
-from ipl_core.methods.prompts import make_prompts
+from ipl_core.methods.registry import make_prompts
 from ipl_core.methods.source_samples import SourcePool
 from ipl_core.methods.student import Student
 from ipl_core.models import catalog

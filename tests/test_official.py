@@ -25,7 +25,8 @@ from ipl_core.methods.adapt import distance_to_target
 from ipl_core.methods.guidance import Guide
 from ipl_core.methods.layers import choose_layers, movement, released_groups
 from ipl_core.methods.losses import adaptation_loss
-from ipl_core.methods.prompts import ManualPrompts, PromptScheme, make_prompts, templates
+from ipl_core.methods.prompts import ManualPrompts, PromptScheme, templates
+from ipl_core.methods.registry import make_prompts
 from ipl_core.methods.source_samples import SourcePool
 from ipl_core.methods.student import Student
 

@@ -13,9 +13,8 @@ from ipl_core import AdaptConfig, InputError, InvertConfig, adapt
 from ipl_core.drawing.seed_people import SeedPerson
 from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.generators.stylegan2.rosinality import save_rosinality
-from ipl_core.latents import generator_from_seed, parse_seeds
+from ipl_core.latents import MAX_SEED, generator_from_seed, parse_seeds
 from ipl_core.library import exchange
-from ipl_core.methods.config import MAX_SEED
 
 pytestmark = pytest.mark.usefixtures("studio")
 
@@ -27,7 +26,7 @@ def test_a_seed_that_is_drawn_can_be_used_everywhere() -> None:
     assert InvertConfig(seed=MAX_SEED).seed == MAX_SEED
     tiny = dict(steps=1, batch=2, method="nada")
     run = list(adapt(AdaptConfig("werewolf", seed=MAX_SEED, preview_seeds=(MAX_SEED, 2**31), **tiny)))
-    assert run[-1].after.shape[0] == 2
+    assert run[-1].pictures.after.shape[0] == 2
     for wrong in ({"seed": MAX_SEED + 1}, {"preview_seeds": (MAX_SEED + 1,)}):
         with pytest.raises(InputError, match=f"from 0 to {MAX_SEED}"):
             AdaptConfig("werewolf", **wrong)

@@ -8,9 +8,10 @@ import torch
 from ipl_core.clip.model import Critic, load_critic
 from ipl_core.clip.vocabulary import parse
 from ipl_core.errors import InputError
-from ipl_core.methods.config import RESIDUALS, WORD_PROMPTS, AdaptConfig
+from ipl_core.methods.config import AdaptConfig
 from ipl_core.methods.directions import normalise, text_direction
 from ipl_core.methods.prompts import (
+    RESIDUALS,
     DescribedPrompts,
     ImagePrompts,
     ManualPrompts,
@@ -21,9 +22,9 @@ from ipl_core.methods.prompts import (
     _sentences,
     descriptions,
     fill,
-    make_prompts,
     templates,
 )
+from ipl_core.methods.registry import WORD_PROMPTS, make_prompts
 
 W_DIM = 16
 CONTEXT = "a photo of a"

@@ -16,7 +16,8 @@ from ipl_core.clip.vocabulary import known_to
 from ipl_core.commands.main import main
 from ipl_core.library import store as library
 from ipl_core.library.runs import finished_run, resumed_run
-from ipl_core.methods.config import METHODS, PRESETS, PROMPTS, WORD_PROMPTS, preset_settings
+from ipl_core.methods.config import PRESETS, preset_settings
+from ipl_core.methods.registry import METHODS, PROMPTS, WORD_PROMPTS
 from ipl_core.models import catalog
 
 pytestmark = pytest.mark.usefixtures("studio")

@@ -12,7 +12,8 @@ from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.methods.config import AdaptConfig
 from ipl_core.methods.layers import choose_layers, released_groups
 from ipl_core.methods.losses import adaptation_loss
-from ipl_core.methods.prompts import PromptScheme, make_prompts
+from ipl_core.methods.prompts import PromptScheme
+from ipl_core.methods.registry import make_prompts
 
 
 @pytest.fixture(scope="module")

@@ -3,87 +3,28 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
 
 from ..clip.vocabulary import LISTS, MAX_TEXT
 from ..errors import InputError
+from ..fields import settings
 from ..library import domain_folder
 from ..library import store as library
 from ..library.runs import finished_run
-from ..methods.config import (
-    CONTRASTIVE_FORMS,
-    LAYER_GROUPS,
-    MEMORY,
-    METHODS,
-    PRECISIONS,
-    PRESETS,
-    PROMPTS,
-    RESIDUALS,
-    TEMPLATE_SETS,
-    AdaptConfig,
-)
+from ..methods.config import AdaptConfig
 from ..models import catalog
 from ..storage import folders, stored
 from ..storage.paths import as_path, is_file
 from ..storage.words import quoted, reason
 from .command import Command
-from .options import CRITIC, RUN_FOLDER, add_device, chosen_device, number
+from .options import RUN_FOLDER, add_device, add_settings, chosen_device, given_settings
 from .progress import WHY_STOPPED, StepBar, TransferBar, exit_status, stop_on_interrupt
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("target", help="the domain to adapt to, in words, such as “pencil sketch”")
-    add("--source", help="the domain that the model shows now; left out, what the list of models says, or photo")
-    add("--method", help=f"one of {', '.join(METHODS)}; left out, the one that suits the CLIP model: described or ipl")
-    add("--model", default="studio", help="name of a generator, path of its file, or an adapted domain's folder")
-    add("--critic", help=f"{CRITIC}; several, with weights: ViT-B-32+ViT-B-16@0.5")
-    add("--seed", type=number, default=0, help="seed of all random numbers (%(default)s)")
+    parser.add_argument("target", help=settings(AdaptConfig)["target"].help)
+    add_settings(parser, AdaptConfig, but=("device",))
     add_device(parser)
-    add("--out", required=True, metavar="DIR", help=RUN_FOLDER)
-    add("--preset", default="default", help=f"where all settings left open come from: {', '.join(PRESETS)}")
-    add("--lambda", dest="lambda_domain", type=number, help="weight of the domain term in stage 1")
-    add("--steps", type=number, help="steps of stage 2")
-    add("--batch", type=number, help="images a step in stage 2")
-    add("--learning-rate", type=number, help="Adam's rate in stage 2")
-    add("--layers", help=f"which layers stage 2 trains: {', '.join(LAYER_GROUPS)}")
-    add("--layer-interval", type=number, help="steps between two adaptive choices of layers")
-    add("--ema", type=number, help="decay of the averaged weights")
-    add("--shortest-move", type=number, help="length of an image direction below which its loss fades")
-    add(
-        "--share-noise",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="draw source and target with the same noise maps",
-    )
-    add(
-        "--around-context",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="the mapper gives offsets from the context's words",
-    )
-    add("--prompts", help=f"what IPL's mapper gives: {', '.join(PROMPTS)}; left out, what suits the CLIP model")
-    add(
-        "--vocabulary",
-        default="auto",
-        help="words for people: auto, faces, animals, a list of your own, or a file with one",
-    )
-    add("--mapper-steps", type=number, help="steps of stage 1")
-    add("--mapper-batch", type=number, help="images a step in stage 1")
-    add("--mapper-lr", type=number, help="Adam's rate in stage 1")
-    add("--keep-every", type=number, default=0, help="keep the weights of every n-th step too; 0 keeps the last alone")
-    add(
-        "--keep-state",
-        action="store_true",
-        help="keep the optimiser's state too, so that the run can be resumed exactly",
-    )
-    add("--context", default="a photo of a", help="the words that learned prompts start from (%(default)s)")
-    add("--avoid", default="", help="a domain to keep away from, in words, such as “cartoon”")
-    add("--templates", help=f"manual templates: {', '.join(TEMPLATE_SETS)}")
-    add("--contrastive", help=f"form of the contrastive loss: {', '.join(CONTRASTIVE_FORMS)}")
-    add("--residual", help=f"what is added to a learned prompt's features: {', '.join(RESIDUALS)}")
-    add("--memory", default="auto", help=f"{', '.join(MEMORY)}: low takes less memory and more time (%(default)s)")
-    add("--precision", default="float32", help=f"{', '.join(PRECISIONS)}; the latter on CUDA only (%(default)s)")
+    parser.add_argument("--out", required=True, metavar="DIR", help=RUN_FOLDER)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -110,8 +51,7 @@ def _config(options: argparse.Namespace) -> AdaptConfig:
     for name, value in catalog.suited_to(options.critic or catalog.critic_of(options.model)).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
-    names = [field.name for field in fields(AdaptConfig) if hasattr(options, field.name)]
-    return AdaptConfig(**{name: getattr(options, name) for name in names})
+    return AdaptConfig(**given_settings(options, AdaptConfig))
 
 
 def _vocabulary(given: str) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from ..errors import InputError
 from ..latents import parse_seeds
-from ..methods.config import METHODS, PRESETS, VARIANTS, AdaptConfig, method_of, settings_of
+from ..methods.config import PRESETS, AdaptConfig
+from ..methods.registry import METHODS, method_of, settings_of, variants
 from ..metrics.reports.methods import Score, compare, markdown, run_of
 from ..metrics.scores import read_csv, written
 from ..models.catalog import judge_of, load_judge
@@ -24,7 +25,7 @@ from .options import number
 def _options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("targets", nargs="*", help="domains of the portrait studio; none given, all of them")
-    known = ", ".join((*METHODS, *VARIANTS))
+    known = ", ".join((*METHODS, *variants()))
     add("--methods", help=f"methods, separated by commas, of {known}; left out, nada,shared,ipl, or those of the table")
     add("--seeds", default="0-2", help="seeds; one run for each (%(default)s)")
     add("--samples", type=number, help="fresh samples a run; left out, 200, or 500 for a table of --table")

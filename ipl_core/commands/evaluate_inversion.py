@@ -9,7 +9,8 @@ from pathlib import Path
 from torch import Tensor
 
 from ..errors import InputError
-from ..methods.config import INVERT_PRESETS, STARTS, VIEWS, AdaptConfig, InvertConfig, settings_of
+from ..methods.config import INVERT_PRESETS, STARTS, VIEWS, AdaptConfig, InvertConfig
+from ..methods.registry import settings_of
 from ..metrics.reports import restyling
 from ..metrics.reports.inversion import evaluate_inversion, held_out_portraits, markdown
 from ..metrics.scores import write_scores, written

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from ..devices import choose_device
 from ..errors import InputError
+from ..fields import Setting, settings
 from ..storage.paths import as_path, is_folder
 from ..storage.words import quoted
 
@@ -26,6 +29,31 @@ def number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def add_settings(parser: argparse.ArgumentParser, kind: type, but: Collection[str] = ()) -> None:
+    """An option for each setting of the configuration `kind` that has one, except for those called `but`."""
+    for name, setting in settings(kind).items():
+        if setting.option and name not in but:
+            _add_setting(parser, setting)
+
+
+def _add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:
+    default = None if setting.left_out else setting.default
+    facts = {"dest": setting.name, "help": setting.described.replace("%", "%%")}
+    if setting.kind == "flag" and default is False:
+        parser.add_argument(setting.option, action="store_true", **facts)
+    elif setting.kind == "flag":
+        parser.add_argument(setting.option, action=argparse.BooleanOptionalAction, default=default, **facts)
+    else:
+        kind = number if setting.kind in ("whole", "number") else None
+        parser.add_argument(setting.option, type=kind, default=default, **facts)
+
+
+def given_settings(options: argparse.Namespace, kind: type) -> dict[str, Any]:
+    """The settings of the configuration `kind` that the options give, by name; those left open are left out."""
+    given = {name: getattr(options, name, None) for name in settings(kind)}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

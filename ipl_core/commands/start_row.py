@@ -10,7 +10,8 @@ from ..errors import InputError
 from ..latents import parse_seeds
 from ..library.examples import MAX_BYTES, ROW, drawn, save
 from ..library.runs import finished_run
-from ..methods.config import AdaptConfig, settings_of
+from ..methods.config import AdaptConfig
+from ..methods.registry import settings_of
 from ..models import catalog
 from ..storage.paths import as_path
 from .command import Command

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from ..methods.config import AdaptConfig, settings_of
+from ..methods.config import AdaptConfig
+from ..methods.registry import settings_of
 from ..metrics.reports.why import COLUMNS, clip_plane
 from ..storage import folders
 from ..storage.paths import as_path

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import InputError
+from ..fields import earlier_values
 from ..methods.config import AdaptConfig
-from ..methods.directions import SHORTEST_MOVE
 from ..storage import folders, stored, words
 from ..storage.folders import HISTORY, SETTINGS
 from ..storage.paths import as_path, is_folder
@@ -43,11 +43,8 @@ KIND = folders.Kind("ipl-studio-run", 1, "adapted domain", "an adaptation", "del
 SHIPPED = replace(KIND, what="finished model", again="restore the file, or make it anew by ipl_core.studio ship")
 GENERATOR, PROMPTS = "generator.", "prompts."  # prefixes of tensor names in ADAPTED
 
-# Settings that came later, with what was done before, which is what runs kept from then mean; it is no part of a key.
-LATER = {
-    **{"shortest_move": SHORTEST_MOVE, "precision": "float32", "avoid": ""},
-    **{"prompts": "vectors", "vocabulary": "auto"},
-}
+#: What the settings that came later mean in runs that were kept before.
+EARLIER = earlier_values(AdaptConfig)
 
 
 def read_shipped(path: Path, read: Callable[..., Any], *more: Any) -> Any:
@@ -148,7 +145,7 @@ def _check_shipped(settings: Mapping[str, Any]) -> None:
 
 
 def check_config(config: Any) -> None:
-    AdaptConfig.from_dict({**LATER, **stored.mapping(config, "config")})
+    AdaptConfig.from_dict({**EARLIER, **stored.mapping(config, "config")})
 
 
 def _check_end(settings: Mapping[str, Any]) -> None:

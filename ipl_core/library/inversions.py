@@ -54,8 +54,6 @@ REVISION = 2
 _KIND = folders.Kind("ipl-studio-person", 1, "inverted picture", "an inversion", "delete the folder and invert again")
 _LONGEST_NAME = 120  # characters of a name that are shown
 _MAX_STEPS = 1_000_000  # that a person's settings may speak of
-_NOT_IN_KEY = ("preset", "device", "model", "critic", "start", "encoder")
-_TUNING_ONLY = ("tune_steps", "tune_further", "tune_until", "tune_rate", "locality")
 
 
 class Described:
@@ -257,11 +255,7 @@ def inversion_key(config: InvertConfig, aligned: Tensor, whose: str = "") -> str
     whose: any text that sets one person's inversions apart from those that others make of the same picture.
     Raises InputError if the model or the critic can't be found.
     """
-    decisive = {name: value for name, value in config.to_dict().items() if name not in _NOT_IN_KEY}
-    if not config.tune:
-        decisive = {name: value for name, value in decisive.items() if name not in _TUNING_ONLY}
-    if not config.noise:
-        del decisive["noise_pull"]
+    decisive = config.decisive()
     decisive.update(
         picture=hashlib.sha256(aligned.contiguous().numpy().tobytes()).hexdigest(),
         model=catalog.generator_digest(config.model),

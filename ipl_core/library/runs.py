@@ -14,7 +14,7 @@ from torch import Tensor
 from ..drawing.framing import fitted
 from ..errors import InputError
 from ..methods import guidance
-from ..methods.config import LEARNED, AdaptConfig, InvertConfig
+from ..methods.config import AdaptConfig, InvertConfig
 from ..metrics.kept_attributes import identity_similarity
 from ..models import catalog
 from ..pictures.faces import Crop, Face, choose_crop
@@ -171,7 +171,7 @@ def readings(entry: library.Entry, seeds: Sequence[int], psi: float | None = Non
     if not entry.from_run:
         how = "imported" if entry.imported else "mixed"
         raise InputError(f"“{entry.title}” was {how}, so it has no prompts to read.")
-    if entry.shipped and entry.config.method in LEARNED:
+    if entry.shipped and entry.config.learns:
         return _kept_readings(entry, seeds, psi)
     source = catalog.load_generator(entry.config.model)
     guides, _ = open_guides(replace(entry.config, device="cpu"), source)

@@ -22,7 +22,8 @@ from typing import Any, ClassVar
 import torch
 
 from ..errors import InputError
-from ..methods.config import LEARNED, METHODS, REVISION, AdaptConfig
+from ..methods.config import REVISION, AdaptConfig
+from ..methods.registry import rank
 from ..models import catalog
 from ..pictures.media import grid, save_png
 from ..running import step_history
@@ -38,10 +39,10 @@ from ..storage.words import clean_line
 from . import shipped
 from .domain_folder import (
     ADAPTED,
+    EARLIER,
     FILES,
     GENERATOR,
     KIND,
-    LATER,
     MAX_READING,
     MAX_TITLE,
     PROMPTS,
@@ -63,30 +64,6 @@ log = logging.getLogger(__name__)
 MAX_MORE_STEPS = 5000  # that a run goes on for at once
 
 
-# Settings that change what is shown, or how fast, but not the method's weights.
-_NOT_IN_KEY = (
-    *("preset", "device", "model", "critic", "preview_seeds", "preview_psi", "memory"),
-    *("keep_every", "keep_state"),
-)
-# Settings that stage 1 alone reads.
-_STAGE_1_ONLY = (
-    *("around_context", "mapper_steps", "mapper_batch", "mapper_lr"),
-    *("lambda_domain", "contrastive", "residual", "prompts"),
-)
-
-
-def unread(config: AdaptConfig) -> tuple[str, ...]:
-    """Settings that a run of this method never reads."""
-    vocabulary = () if config.templates == "descriptions" else ("vocabulary",)
-    if config.method == "nada":
-        return (*_STAGE_1_ONLY, *vocabulary, *(("context",) if vocabulary else ()))
-    if config.method == "described":
-        return _STAGE_1_ONLY
-    if config.method == "shared":  # with one prompt for all, which starts at the context, both forms are the same
-        return ("contrastive", "around_context", "prompts", *vocabulary)
-    return vocabulary if config.prompts == "vectors" else ("around_context",)
-
-
 def runs_folder() -> Path:
     """Where the runs are kept."""
     return home() / "runs"
@@ -101,15 +78,7 @@ def run_key(config: AdaptConfig) -> str:
 
     Raises InputError if the model or the critic can't be found.
     """
-    passed_over = (*_NOT_IN_KEY, *unread(config))
-    decisive = {name: value for name, value in config.to_dict().items() if name not in passed_over}
-    decisive = {name: value for name, value in decisive.items() if name not in LATER or value != LATER[name]}
-    if not config.layers.startswith("adaptive"):
-        del decisive["layer_interval"]
-    for name in ("source", "target", "context", "avoid"):  # CLIP reads lower case
-        if name in decisive:
-            decisive[name] = decisive[name].casefold()
-    decisive.update(_digests(config), revision=REVISION)
+    decisive = {**config.decisive(), **_digests(config), "revision": REVISION}
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
@@ -153,7 +122,7 @@ class Entry:
     @cached_property
     def config(self) -> AdaptConfig:
         """The configuration that the run was made with."""
-        return AdaptConfig.from_dict({**LATER, **self.settings["config"]})
+        return AdaptConfig.from_dict({**EARLIER, **self.settings["config"]})
 
     @property
     def finished(self) -> bool:
@@ -381,7 +350,7 @@ def _finished_models() -> tuple[list[Entry], list[str]]:
         )
     for problem in problems:
         log.warning("%s", problem)
-    found.sort(key=lambda entry: (entry.config.target, METHODS.index(entry.config.method)))
+    found.sort(key=lambda entry: (entry.config.target, rank(entry.config.method)))
     return found, problems
 
 
@@ -797,7 +766,7 @@ def synthesis_bytes(model: str) -> int:
 
 def learned_prompts(entry: Entry) -> dict[str, torch.Tensor]:
     """What stage 1 of an entry's run taught its prompts, float32 by name, on the CPU; {} where nothing was learnt."""
-    return tensors_of(entry.path, entry.settings, PROMPTS) if entry.config.method in LEARNED else {}
+    return tensors_of(entry.path, entry.settings, PROMPTS) if entry.config.learns else {}
 
 
 def continuation(entry: Entry, steps: int) -> tuple[AdaptConfig, Start]:

@@ -1,14 +1,15 @@
-"""Every setting of a run, its presets and its limits; knows nothing about tensors or files.
+"""Every setting of a run and of an inversion, with presets; knows nothing about tensors or files.
 
-A configuration that exists is valid: the constructor fills what was left open from the preset and
-refuses the rest in the user's language, so that app, command line and API callers share one check.
+A configuration that exists is valid: the constructor fills what was left open from the preset and refuses the rest in
+the user's language, so that app, command line and API callers share one check. Each setting is declared once, with its
+range, label and help; see fields.py.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sized
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
@@ -16,32 +17,33 @@ from ..clip.ensemble import stored
 from ..clip.vocabulary import LISTS, parse
 from ..clip.vocabulary import MAX_TEXT as MAX_VOCABULARY
 from ..errors import InputError
+from ..fields import MAX_TEXT as MAX_TEXT
+from ..fields import Setting, field, key_settings, known_settings, name_or_path, settings, settle, words_or_none
+from ..latents import MAX_SEED
 from ..storage import values
-from ..storage.paths import exists, path_text
-from ..storage.words import clean_line, quoted, readable
+from ..storage.values import MAX_PSI
+from ..storage.words import clean_line, quoted
 from .directions import SHORTEST_MOVE
+from .prompts import CONTRASTIVE_FORMS, RESIDUALS, TEMPLATE_SETS, PromptScheme
+from .registry import METHODS, PROMPTS
 
 #: Part of a run's identity: raised with every change of the method that gives other weights for the same settings.
 REVISION = 2
 
-METHODS = ("nada", "shared", "ipl", "described")
-#: Rows of a comparison that are a method with settings of its own, by their name.
-VARIANTS: dict[str, dict[str, str]] = {
-    "nada-descriptions": {"method": "nada", "templates": "descriptions"},
-    "ipl-words": {"method": "ipl", "prompts": "words"},
-    "ipl-read": {"method": "ipl", "prompts": "read"},
-}
-#: Methods whose prompts are learned, in stage 1.
-LEARNED = ("shared", "ipl")
-#: What IPL's mapper gives: free context vectors, as released, or mixtures of the vectors of words, which may begin at
-#: what the critic reads off the picture.
-PROMPTS = ("vectors", "words", "read")
-CONTRASTIVE_FORMS = ("infonce", "difference")
-RESIDUALS = ("official", "class-aware", "templates", "none")
-TEMPLATE_SETS = ("studio", "imagenet", "descriptions")
 MEMORY = ("auto", "plain", "low")
 PRECISIONS = ("float32", "bfloat16")
 LAYER_GROUPS = ("adaptive", "adaptive-released", "all", "coarse", "middle", "fine", "coarse+middle", "middle+fine")
+SPACES = ("w", "w+")
+#: Where an inversion begins: the model's encoder where it is here and else at random; or one of these and no other.
+STARTS = ("auto", "encoder", "random", "mean")
+#: What compares pictures as people see them: the critic's features, or LPIPS, whose files a person gets.
+VIEWS = ("critic", "lpips-alex", "lpips-vgg")
+
+MAX_PREVIEWS = 64
+MAX_KEPT_STEPS = 100  # earlier steps of one run; each takes about half as much on the disk as the result
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Presets
 
 _OFFICIAL: dict[str, Any] = dict(
     templates="imagenet",
@@ -62,15 +64,9 @@ _OFFICIAL: dict[str, Any] = dict(
     around_context=False,
 )
 
-#: Settings that a preset decides. `official` is the released code; `paper` differs from it where the paper's
-#: equations do, and shares the noise; `default` is for the embedded world. Its rate of stage 2 was measured with
-#: `evaluate` and an earlier critic (IPL, seed 0, 200 samples): at 0.002 neon and pop art are seen by
-#: the judge in 5 % and 68 %, at 0.003 in 100 % and 98 %; at 0.005 neon is one face for all (diversity 0.08 of the
-#: source's, 0.40 at 0.003). So was the rate of stage 1, by one critic later: at the released 0.05 pop art has 86.5 %
-#: and a diversity of 0.58, at 0.01 99.0 % and 0.91; pencil sketch 0.57 and 0.93. After 200 steps a later critic had
-#: brought 56.5 % of the zombies into the judge's eyes, after 300 all. The residual holds all templates, so that a
-#: prompt begins where NADA's direction leads and not where a single phrase does. The other settings come from single
-#: trials with an earlier critic, in which the mapper did best around the context phrase.
+#: Settings that a preset decides. `official` is the released code; `paper` differs from it where the paper's equations
+#: do, and shares the noise; `default` is for the embedded world. Its residual holds all templates, so that a prompt
+#: begins where NADA's direction leads and not where a single phrase does.
 PRESETS: dict[str, dict[str, Any]] = {
     "official": _OFFICIAL,
     "paper": {**_OFFICIAL, "contrastive": "difference", "residual": "none", "share_noise": True}
@@ -95,27 +91,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     ),
 }
 
-#: What prompts of words have by default where the preset has them. With descriptions as templates, which the residual
-#: holds, their cosine with the true ΔI of 100 sitters as zombies is 0.939 after 150 steps (0.950 where they begin at a
-#: description, NADA's 0.870); with the studio's templates it was 0.917, as those keep them near NADA's direction
-#: (`direction-report`). With these, all prompts became one at twice the rate, and λ 1 gave the same as 0.3.
-WORD_PROMPTS: dict[str, Any] = dict(
-    templates="descriptions", mapper_steps=150, mapper_batch=32, mapper_lr=0.005, lambda_domain=0.3
-)
-
 
 def preset_settings(preset: str, method: str = "ipl", prompts: str = "vectors") -> dict[str, Any]:
     """The settings that `preset` decides, by name, for a method and what IPL's mapper gives."""
-    of_words = preset == "default" and method == "ipl" and prompts in ("words", "read")
-    words = WORD_PROMPTS if of_words else {}
-    return {**PRESETS[preset], **words}
+    own = METHODS[method].defaults.get(prompts, {}) if preset == "default" else {}
+    return {**PRESETS[preset], **own}
 
 
-SPACES = ("w", "w+")
-#: Where an inversion begins: the model's encoder where it is here and else at random; or one of these and no other.
-STARTS = ("auto", "encoder", "random", "mean")
-#: What compares pictures as people see them: the critic's features, or LPIPS, whose files a person gets.
-VIEWS = ("critic", "lpips-alex", "lpips-vgg")
 #: Inversion, by how long one may wait: `fast` is meant for a try, `best` for a picture to keep.
 INVERT_PRESETS: dict[str, dict[str, Any]] = {
     "fast": dict(
@@ -132,466 +114,471 @@ INVERT_PRESETS: dict[str, dict[str, Any]] = {
     ),
 }
 
-#: The largest seed, of a run as of a picture: PyTorch's CPU generator uses 32 bits of its seed.
-MAX_SEED = 2**32 - 1
 
-# Limits keep a request from an API caller as bounded as one from a slider: (lowest, highest).
-_LIMITS: dict[str, tuple[float, float]] = {
-    "seed": (0, MAX_SEED),
-    "mapper_steps": (1, 5000),
-    "mapper_batch": (2, 128),
-    "mapper_lr": (1e-6, 1.0),
-    "lambda_domain": (0.0, 1000.0),
-    "steps": (1, 5000),
-    "batch": (1, 64),
-    "learning_rate": (1e-6, 0.1),
-    "layer_interval": (1, 5000),
-    "ema": (0.0, 0.9999),
-    "shortest_move": (1e-12, 1.0),
-    "keep_every": (0, 5000),
-    "preview_psi": (0.0, 1.5),
-    "preview_seeds": (0, MAX_SEED),
-    "invert.starts": (0, 4096),
-    "invert.steps": (1, 20_000),
-    "invert.learning_rate": (1e-5, 1.0),
-    "invert.pixel": (0.0, 1000.0),
-    "invert.multiscale": (0.0, 1000.0),
-    "invert.perceptual": (0.0, 1000.0),
-    "invert.mean_pull": (0.0, 1000.0),
-    "invert.row_pull": (0.0, 1000.0),
-    "invert.noise_pull": (0.0, 1e6),
-    "invert.tune_steps": (1, 5000),
-    "invert.tune_further": (0, 5000),
-    "invert.tune_until": (0.0, 2.0),
-    "invert.tune_rate": (1e-6, 0.1),
-    "invert.locality": (0.0, 1000.0),
-}
-MAX_TEXT = 300  # characters in one text; the critic's own limit is in tokens and is checked when it is loaded
-MAX_PATH = 4096  # characters of a path, the most that Linux opens; what it names may be called anything
-MAX_PREVIEWS = 64
-MAX_KEPT_STEPS = 100  # earlier steps of one run; each takes about half as much on the disk as the result
-_WHOLE_NUMBERS = ("seed", "mapper_steps", "mapper_batch", "steps", "batch", "layer_interval", "keep_every")
-_NUMBERS = ("mapper_lr", "lambda_domain", "learning_rate", "ema", "shortest_move", "preview_psi")
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "method": METHODS,
-    "preset": tuple(PRESETS),
-    "templates": TEMPLATE_SETS,
-    "contrastive": CONTRASTIVE_FORMS,
-    "residual": RESIDUALS,
-    "prompts": PROMPTS,
-    "layers": LAYER_GROUPS,
-    "memory": MEMORY,
-    "precision": PRECISIONS,
-    "invert.preset": tuple(INVERT_PRESETS),
-    "invert.space": SPACES,
-    "invert.start": STARTS,
-    "invert.view": VIEWS,
-}
-_ADAPT_CHOICES = tuple(name for name in _CHOICES if not name.startswith("invert."))
-# What an error calls each setting, and what it advises when a text is blank.
-_LABELS: dict[str, str] = {
-    "target": "The target",
-    "source": "The source",
-    "context": "The context",
-    "avoid": "What to avoid",
-    "model": "The model",
-    "critic": "The critic",
-    "method": "Method",
-    "preset": "Preset",
-    "templates": "Templates",
-    "contrastive": "Contrastive form",
-    "residual": "Residual",
-    "prompts": "Prompts",
-    "vocabulary": "The vocabulary",
-    "layers": "Layers",
-    "memory": "Memory",
-    "precision": "Precision",
-    "seed": "Seed",
-    "mapper_steps": "Steps of stage 1 (mapper_steps)",
-    "mapper_batch": "Batch of stage 1 (mapper_batch)",
-    "mapper_lr": "Learning rate of stage 1 (mapper_lr)",
-    "lambda_domain": "λ (lambda_domain)",
-    "steps": "Steps",
-    "batch": "Batch",
-    "learning_rate": "Learning rate (learning_rate)",
-    "layer_interval": "Layer interval (layer_interval)",
-    "ema": "EMA decay (ema)",
-    "shortest_move": "Shortest move (shortest_move)",
-    "keep_every": "Steps between those kept (keep_every)",
-    "keep_state": "Keep state",
-    "preview_psi": "Preview truncation (preview_psi)",
-    "preview_seeds": "Each preview seed",
-    "share_noise": "Share noise",
-    "around_context": "Around context",
-    "invert.preset": "Preset",
-    "invert.space": "Space",
-    "invert.start": "Start",
-    "invert.view": "View",
-    "encoder": "The encoder",
-    "invert.starts": "Starts",
-    "invert.steps": "Steps",
-    "invert.learning_rate": "Learning rate (learning_rate)",
-    "invert.pixel": "Weight of pixels (pixel)",
-    "invert.multiscale": "Weight of scales (multiscale)",
-    "invert.perceptual": "Weight of the critic's view (perceptual)",
-    "invert.mean_pull": "Pull to the mean (mean_pull)",
-    "invert.row_pull": "Pull between rows (row_pull)",
-    "invert.noise_pull": "Weight of the noise's own regulariser (noise_pull)",
-    "invert.tune_steps": "Steps of tuning (tune_steps)",
-    "invert.tune_further": "Further steps of tuning (tune_further)",
-    "invert.tune_until": "The distance at which tuning is done (tune_until)",
-    "invert.tune_rate": "Learning rate of tuning (tune_rate)",
-    "invert.locality": "Locality of tuning (locality)",
-}
-_HINTS: dict[str, str] = {
-    "target": "name the domain to adapt to, such as “pencil sketch”",
-    "source": "name the domain that the model shows now, such as “photo”",
-    "avoid": "name a domain to keep away from, such as “cartoon”, or leave it empty",
-    "context": "give the words that learned prompts start from, such as “a photo of a”",
-    "model": "give the name of a model or the path of its file",
-    "critic": "leave it out to take the model's own critic, or name one",
-    "encoder": "leave it out to take the model's own encoder, or name one",
-    "vocabulary": "write auto, faces or animals, or a list of your own, such as “smiling, frowning; bald, curly”",
-}
+def _fill(config: Any, preset: Mapping[str, Any]) -> None:
+    """Gives a frozen configuration what a preset has for the settings that were left open."""
+    for name, value in preset.items():
+        if getattr(config, name) is None:
+            object.__setattr__(config, name, value)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Checks of single settings that fields.py has no kind for
+
+
+def _critic(value: Any, setting: Setting) -> str:
+    return stored(name_or_path(value, setting, keep=True))
+
+
+def _vocabulary(value: Any, setting: Setting) -> str:
+    """A name, or a list of one's own on one line, so that breaks and blanks make no other run of it."""
+    if not isinstance(value, str):
+        raise InputError(f"{setting.label} must be text, not {quoted(value)}.")
+    text = clean_line(value.strip().replace("\n", ";"), setting.label, MAX_VOCABULARY)
+    if not text:
+        raise InputError(f"{setting.label} is blank: {setting.hint}.")
+    if text not in ("auto", *LISTS):
+        parse(text)
+    return text
+
+
+def _device(value: Any, setting: Setting) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"cpu|mps|cuda(:\d{1,2})?", value):
+        raise InputError(f"{setting.label} must be cpu, cuda, cuda with a number (cuda:1) or mps, not {quoted(value)}.")
+    return value
+
+
+def _seeds(value: Any, setting: Setting) -> tuple[int, ...]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise InputError(f"{setting.label} must be a list of whole numbers, not {quoted(value)}.")
+    seeds = tuple(values.whole(seed, "Each preview seed", 0, MAX_SEED) for seed in islice(value, MAX_PREVIEWS + 1))
+    if not 1 <= len(seeds) <= MAX_PREVIEWS:
+        given = len(value) if isinstance(value, Sized) else len(seeds)
+        raise InputError(f"{setting.label}: give from 1 to {MAX_PREVIEWS} of them, not {given}.")
+    return seeds
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The settings
+
+# What both configurations have.
+_MODEL = dict(label="The model", hint="give the name of a model or the path of its file", kind="path", in_key=False)
+_CRITIC = dict(
+    label="The critic", hint="leave it out to take the model's own critic, or name one", check=_critic, optional=True
+) | dict(left_out="the model's own", in_key=False)
+_SEED = dict(low=0, high=MAX_SEED, label="Seed", help="of all random numbers")
+_DEVICE = dict(label="Device", help="what it computes on", check=_device, in_key=False)
 
 
 @dataclass(frozen=True)
 class AdaptConfig:
     """What to adapt, to what, and how. Fields left None are filled from `preset`.
 
-    target, source: domain words as a person would say them ("pencil sketch", "photo").
-    method: "nada" one fixed text direction; "shared" one learned prompt for all images; "ipl" a prompt per image;
-        "described" a direction per image, too, from the words that the critic itself reads off it, without stage 1.
-    model, critic: catalog names or paths; critic None takes the one the catalog names for the model. Several critics
-        are an ensemble, "A+B@0.5": each has prompts of its own, and every loss is the sum of theirs, so weighted.
-    context: the words the learned prompts start from.
-    avoid: domain words that the text directions are kept from leading to, "" for none; see `prompts.make_prompts`.
-    templates: manual templates for NADA's direction and the domain term; "descriptions" describe somebody by lot in
-        words of the vocabulary, so that NADA's direction by them is the mean of what is said of people.
-    mapper_*: stage 1 (iterations, images a step, Adam rate); lambda_domain: weight of the domain term.
-    around_context: the mapper gives offsets from the context phrase, zero at first, instead of the vectors
-        themselves (released code); a small text tower makes little of vectors far from its own.
-    prompts: what IPL's mapper gives, "vectors" free context vectors (released code), or "words" mixtures of the words
-        of a vocabulary, which stay where the text tower was taught and can be read; by "read" these begin at what the
-        critic reads off the picture. With the preset `default`, words have settings of their own, see WORD_PROMPTS.
-    vocabulary: words that describe who is in a picture, for prompts of words and for "described": "faces", "animals",
-        "auto" for the one that suits the model, or a list of one's own, see vocabulary.py.
+    method: one of `registry.METHODS`, which say where the text directions come from.
+    critic: the CLIP model, or several as an ensemble, "A+B@0.5": each has prompts of its own, and every loss is the sum
+        of theirs, so weighted. None takes the one that the catalog names for the model.
+    avoid: domain words that the text directions are kept from leading to; see `registry.make_prompts`.
+    templates: for NADA's direction and the domain term; "descriptions" describe somebody by lot in words of the
+        vocabulary, so that NADA's direction by them is the mean of what is said of people.
+    around_context: the mapper gives offsets from the context phrase, zero at first, instead of the vectors themselves
+        (released code); a small text tower makes little of vectors far from its own.
+    prompts: "vectors" are free context vectors (released code), "words" mixtures of the words of a vocabulary, which
+        stay where the text tower was taught and can be read; by "read" these begin at what CLIP reads off the picture.
     contrastive: "infonce" (released code) or "difference" (the paper's equation).
-    residual: what is added to a learned prompt's features: the template without its class word as the
-        released code does by a slip ("official"), with it ("class-aware"), the mean of all manual templates with it
-        ("templates"), or nothing ("none").
-    steps, batch, learning_rate: stage 2.
-    layers: which synthesis layers stage 2 trains; "adaptive" chooses anew every `layer_interval` steps, and
-        "adaptive-released" does so with the released code's table, which is off by one row.
-    ema: decay of the averaged weights that are shown and kept. share_noise: same noise within a pair.
-    shortest_move: length of ΔI (unit embeddings) below which its direction fades; the released code knows none.
-    memory: "plain" the fastest; "low" draws one large picture at a time and computes the generator's activations a
-        second time instead of keeping them; "auto" low for large pictures. No part of the method: the gradients are
-        the same, up to rounding where a batch is split.
-    precision: "float32", or "bfloat16" for the convolutions and products of generator and critic, on CUDA.
-    preview_seeds, preview_psi: the latents watched during the run.
-    keep_every: steps of stage 2 between those whose weights are kept too, so that an earlier one may be picked later;
-        0 keeps the last alone. keep_state: whether the optimiser's state is kept, so that the run may go on exactly.
+    residual: the template without its class word as the released code does by a slip ("official"), with it
+        ("class-aware"), the mean of all manual templates with it ("templates"), or nothing ("none").
+    layers: "adaptive" chooses anew every `layer_interval` steps, "adaptive-released" with the released code's table,
+        which is off by one row.
+    shortest_move: in unit embeddings; the released code has none.
+    memory: "plain" is the fastest; "low" draws one large picture at a time and computes the generator's activations a
+        second time instead of keeping them; "auto" is low for large pictures. The gradients are the same, up to
+        rounding where a batch is split.
 
-    Raises InputError for a value outside its limits, naming the field, the value and the range.
+    Raises InputError for a value outside its limits, naming the setting, the value and the range.
     """
 
-    target: str
-    source: str = "photo"
-    method: str = "ipl"
-    model: str = "studio"
-    critic: str | None = None
-    seed: int = 0
-    device: str = "cpu"
-    preset: str = "default"
-    context: str = "a photo of a"
-    avoid: str = ""
-    templates: str | None = None
-    mapper_steps: int | None = None
-    mapper_batch: int | None = None
-    mapper_lr: float | None = None
-    lambda_domain: float | None = None
-    contrastive: str | None = None
-    residual: str | None = None
-    steps: int | None = None
-    batch: int | None = None
-    learning_rate: float | None = None
-    layers: str | None = None
-    layer_interval: int | None = None
-    ema: float | None = None
-    share_noise: bool | None = None
-    shortest_move: float | None = None
-    around_context: bool | None = None
-    prompts: str = "vectors"
-    vocabulary: str = "auto"
-    preview_seeds: tuple[int, ...] = tuple(range(8))
-    preview_psi: float = 0.7
-    memory: str = "auto"
-    precision: str = "float32"
-    keep_every: int = 0
-    keep_state: bool = False
+    target: str = field(
+        label="The target",
+        help="the domain to adapt to, in words, such as “pencil sketch”",
+        hint="name the domain to adapt to, such as “pencil sketch”",
+        kind="words",
+        option="",
+    )
+    source: str = field(
+        "photo",
+        label="The source",
+        help="the domain that the model shows now",
+        hint="name the domain that the model shows now, such as “photo”",
+        kind="words",
+        left_out="what the list of models says, or photo",
+    )
+    method: str = field(
+        "ipl",
+        choices=METHODS,
+        label="Method",
+        help="where the text directions come from",
+        left_out="the one that suits the critic: described or ipl",
+    )
+    model: str = field("studio", help="name of a generator, path of its file, or an adapted domain's folder", **_MODEL)
+    critic: str | None = field(
+        None,
+        help="name of a CLIP model or path of its folder",
+        note="several, with weights: ViT-B-32+ViT-B-16@0.5",
+        **_CRITIC,
+    )
+    seed: int = field(0, **_SEED)
+    device: str = field("cpu", **_DEVICE)
+    preset: str = field(
+        "default", choices=PRESETS, label="Preset", help="where all settings left open come from", in_key=False
+    )
+    context: str = field(
+        "a photo of a",
+        label="The context",
+        help="the words that learned prompts start from",
+        hint="give the words that learned prompts start from, such as “a photo of a”",
+        kind="words",
+    )
+    avoid: str = field(
+        "",
+        label="What to avoid",
+        help="a domain to keep away from, in words, such as “cartoon”",
+        hint="name a domain to keep away from, such as “cartoon”, or leave it empty",
+        kind="words",
+        check=words_or_none,
+        earlier="",
+    )
+    templates: str | None = field(None, choices=TEMPLATE_SETS, label="Templates", help="manual templates")
+    mapper_steps: int | None = field(
+        None, 1, 5000, label="Steps of stage 1 (mapper_steps)", help="steps of stage 1", stage=1
+    )
+    mapper_batch: int | None = field(
+        None, 2, 128, label="Batch of stage 1 (mapper_batch)", help="images a step in stage 1", stage=1
+    )
+    mapper_lr: float | None = field(
+        None, 1e-6, 1.0, label="Learning rate of stage 1 (mapper_lr)", help="Adam's rate in stage 1", stage=1
+    )
+    lambda_domain: float | None = field(
+        None,
+        0.0,
+        1000.0,
+        label="λ (lambda_domain)",
+        help="weight of the domain term in stage 1",
+        stage=1,
+        option="--lambda",
+    )
+    contrastive: str | None = field(
+        None,
+        choices=CONTRASTIVE_FORMS,
+        label="Contrastive form",
+        help="form of the contrastive loss",
+        stage=1,
+    )
+    residual: str | None = field(
+        None,
+        choices=RESIDUALS,
+        label="Residual",
+        help="what is added to a learned prompt's features",
+        stage=1,
+    )
+    steps: int | None = field(None, 1, 5000, label="Steps", help="steps of stage 2", stage=2)
+    batch: int | None = field(None, 1, 64, label="Batch", help="images a step in stage 2", stage=2)
+    learning_rate: float | None = field(
+        None, 1e-6, 0.1, label="Learning rate (learning_rate)", help="Adam's rate in stage 2", stage=2
+    )
+    layers: str | None = field(None, choices=LAYER_GROUPS, label="Layers", help="which layers stage 2 trains", stage=2)
+    layer_interval: int | None = field(
+        None,
+        1,
+        5000,
+        label="Layer interval (layer_interval)",
+        help="steps between two adaptive choices of layers",
+        stage=2,
+    )
+    ema: float | None = field(
+        None,
+        0.0,
+        0.9999,
+        label="EMA decay (ema)",
+        help="decay of the averaged weights",
+        stage=2,
+    )
+    share_noise: bool | None = field(None, label="Share noise", help="same noise within a pair", kind="flag")
+    shortest_move: float | None = field(
+        None,
+        1e-12,
+        1.0,
+        label="Shortest move (shortest_move)",
+        help="length of an image direction below which it fades",
+        stage=2,
+        earlier=SHORTEST_MOVE,
+    )
+    around_context: bool | None = field(None, label="Around context", help="mapper gives offsets", kind="flag", stage=1)
+    prompts: str = field(
+        "vectors",
+        choices=PROMPTS,
+        label="Prompts",
+        help="what IPL's mapper gives",
+        left_out="what suits the critic",
+        stage=1,
+        earlier="vectors",
+    )
+    vocabulary: str = field(
+        "auto",
+        label="The vocabulary",
+        help="words for people: auto, faces, animals, a list of your own, or a file with one",
+        hint="write auto, faces or animals, or a list of your own, such as “smiling, frowning; bald, curly”",
+        check=_vocabulary,
+        earlier="auto",
+    )
+    preview_seeds: tuple[int, ...] = field(
+        tuple(range(8)),
+        label="Preview seeds",
+        help="the people that are watched during the run",
+        check=_seeds,
+        in_key=False,
+        option="",
+    )
+    preview_psi: float = field(
+        0.7,
+        0.0,
+        MAX_PSI,
+        label="Preview truncation (preview_psi)",
+        help="truncation at which they are drawn",
+        in_key=False,
+        option="",
+    )
+    memory: str = field(
+        "auto",
+        choices=MEMORY,
+        label="Memory",
+        help="how memory is used",
+        note="low takes less memory and more time",
+        in_key=False,
+    )
+    precision: str = field(
+        "float32",
+        choices=PRECISIONS,
+        label="Precision",
+        help="of the convolutions and products of generator and CLIP model",
+        note="bfloat16 on CUDA only",
+        earlier="float32",
+    )
+    keep_every: int = field(
+        0,
+        0,
+        5000,
+        label="Steps between those kept (keep_every)",
+        help="keep the weights of every n-th step too",
+        note="0 keeps the last alone",
+        in_key=False,
+    )
+    keep_state: bool = field(
+        False,
+        label="Keep state",
+        help="keep the optimiser's state, so that the run may go on exactly",
+        kind="flag",
+        in_key=False,
+    )
 
     def __post_init__(self) -> None:
-        settle = object.__setattr__  # the class is frozen for everyone else
-        settle(self, "preset", _choice("preset", self.preset))
-        for name, value in preset_settings(self.preset, self.method, self.prompts).items():
-            if getattr(self, name) is None:
-                settle(self, name, value)
-
-        for name in ("target", "source", "context"):
-            settle(self, name, _words(name, getattr(self, name)))
-        settle(self, "model", _name_or_path("model", self.model))
-        settle(self, "avoid", _words("avoid", self.avoid) if self.avoid else "")
-        settle(self, "vocabulary", _vocabulary(self.vocabulary))
-        if self.critic is not None:
-            settle(self, "critic", _critic(self.critic))
+        declared = settings(type(self))
+        for name in ("preset", "method", "prompts"):
+            declared[name].checked(getattr(self, name))
+        _fill(self, preset_settings(self.preset, self.method, self.prompts))
+        settle(self)
         if self.target.casefold() == self.source.casefold():
             raise InputError(
                 f"The target and the source are both “{self.target}”, so there is nothing to adapt: "
                 "name a target domain that differs from the source."
             )
-        for name in _ADAPT_CHOICES:
-            settle(self, name, _choice(name, getattr(self, name)))
-        for name in _WHOLE_NUMBERS:
-            settle(self, name, _whole_number(name, getattr(self, name)))
-        for name in _NUMBERS:
-            settle(self, name, _number(name, getattr(self, name)))
         if self.keep_every and self.steps / self.keep_every > MAX_KEPT_STEPS:
             raise InputError(
-                f"{_LABELS['keep_every']}: at most {MAX_KEPT_STEPS} of {self.steps} steps can be kept, so this must be "
-                f"0 or at least {-(-self.steps // MAX_KEPT_STEPS)}, not {self.keep_every}."
+                f"{declared['keep_every'].label}: at most {MAX_KEPT_STEPS} of {self.steps} steps can be kept, so this "
+                f"must be 0 or at least {-(-self.steps // MAX_KEPT_STEPS)}, not {self.keep_every}."
             )
-        for name in ("share_noise", "around_context", "keep_state"):
-            values.flag(getattr(self, name), _LABELS[name])
-        settle(self, "device", _device(self.device))
-        settle(self, "preview_seeds", _seeds(self.preview_seeds))
+
+    @property
+    def scheme(self) -> type[PromptScheme]:
+        """The prompts that give the directions of the run."""
+        return METHODS[self.method].scheme(self.prompts)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the run has a stage 1, in which its prompts are learned."""
+        return self.scheme.needs_training
 
     @property
     def readable(self) -> bool:
         """Whether its prompts are made of the words of a vocabulary, and so say something of each person."""
-        return self.method == "described" or (self.method == "ipl" and self.prompts != "vectors")
+        return self.scheme.readable
 
     @property
     def adaptive_layers(self) -> bool:
         """Whether stage 2 chooses its layers anew every `layer_interval` steps."""
         return self.layers.startswith("adaptive")
 
+    def unread(self) -> set[str]:
+        """Settings that a run of this method never reads."""
+        names = set(self.scheme.unread) | ({"layer_interval"} if not self.adaptive_layers else set())
+        if not self.learns:
+            names |= {name for name, setting in settings(type(self)).items() if setting.stage == 1}
+        if self.templates != "descriptions":  # which are phrases of the vocabulary behind the context
+            names |= set() if self.readable else {"vocabulary"}
+            names |= set() if self.scheme.has_context else {"context"}
+        return names
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings that decide the weights of a run, by name, as its key takes them: words in lower case."""
+        declared, unread = settings(type(self)), self.unread()
+        found = {name: value for name, value in key_settings(self).items() if name not in unread}
+        lower = {name: found[name].casefold() for name in found if declared[name].kind == "words"}  # as CLIP reads them
+        return {**found, **lower}
+
     def to_dict(self) -> dict[str, Any]:
         """Every setting by name, ready for JSON; `from_dict` gives an equal configuration back."""
         return {**asdict(self), "preview_seeds": list(self.preview_seeds)}
 
     @classmethod
-    def from_dict(cls, settings: Mapping[str, Any]) -> AdaptConfig:
-        """The configuration that `settings` describes, checked like any other.
+    def from_dict(cls, given: Mapping[str, Any]) -> AdaptConfig:
+        """The configuration that `given` describes, checked like any other.
 
         Raises InputError for a setting that doesn't exist, for a missing target, and as the constructor does.
         """
-        if "target" not in _known_settings(cls, settings):
+        if "target" not in known_settings(cls, given):
             raise InputError("The target is missing: name the domain to adapt to, such as “pencil sketch”.")
-        return cls(**settings)
-
-
-def settings_of(method: str) -> dict[str, str]:
-    """The settings that a method of a comparison stands for: one of METHODS or of VARIANTS."""
-    return VARIANTS.get(method, {"method": method})
-
-
-def method_of(config: AdaptConfig) -> str:
-    """The name of a run's method in a comparison."""
-    for name, settings in VARIANTS.items():
-        if all(getattr(config, setting) == value for setting, value in settings.items()):
-            return name
-    return config.method
-
-
-_INVERT_WHOLE = ("starts", "steps", "tune_steps", "tune_further")
-_INVERT_NUMBERS = (
-    *("learning_rate", "pixel", "multiscale", "perceptual", "mean_pull", "row_pull", "noise_pull"),
-    *("tune_until", "tune_rate", "locality"),
-)
+        return cls(**given)
 
 
 @dataclass(frozen=True)
 class InvertConfig:
     """How to find the latent of a picture. Fields left None are filled from `preset`.
 
-    model: catalog name or path of the generator; critic: the CLIP whose view of the pictures is compared, None takes
-        the one the catalog names for the model. Several are written "A+B@0.5"; their views are averaged, so weighted.
-    space: "w" one latent for all layers, easy to edit; "w+" one for each, closer to the picture.
+    critic: the CLIP model whose features of the pictures are compared, None takes the one that the catalog names for
+        the model. Several are written "A+B@0.5"; their distances are averaged, so weighted.
+    space: "w" is easy to edit; "w+" comes closer to the picture.
     start: "encoder" begins at what an encoder guesses, "random" at the best of the mean latent and `starts` random
         ones, "mean" at the mean latent; "auto" takes the model's own encoder where that is here, else "random".
-    encoder: its name or the path of its file; None takes the one the catalog names for the model.
-    view: whose eyes the perceptual term has: "critic", or LPIPS where its files are, "lpips-alex" or "lpips-vgg".
-    steps, learning_rate: of the latent.
-    pixel, multiscale, perceptual: weights of the terms that compare pictures.
-    mean_pull: weight of the latent's distance from the mean. row_pull: weight of the rows' distance from each other.
-    noise: whether the noise maps are optimised too; noise_pull: weight of the term that keeps them noise.
+    view: the perceptual distance: the CLIP model's, or LPIPS where its files are.
+    noise_pull: weight of the term that keeps optimised noise maps noise.
     tune: whether the generator itself is tuned about the latent afterwards (pivotal tuning).
-    tune_steps, tune_rate: of that; locality: weight of what other latents near it must still look like.
-    tune_further: steps that follow where the perceptual distance is still above `tune_until`, which is 0.001 for the
-        critic's view unless given, and 0.06 for LPIPS, at which PTI's released code is done.
-    seed: of the starts and of the tuning's latents.
+    tune_until: None is 0.001 for the CLIP model's distance, and 0.06 for LPIPS, at which PTI's released code is done.
 
-    Raises InputError for a value outside its limits, naming the field, the value and the range.
+    Raises InputError for a value outside its limits, naming the setting, the value and the range.
     """
 
-    model: str = "studio"
-    critic: str | None = None
-    preset: str = "good"
-    space: str | None = None
-    seed: int = 0
-    device: str = "cpu"
-    start: str = "auto"
-    encoder: str | None = None
-    view: str = "critic"
-    starts: int | None = None
-    steps: int | None = None
-    learning_rate: float | None = None
-    pixel: float = 1.0
-    multiscale: float = 1.0
-    perceptual: float = 2.0
-    mean_pull: float = 0.002
-    row_pull: float = 0.01
-    noise: bool | None = None
-    noise_pull: float = 1.0
-    tune: bool | None = None
-    tune_steps: int | None = None
-    tune_further: int | None = None
-    tune_until: float | None = None
-    tune_rate: float = 0.002
-    locality: float = 1.0
+    model: str = field("studio", help="name of a generator or path of its file", **_MODEL)
+    critic: str | None = field(None, help="name of a CLIP model or path of its folder", **_CRITIC)
+    preset: str = field("good", choices=INVERT_PRESETS, label="Preset", help="how long it may take", in_key=False)
+    space: str | None = field(
+        None, choices=SPACES, label="Space", help="one latent for all layers, or one for each layer"
+    )
+    seed: int = field(0, **_SEED)
+    device: str = field("cpu", **_DEVICE)
+    start: str = field(
+        "auto",
+        choices=STARTS,
+        label="Start",
+        help="where it begins",
+        note="auto is the encoder where one is here",
+        in_key=False,
+    )
+    encoder: str | None = field(
+        None,
+        label="The encoder",
+        help="name of an encoder or path of its file",
+        hint="leave it out to take the model's own encoder, or name one",
+        kind="path",
+        optional=True,
+        left_out="the model's own",
+        in_key=False,
+    )
+    view: str = field("critic", choices=VIEWS, label="View", help="whose eyes compare the pictures")
+    starts: int | None = field(
+        None,
+        0,
+        4096,
+        label="Starts",
+        help="random latents that compete with the mean latent to be the start, where it is at random",
+    )
+    steps: int | None = field(None, 1, 20_000, label="Steps", help="steps of the latent")
+    learning_rate: float | None = field(
+        None, 1e-5, 1.0, label="Learning rate (learning_rate)", help="Adam's rate for the latent"
+    )
+    pixel: float = field(1.0, 0.0, 1000.0, label="Weight of pixels (pixel)", help="weight of pixels")
+    multiscale: float = field(1.0, 0.0, 1000.0, label="Weight of scales (multiscale)", help="weight of coarser scales")
+    perceptual: float = field(
+        2.0, 0.0, 1000.0, label="Weight of the critic's view (perceptual)", help="weight of the view"
+    )
+    mean_pull: float = field(0.002, 0.0, 1000.0, label="Pull to the mean (mean_pull)", help="pull to the mean latent")
+    row_pull: float = field(0.01, 0.0, 1000.0, label="Pull between rows (row_pull)", help="pull between the rows of w+")
+    noise: bool | None = field(None, label="Noise", help="optimise the noise maps too", kind="flag")
+    noise_pull: float = field(
+        1.0,
+        0.0,
+        1e6,
+        label="Weight of the noise's own regulariser (noise_pull)",
+        help="weight of the term that keeps noise maps noise",
+    )
+    tune: bool | None = field(None, label="Tune", help="tune the generator for the last likeness", kind="flag")
+    tune_steps: int | None = field(
+        None, 1, 5000, label="Steps of tuning (tune_steps)", help="steps of tuning", stage="tuning"
+    )
+    tune_further: int | None = field(
+        None,
+        0,
+        5000,
+        label="Further steps of tuning (tune_further)",
+        help="steps that follow where the view still finds the pictures too far apart",
+        stage="tuning",
+    )
+    tune_until: float | None = field(
+        None,
+        0.0,
+        2.0,
+        label="The distance at which tuning is done (tune_until)",
+        help="how far apart is too far",
+        stage="tuning",
+    )
+    tune_rate: float = field(
+        0.002, 1e-6, 0.1, label="Learning rate of tuning (tune_rate)", help="Adam's rate for tuning", stage="tuning"
+    )
+    locality: float = field(
+        1.0,
+        0.0,
+        1000.0,
+        label="Locality of tuning (locality)",
+        help="weight of what tuning must leave alone",
+        stage="tuning",
+    )
 
     def __post_init__(self) -> None:
-        settle = object.__setattr__  # the class is frozen for everyone else
-        settle(self, "preset", _choice("invert.preset", self.preset))
-        for name, value in INVERT_PRESETS[self.preset].items():
-            if getattr(self, name) is None:
-                settle(self, name, value)
-        settle(self, "model", _name_or_path("model", self.model))
-        if self.critic is not None:
-            settle(self, "critic", _critic(self.critic))
-        for name in ("space", "start", "view"):
-            settle(self, name, _choice(f"invert.{name}", getattr(self, name)))
-        if self.tune_until is None:
-            settle(self, "tune_until", 0.001 if self.view == "critic" else 0.06)
-        if self.encoder is not None:
-            settle(self, "encoder", _name_or_path("encoder", self.encoder))
-            if self.start in ("random", "mean"):
-                raise InputError(f"The start is {self.start}, so no encoder is asked: leave the encoder out.")
-        settle(self, "seed", _whole_number("seed", self.seed))
-        for name in _INVERT_WHOLE:
-            settle(self, name, _whole_number(f"invert.{name}", getattr(self, name)))
-        for name in _INVERT_NUMBERS:
-            settle(self, name, _number(f"invert.{name}", getattr(self, name)))
-        for name in ("noise", "tune"):
-            values.flag(getattr(self, name), name.capitalize())
+        declared = settings(type(self))
+        for name in ("preset", "view"):
+            declared[name].checked(getattr(self, name))
+        _fill(self, {**INVERT_PRESETS[self.preset], "tune_until": 0.001 if self.view == "critic" else 0.06})
+        settle(self)
+        if self.encoder is not None and self.start in ("random", "mean"):
+            raise InputError(f"The start is {self.start}, so no encoder is asked: leave the encoder out.")
         if not self.pixel + self.multiscale + self.perceptual > 0:
             raise InputError(
                 "The weights pixel, multiscale and perceptual are all 0, so nothing is compared: raise one."
             )
-        settle(self, "device", _device(self.device))
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings that decide the latent, by name, as an inversion's key takes them."""
+        unread = set() if self.noise else {"noise_pull"}
+        if not self.tune:
+            unread |= {name for name, setting in settings(type(self)).items() if setting.stage == "tuning"}
+        return {name: value for name, value in key_settings(self).items() if name not in unread}
 
     def to_dict(self) -> dict[str, Any]:
         """Every setting by name, ready for JSON; `from_dict` gives an equal configuration back."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, settings: Mapping[str, Any]) -> InvertConfig:
-        """The configuration that `settings` describes, checked like any other.
+    def from_dict(cls, given: Mapping[str, Any]) -> InvertConfig:
+        """The configuration that `given` describes, checked like any other.
 
         Raises InputError for a setting that doesn't exist, and as the constructor does.
         """
-        return cls(**_known_settings(cls, settings))
-
-
-def _known_settings(kind: type, settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """`settings` as they are, if each is a field of the configuration `kind`; else InputError."""
-    if not isinstance(settings, Mapping):
-        raise InputError(f"Settings must be given by name, not as {type(settings).__name__}.")
-    known = [field.name for field in fields(kind)]
-    unknown = [name for name in settings if name not in known]
-    if unknown:
-        few = f"{_quoted(unknown[:5])}{' and others' if len(unknown) > 5 else ''}"
-        raise InputError(f"There is no setting named {few}. The settings are: {', '.join(known)}.")
-    return settings
-
-
-# One check for each kind of value. Each gives the value as it is kept, or raises InputError.
-
-
-def _words(name: str, value: Any) -> str:
-    label = _LABELS[name]
-    typed = readable(value) if isinstance(value, str) else value
-    clean_line(typed, label, MAX_TEXT)  # refuses what is no text, or too long, or can't be written
-    text = " ".join(typed.split())
-    if not text:
-        raise InputError(f"{label} is blank: {_HINTS[name]}.")
-    if not text.isprintable() or "\ufffd" in text:
-        raise InputError(f"{label} contains characters that can't be shown: {quoted(text)}. Type it as plain words.")
-    return text
-
-
-def _name_or_path(name: str, value: Any, keep: bool = False) -> str:
-    """A path isn't words: it is kept letter by letter, blanks included. A name loses the blanks around it.
-
-    keep: leave a path that no text can hold as it is.
-    """
-    label = _LABELS[name]
-    if not isinstance(value, str):
-        raise InputError(f"{label} must be text, not {quoted(value)}.")
-    if not value.strip():
-        raise InputError(f"{label} is blank: {_HINTS[name]}.")
-    if len(value) > MAX_PATH:
-        raise InputError(f"{label} has {len(value)} characters; a path has at most {MAX_PATH}: {_HINTS[name]}.")
-    if "\0" in value:
-        raise InputError(f"{label} {quoted(value)} has a character in it that no path can have: {_HINTS[name]}.")
-    text = value if exists(value) else value.strip()
-    return text if keep else path_text(text)
-
-
-def _critic(value: Any) -> str:
-    return stored(_name_or_path("critic", value, keep=True))
-
-
-def _vocabulary(value: Any) -> str:
-    """A name, or a list of one's own on one line, so that breaks and blanks make no other run of it."""
-    if not isinstance(value, str):
-        raise InputError(f"{_LABELS['vocabulary']} must be text, not {quoted(value)}.")
-    text = clean_line(value.strip().replace("\n", ";"), _LABELS["vocabulary"], MAX_VOCABULARY)
-    if not text:
-        raise InputError(f"{_LABELS['vocabulary']} is blank: {_HINTS['vocabulary']}.")
-    if text not in ("auto", *LISTS):
-        parse(text)
-    return text
-
-
-def _choice(name: str, value: Any) -> str:
-    return values.choice(value, _LABELS[name], _CHOICES[name])
-
-
-def _whole_number(name: str, value: Any) -> int:
-    return values.whole(value, _LABELS[name], *_LIMITS[name])
-
-
-def _number(name: str, value: Any) -> float:
-    return values.number(value, _LABELS[name], *_LIMITS[name])
-
-
-def _device(value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"cpu|mps|cuda(:\d{1,2})?", value):
-        raise InputError(f"Device must be cpu, cuda, cuda with a number (cuda:1) or mps, not {quoted(value)}.")
-    return value
-
-
-def _seeds(value: Any) -> tuple[int, ...]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise InputError(f"Preview seeds must be a list of whole numbers, not {quoted(value)}.")
-    seeds = tuple(_whole_number("preview_seeds", seed) for seed in islice(value, MAX_PREVIEWS + 1))
-    if not 1 <= len(seeds) <= MAX_PREVIEWS:
-        given = len(value) if isinstance(value, Sized) else len(seeds)
-        raise InputError(f"Preview seeds: give from 1 to {MAX_PREVIEWS} of them, not {given}.")
-    return seeds
-
-
-def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(quoted(name) for name in names)
+        return cls(**known_settings(cls, given))

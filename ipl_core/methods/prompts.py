@@ -1,29 +1,37 @@
 """Domain words become prompts, in schemes behind one interface: manual, one shared, one per image, learned or read.
 
 A scheme answers one question for stage 2, `text_directions(w, images)`, and, if it has something to learn, gives
-stage 1 its `losses`. NADA, the shared prompt, IPL and described pictures differ here and nowhere else. This room knows
-nothing about generators beyond the width of w, and nothing about pictures beyond their embeddings.
+stage 1 its `losses`. Methods differ in their scheme and in nothing else; `registry.METHODS` names the scheme of each.
+The module knows nothing about generators beyond the width of w, and nothing about pictures beyond their embeddings.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
-from ..clip.vocabulary import Group, Phrase, known_to
+from ..clip.vocabulary import Group, Phrase
 from ..errors import InputError
 from ..generators.stylegan2.network import EqualLinear, initialise, pixel_norm
-from .config import RESIDUALS, AdaptConfig
 from .directions import normalise, text_direction, turned_away
 from .losses import alignment_loss, contrastive_difference, contrastive_infonce, domain_loss
 
 if TYPE_CHECKING:
     from ..clip.model import Critic
+    from .config import AdaptConfig
+
+#: Forms of L_constr, see losses.py: the released code's and the paper's.
+CONTRASTIVE_FORMS = ("infonce", "difference")
+#: What is added to the features of a learned prompt, see `LearnedPrompts`.
+RESIDUALS = ("official", "class-aware", "templates", "none")
+#: Manual templates by name; descriptions are made of a vocabulary.
+TEMPLATE_SETS = ("studio", "imagenet", "descriptions")
 
 #: A short neutral list for critics with a small vocabulary, style words left out on purpose.
 STUDIO_TEMPLATES = ("{}", "a {}", "a picture of a {}", "an image of a {}", "a portrait, {}", "a photo of a {}")
@@ -95,16 +103,59 @@ def fill(phrases: Sequence[str], words: str) -> list[str]:
     return [phrase.replace("{}", words) for phrase in phrases]
 
 
+@dataclass(frozen=True)
+class Ingredients:
+    """What a scheme is made from.
+
+    phrases: manual templates, each with one "{}". groups: the vocabulary, () where nothing describes people. w_dim:
+    width of the generator's w. generator: random numbers for the first weights of what is learned.
+    """
+
+    critic: Critic
+    config: AdaptConfig
+    phrases: Sequence[str]
+    groups: Sequence[Group]
+    w_dim: int
+    generator: torch.Generator
+
+    @property
+    def words(self) -> tuple[Critic, str, str, str]:
+        """The CLIP model, then source, target and context in words: what most schemes begin with."""
+        return self.critic, self.config.source, self.config.target, self.config.context
+
+    @property
+    def learning(self) -> dict[str, Any]:
+        """What the schemes that learn are told beside words, by name."""
+        config = self.config
+        options = {name: getattr(config, name) for name in ("residual", "contrastive", "lambda_domain")}
+        return {"phrases": self.phrases, **options}
+
+
 class PromptScheme(nn.Module):
     """What the two stages ask of any scheme. Its state dict holds what stage 1 learnt, never CLIP.
 
-    needs_training: whether stage 1 has anything to do. readable: whether `readings` has anything to say.
+    needs_training: whether stage 1 has anything to do. per_image: whether each picture has a direction of its own.
+    readable: whether `readings` has anything to say, in words of a vocabulary. has_context: whether its prompts begin
+    with the context phrase. unread: settings of stage 1 that it never reads, though it may have a stage 1.
     avoided: unit (1, D), the direction that stage 2 is kept from leading along; None for none.
     """
 
     needs_training: bool = False
+    per_image: bool = False
     readable: bool = False
+    has_context: bool = True
+    unread: tuple[str, ...] = ()
     avoided: torch.Tensor | None = None
+
+    @classmethod
+    def make(cls, given: Ingredients) -> PromptScheme:
+        """The scheme before any training."""
+        raise NotImplementedError
+
+    @classmethod
+    def count_places(cls, critic: Critic, groups: Sequence[Group]) -> int:
+        """How many places behind the context phrase are made of words."""
+        return 0
 
     def directions(self, w: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
         """What stage 2 follows: `text_directions`, turned away from what is to be avoided."""
@@ -140,11 +191,17 @@ class ManualPrompts(PromptScheme):
     ΔT is the mean over templates of E_T(target) − E_T(source), unit length.
     """
 
+    has_context = False
+
     def __init__(self, critic: Critic, source: str, target: str, phrases: Sequence[str]) -> None:
         super().__init__()
         sources, targets = (critic.encode_texts(fill(phrases, words)) for words in (source, target))
         direction = text_direction(sources.mean(0, keepdim=True), targets.mean(0, keepdim=True))
         self.register_buffer("direction", direction, persistent=False)
+
+    @classmethod
+    def make(cls, given: Ingredients) -> ManualPrompts:
+        return cls(given.critic, given.config.source, given.config.target, given.phrases)
 
     def text_directions(self, w: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
         return self.direction
@@ -160,6 +217,7 @@ class DescribedPrompts(PromptScheme):
     """
 
     readable = True
+    per_image = True
 
     def __init__(
         self, critic: Critic, source: str, target: str, context: str = "a photo of a", *, groups: Sequence[Group]
@@ -171,6 +229,10 @@ class DescribedPrompts(PromptScheme):
         self._alternatives = [torch.stack([self._embedded(forms) for forms in group]) for group in groups]
         self._sentences = _sentences(len(self._groups))
         self._phrase_of: dict[tuple[tuple[int, int], ...], Phrase] = {}  # by the group and the alternative of each part
+
+    @classmethod
+    def make(cls, given: Ingredients) -> DescribedPrompts:
+        return cls(*given.words, groups=given.groups)
 
     def _embedded(self, forms: Sequence[Phrase]) -> torch.Tensor:
         return normalise(self._critic.encode_texts([self._filled(phrase, 0) for phrase in forms]).mean(0))
@@ -262,7 +324,7 @@ class LearnedPrompts(PromptScheme):
         super().__init__()
         if residual not in RESIDUALS:
             raise InputError(f"There is no residual “{residual}”; choose one of {', '.join(RESIDUALS)}.")
-        if contrastive not in ("infonce", "difference"):
+        if contrastive not in CONTRASTIVE_FORMS:
             raise InputError(f"There is no contrastive form “{contrastive}”; choose “infonce” or “difference”.")
         self._critic = critic
         self.words = (source, target)
@@ -333,6 +395,12 @@ class SharedPrompt(LearnedPrompts):
     (`alignment_loss`), whichever contrastive form was chosen.
     """
 
+    unread = ("contrastive", "around_context", "prompts")
+
+    @classmethod
+    def make(cls, given: Ingredients) -> SharedPrompt:
+        return cls(*given.words, **given.learning)
+
     def __init__(self, critic: Critic, source: str, target: str, context: str = "a photo of a", **options) -> None:
         super().__init__(critic, source, target, context, **options)
         self.offset = nn.Parameter(torch.zeros_like(self.context))
@@ -346,6 +414,8 @@ class SharedPrompt(LearnedPrompts):
 
 class PromptPerImage(LearnedPrompts):
     """Common part of the schemes that learn a context for each image, and so can tell images apart (IPL §3.2)."""
+
+    per_image = True
 
     def _contrastive(self, images: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
         if self.contrastive == "difference":
@@ -380,6 +450,11 @@ class ImagePrompts(PromptPerImage):
         if around_context:
             self.mapper.start_at_zero()
 
+    @classmethod
+    def make(cls, given: Ingredients) -> ImagePrompts:
+        around = given.config.around_context
+        return cls(*given.words, w_dim=given.w_dim, generator=given.generator, around_context=around, **given.learning)
+
     def contexts(self, w: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
         vectors = self.mapper(w)
         return self.context + self.context_scale * vectors if self.around_context else vectors
@@ -394,6 +469,7 @@ class WordPrompts(PromptPerImage):
     """
 
     readable = True
+    unread = ("around_context",)
 
     def __init__(
         self,
@@ -425,8 +501,11 @@ class WordPrompts(PromptPerImage):
         self.mapper = WordMapper(w_dim, self.count_places(critic, groups), len(tokens), generator=generator)
 
     @classmethod
+    def make(cls, given: Ingredients) -> WordPrompts:
+        return cls(*given.words, w_dim=given.w_dim, generator=given.generator, groups=given.groups, **given.learning)
+
+    @classmethod
     def count_places(cls, critic: Critic, groups: Sequence[Group]) -> int:
-        """How many places behind the context phrase are made of words."""
         return PLACES
 
     def contexts(self, w: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
@@ -558,80 +637,3 @@ class WordMapper(nn.Module):
         for layer in self.layers[:-1]:
             x = nn.functional.gelu(layer(x))
         return self.layers[-1](x).unflatten(1, self.shape)
-
-
-def make_prompts(
-    config: AdaptConfig, critic: Critic, w_dim: int, generator: torch.Generator, suited: str = "faces"
-) -> PromptScheme:
-    """The scheme that `config.method` names, on the critic's device, before any training.
-
-    w_dim: width of the generator's w. generator: random numbers for the mapper's first weights. suited: the vocabulary
-    that “auto” stands for. Words to avoid turn the
-    directions of any scheme, learned or not, away from theirs; prompts are learnt as without them.
-    Raises InputError for words that the critic can't judge, see `Critic.check_text`, and for a source and a
-    target, or a source and words to avoid, that are the same to it.
-    """
-    described = config.readable or config.templates == "descriptions"
-    groups = vocabulary_of(config, critic, suited) if described else ()
-    phrases = _phrases(config, critic, groups)
-    scheme = _scheme(config, critic, w_dim, generator, groups, phrases)
-    if config.avoid:
-        critic.check_text(config.avoid, within=phrases, field="domain to avoid")
-        source, avoided = (critic.encode_texts(fill(phrases, words)) for words in (config.source, config.avoid))
-        if torch.allclose(source, avoided, atol=1e-6):
-            raise InputError(
-                f"“{config.avoid}” can't be avoided: to the critic it is the same as the source “{config.source}”."
-            )
-        scheme.avoided = text_direction(source.mean(0, keepdim=True), avoided.mean(0, keepdim=True))
-    return scheme
-
-
-def vocabulary_of(config: AdaptConfig, critic: Critic, suited: str) -> tuple[Group, ...]:
-    """The groups that readable prompts are made of; suited: the list that “auto” stands for. Raises as `known_to`."""
-    return known_to(critic, suited if config.vocabulary == "auto" else config.vocabulary)
-
-
-def _phrases(config: AdaptConfig, critic: Critic, groups: Sequence[Group]) -> list[str]:
-    if config.templates != "descriptions":
-        return templates(config.templates)
-    return descriptions(critic, groups, config.context, (config.source, config.target))
-
-
-def _scheme(
-    config: AdaptConfig,
-    critic: Critic,
-    w_dim: int,
-    generator: torch.Generator,
-    groups: Sequence[Group],
-    phrases: Sequence[str],
-) -> PromptScheme:
-    learned = config.method != "nada"
-    of_words = {"words": WordPrompts, "read": ReadPrompts}.get(config.prompts) if config.method == "ipl" else None
-    places = of_words.count_places(critic, groups) if of_words else 0
-    within = [*phrases, f"{config.context} {'a ' * places}{{}}."] if learned else phrases
-    critic.check_text(config.source, within=within, field="source")
-    critic.check_text(config.target, within=within, field="target")
-    if torch.allclose(*critic.encode_texts([config.source, config.target]), atol=1e-6):
-        raise InputError(
-            f"The source “{config.source}” and the target “{config.target}” are the same words to the critic; "
-            "name a target that differs."
-        )
-    if not learned:
-        return ManualPrompts(critic, config.source, config.target, phrases)
-    critic.check_text(config.context, field="context")
-    words = (critic, config.source, config.target, config.context)
-    if config.method == "described":
-        return DescribedPrompts(*words, groups=groups)
-    options = dict(
-        phrases=phrases,
-        residual=config.residual,
-        contrastive=config.contrastive,
-        lambda_domain=config.lambda_domain,
-    )
-    if config.method == "shared":
-        return SharedPrompt(*words, **options).to(critic.device)
-    if of_words:
-        return of_words(*words, w_dim=w_dim, generator=generator, groups=groups, **options).to(critic.device)
-    return ImagePrompts(*words, w_dim=w_dim, generator=generator, around_context=config.around_context, **options).to(
-        critic.device
-    )

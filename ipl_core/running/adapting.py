@@ -21,7 +21,7 @@ from ..methods.adapt import adapt_generator, learn_prompts
 from ..methods.config import AdaptConfig
 from ..methods.guidance import Guide, generator_samples, learns, learnt_prompts, prompt_samples, take_prompts
 from ..methods.layers import LAYER_CHOICE_LATENTS
-from ..methods.prompts import make_prompts
+from ..methods.registry import make_prompts
 from ..methods.source_samples import BLOCK, open_pool, pool_path, seconds_of_drawing
 from ..methods.student import Student
 from ..models.catalog import critic_of, digested_members, generator_digest, load_critic, load_generator, vocabulary_of

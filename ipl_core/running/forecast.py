@@ -11,9 +11,10 @@ from ..devices import usable_device
 from ..generators.stylegan2.network import Generator
 from ..latents import latents_from_seeds
 from ..memory import pictures_at_once, saves_memory
-from ..methods.config import LEARNED, AdaptConfig
+from ..methods.config import AdaptConfig
 from ..methods.guidance import Guide
 from ..methods.prompts import SENTENCES
+from ..methods.registry import METHODS
 from ..methods.source_samples import BLOCKS, SIZE
 from ..models.catalog import generator_digest, load_generator
 from .adapting import chosen_on, open_guides
@@ -41,7 +42,7 @@ class Speed(Costs):
         """
         low = saves_memory(config.memory, self.resolution, config.batch)
         steps, of_prompts = config.steps - (done or 0), _seen_by_prompts(config) if done is None else 0
-        step = self.generator_step(config.batch, low, config.method == "described", chosen_on(config))
+        step = self.generator_step(config.batch, low, not config.learns and config.scheme.per_image, chosen_on(config))
         return of_prompts * self.prompts + steps * step + self._drawing(of_prompts + steps * config.batch)
 
     def first_stage(self, config: AdaptConfig) -> float:
@@ -57,7 +58,7 @@ class Speed(Costs):
 
 def _seen_by_prompts(config: AdaptConfig) -> int:
     """Pictures that stage 1 looks at."""
-    return config.mapper_steps * config.mapper_batch if config.method in LEARNED else 0
+    return config.mapper_steps * config.mapper_batch if config.learns else 0
 
 
 def speed_key(config: AdaptConfig) -> tuple[str, ...]:
@@ -89,7 +90,7 @@ def measure(config: AdaptConfig) -> Speed:
         if guides[0].scheme.needs_training:
             times = [_learn(guides, w, seen, config.mapper_batch) for _ in range(2)]
             prompts = times[-1] / config.mapper_batch
-        elif config.method == "described":
+        elif config.scheme.per_image:
             prompts = _describe(guides, w, seen) / count  # once: a second time it would know their sentences
     missing = max(1 - float(guide.pool.present.float().mean()) for guide in guides)
     return Speed(picture, prompts, missing, resolution)
@@ -105,7 +106,8 @@ def with_open_critic(speed: Speed, method: str, device: str = "cpu") -> Speed:
     with own_modes(where):
         image = _VISION.seconds(_PICTURES, where)
         text = _TEXT.seconds(_PROMPTS, where)
-    if method == "described":  # its sentences with the source and the target; nothing is learned, so none goes back
+    if METHODS[method].per_image and not METHODS[method].learns:
+        # its sentences with the source and with the target; nothing is learned, so there is no way back
         prompt = text * 2 * SENTENCES * (1 + _SHORT)
     else:
         prompt = text * (1 + WAY_BACK + _SHORT)

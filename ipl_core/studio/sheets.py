@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..drawing.sampling import draw
 from ..library.runs import finished_run
-from ..methods.config import AdaptConfig, settings_of
+from ..methods.config import AdaptConfig
+from ..methods.registry import settings_of
 from ..metrics.reports.inversion import held_out_portraits
 from ..models.catalog import load_adapted, load_generator
 from ..pictures.media import grid, labelled, save_png, to_pictures

@@ -28,8 +28,8 @@ from torch import Tensor
 
 from ..drawing.sampling import draw
 from ..errors import InputError
-from ..library.store import Entry, unread
-from ..methods.config import METHODS
+from ..library.store import Entry
+from ..methods.registry import rank
 from ..metrics.intervals import wilson
 from ..models import catalog
 from ..pictures.media import to_pictures
@@ -372,7 +372,7 @@ def _contests(entries: Sequence[Entry]) -> list[_Contest]:
     ways = _ways(entries)
     contests, alone = [], {entry.path: entry for entry in entries}
     for pair in itertools.combinations(alone.values(), 2):
-        first, second = sorted(pair, key=lambda entry: (-METHODS.index(entry.config.method), ways[entry.path]))
+        first, second = sorted(pair, key=lambda entry: (-rank(entry.config.method), ways[entry.path]))
         if _kind(first) == _kind(second) and ways[first.path] != ways[second.path]:
             contests.append(_Contest(first, second, ways[first.path], ways[second.path]))
     matched = {entry.path for contest in contests for entry in (contest.first, contest.second)}
@@ -400,7 +400,7 @@ def _ways(entries: Sequence[Entry]) -> dict[Path, str]:
     for entry in entries:
         config = entry.config
         others = [other.config.to_dict() for other in entries if other.config.method == config.method]
-        left_out = (*_NOT_A_WAY, *unread(config))
+        left_out = (*_NOT_A_WAY, *config.unread())
         differing = [
             f"{name} {value}"
             for name, value in config.to_dict().items()

@@ -10,7 +10,8 @@ from typing import Any
 import gradio as gr
 
 from ipl_core import AdaptConfig, InputError
-from ipl_core.methods.config import LAYER_GROUPS, WORD_PROMPTS, preset_settings
+from ipl_core.methods.config import LAYER_GROUPS, preset_settings
+from ipl_core.methods.registry import WORD_PROMPTS
 from ipl_core.models import catalog
 
 from ..requests.adapting import critics_asked, preset_values

@@ -11,7 +11,7 @@ from ipl_core.clip.ensemble import members
 from ipl_core.latents import parse_seeds
 from ipl_core.library import store as library
 from ipl_core.methods.config import MAX_PREVIEWS, MAX_TEXT, PRESETS, preset_settings
-from ipl_core.methods.prompts import vocabulary_of
+from ipl_core.methods.registry import vocabulary_of
 from ipl_core.models import catalog
 from ipl_core.storage.values import choice
 from ipl_core.storage.words import clean_line

@@ -11,7 +11,8 @@ from ipl_core import InputError
 from ipl_core.library import runs
 from ipl_core.library import store as library
 from ipl_core.library.exchange import FORMATS, export_generator, import_generator
-from ipl_core.methods.config import MAX_TEXT, METHODS
+from ipl_core.methods.config import MAX_TEXT
+from ipl_core.methods.registry import METHODS
 from ipl_core.storage.values import whole
 from ipl_core.storage.words import clean_line, quoted
 

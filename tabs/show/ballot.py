@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from ipl_core.methods.registry import METHODS
 from ipl_core.study.study import LEFT, QUESTIONS, RIGHT, Question, Study, Tally
 
-from .entries import METHOD_NAMES
 from .pictures import jpeg_image
 from .runs import bar
 from .text import note, percent
@@ -70,7 +70,7 @@ def tally(rows: Sequence[Tally]) -> str:
 
 def _contender(name: str) -> str:
     method, comma, rest = name.partition(",")
-    return escape(METHOD_NAMES[method] + comma + rest)
+    return escape(METHODS[method].title + comma + rest)
 
 
 def _whisker(share: float, low: float, high: float) -> str:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from ipl_core.library import store as library
+from ipl_core.methods.registry import METHODS
 from ipl_core.metrics.side_by_side import Figures
 
-from .entries import METHOD_NAMES
 from .pictures import matrix
 from .tables import figures
 from .text import duration, heading
@@ -66,4 +66,4 @@ def run_words(entry: library.Entry) -> str:
 
 def row_name(method: str) -> str:
     """A row as a person calls it."""
-    return "Source" if method == SOURCE else METHOD_NAMES[method]
+    return "Source" if method == SOURCE else METHODS[method].title

@@ -10,12 +10,13 @@ from typing import Any
 from ipl_core import AdaptConfig, lpips
 from ipl_core.library import inversions as people
 from ipl_core.library.store import Entry
+from ipl_core.methods.registry import METHODS
 from ipl_core.storage.words import model_words, size_words
 
 from .pictures import CARD_EDGE, picture
 from .text import duration, facts
 
-METHOD_NAMES = {"ipl": "IPL", "described": "IPL, described", "shared": "Shared prompt", "nada": "NADA"}
+_METHODS_FIRST = ("ipl", "described", "shared", "nada")  # in choices; further ones follow
 
 
 def entry_name(entry: Entry) -> str:
@@ -55,8 +56,14 @@ def entry_method(entry: Entry) -> str:
 
 def method_name(config: AdaptConfig) -> str:
     """The method as a person calls it."""
-    words = " with prompts of words" if config.method == "ipl" and config.readable else ""
-    return METHOD_NAMES[config.method] + words
+    words = " with prompts of words" if config.learns and config.readable else ""
+    return METHODS[config.method].title + words
+
+
+def method_choices() -> list[tuple[str, str]]:
+    """Title and name of each method, as a form offers them."""
+    names = [*_METHODS_FIRST, *(name for name in METHODS if name not in _METHODS_FIRST)]
+    return [(METHODS[name].title, name) for name in names]
 
 
 def cards(entries: Sequence[Entry]) -> str:

@@ -6,7 +6,6 @@ from torch import Tensor
 
 from ipl_core import AdaptConfig, AdaptResult, Step
 from ipl_core.library import store as library
-from ipl_core.methods.config import LEARNED
 from ipl_core.running import step_history
 
 from .curves import Curve
@@ -20,7 +19,7 @@ class Record:
 
     def __init__(self, config: AdaptConfig) -> None:
         self._config = config
-        self.stages = 2 if config.method in LEARNED else 1
+        self.stages = 2 if config.learns else 1
         self.curves = {
             "prompts": Curve(config.mapper_steps),
             "generator": Curve(config.steps),

@@ -17,6 +17,8 @@ from ipl_core.clip.model import load_critic
 from ipl_core.library import examples
 from ipl_core.library import store as library
 from ipl_core.library.runs import finished_run
+from ipl_core.methods.prompts import ManualPrompts
+from ipl_core.methods.registry import METHODS, Method
 from ipl_core.models import catalog
 from tabs import adapt as room
 from tabs import show
@@ -367,3 +369,10 @@ def test_words_that_are_not_known_get_what_is_near_and_a_critic_of_any_words(
     assert not settings(chosen[column])["visible"]
     assert "fetched first: 605 MB, once. Licence: MIT" in chosen[tab.controls.status]
     assert make_config({"target": "scetch", "critic": chosen[tab.fields["critic"]]}, "cpu").critic == "ViT-B-32"
+
+
+def test_a_method_that_is_added_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "toy", Method("Toy", "fixed words once more", {"": ManualPrompts}))
+    with gr.Blocks():
+        tab = AdaptTab(Page(Service()))
+    assert ("Toy", "toy") in tab._method.choices

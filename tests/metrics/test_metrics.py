@@ -9,7 +9,7 @@ import torch
 
 from ipl_core import AdaptConfig, InputError
 from ipl_core.library import store as library
-from ipl_core.methods.config import METHODS, VARIANTS, method_of, settings_of
+from ipl_core.methods.registry import METHODS, method_of, settings_of, variants
 from ipl_core.metrics.judge_score import judge_score
 from ipl_core.metrics.kept_attributes import kept_attributes, kept_identity
 from ipl_core.metrics.reports import methods as table
@@ -150,7 +150,7 @@ def test_a_run_that_fails_is_told_and_the_others_are_made(monkeypatch):
 
 
 def test_a_method_of_the_table_is_the_settings_it_stands_for():
-    for name in (*METHODS, *VARIANTS):
+    for name in (*METHODS, *variants()):
         assert method_of(AdaptConfig("elf", **settings_of(name))) == name
     assert method_of(AdaptConfig("elf", method="nada", prompts="words")) == "nada"
 

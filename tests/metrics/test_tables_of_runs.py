@@ -12,7 +12,7 @@ import torch
 
 from ipl_core import InputError
 from ipl_core.commands.main import main
-from ipl_core.methods.config import METHODS, VARIANTS
+from ipl_core.methods.registry import METHODS, variants
 from ipl_core.metrics.registry import METRICS
 from ipl_core.metrics.reports.differences import differences, metric_table, overall, table_markdown
 from ipl_core.metrics.reports.measured import BESIDE, CEILING, Measuring, compared, config_of, measure_run, run_settings
@@ -33,7 +33,7 @@ def test_the_papers_table_has_ten_rows_that_exist():
     assert len(runs) == 10 * (3 + 4 * 2)
     assert len({run.key for run in runs}) == len(runs)
     assert {run.settings["method"] for run in runs} == {*BESIDE, *PAPER_METHODS}
-    assert set(PAPER_METHODS) <= {*METHODS, *VARIANTS}
+    assert set(PAPER_METHODS) <= {*METHODS, *variants()}
     some = table_runs("paper", [0], FEW, ["disney"], ["nada"], {"steps": 5})
     assert [run.settings["method"] for run in some] == [*BESIDE, "nada"]
     assert some[0].settings["row"] == "photo→Disney"

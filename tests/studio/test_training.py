@@ -257,7 +257,8 @@ def test_the_text_tower_is_taught_alone_and_an_interruption_changes_nothing(
     assert record["recipe"]["data_seed"] == recipe.data_seed
     assert len((tmp_path / "whole" / "text.csv").read_text().splitlines()) == 2
     monkeypatch.setattr(
-        "ipl_core.studio.training.text_tower.embedded", lambda *_: pytest.fail("sitters are rendered before the refusal")
+        "ipl_core.studio.training.text_tower.embedded",
+        lambda *_: pytest.fail("sitters are rendered before the refusal"),
     )
     with pytest.raises(InputError, match="began with another CLIP model"):
         train_text(recipe, tmp_path / "whole", tmp_path / "whole" / "studio-clip", tmp_path / "other")

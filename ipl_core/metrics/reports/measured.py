@@ -27,7 +27,8 @@ from ...generators.stylegan2.network import Generator
 from ...latents import generator_from_seed, latents_from_seeds
 from ...library.runs import finished_run
 from ...library.store import Entry, run_key
-from ...methods.config import AdaptConfig, settings_of
+from ...methods.config import AdaptConfig
+from ...methods.registry import settings_of
 from ...models.catalog import generator_digest, load_adapted, load_generator, own_judge
 from ...pictures.media import to_float, to_uint8
 from ...pictures.reading import read_picture
@@ -134,7 +135,7 @@ def described(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, st
 def run_settings(target: str, method: str, seed: int, measuring: Measuring, **more: Any) -> dict[str, Any]:
     """The settings of one row, ready for JSON.
 
-    method: as `config.settings_of` knows it, or one of BESIDE, which have no seed. more: further settings of
+    method: as `registry.settings_of` knows it, or one of BESIDE, which have no seed. more: further settings of
     AdaptConfig (model, source, preset …), and "row" and "level", by which a table names what varies. "weights" tells
     rows apart that other weights were measured for. Raises InputError for settings or a model that can't be used.
     """

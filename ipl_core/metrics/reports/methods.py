@@ -19,7 +19,8 @@ from ...errors import InputError
 from ...latents import generator_from_seed, latents_from_seeds
 from ...library.runs import finished_run
 from ...library.store import Entry, run_key
-from ...methods.config import AdaptConfig, method_of
+from ...methods.config import AdaptConfig
+from ...methods.registry import method_of
 from ...models.catalog import generator_digest, judge_of, load_adapted, load_generator, load_judge
 from ...studio.data import at_half
 from ...studio.judge import Verdict
@@ -42,7 +43,7 @@ _SITTERS = 100
 class Score:
     """One run, measured. judge, attributes: shares 0–1. identity: cosine. diversity: ratio to the source's.
 
-    method: as `config.method_of` names it. way_areas, way_strokes: see `change_made`, of sitters without truncation,
+    method: as `registry.method_of` names it. way_areas, way_strokes: see `change_made`, of sitters without truncation,
     whose true renders are known. loss: mean adaptation loss of the last twenty steps. seconds: of the run that made it,
     on its machine; threads: of that run, which its last bits depend on. samples, psi: what it was measured on. run:
     which run of which weights it is, the first digits of its key.

@@ -19,7 +19,8 @@ from ...errors import InputError
 from ...generators.invert import Perceptual, view_of
 from ...library.runs import finished_run
 from ...library.store import Entry
-from ...methods.config import AdaptConfig, InvertConfig, method_of
+from ...methods.config import AdaptConfig, InvertConfig
+from ...methods.registry import method_of
 from ...models.catalog import judge_of, load_generator, load_judge
 from ...pictures.media import to_float, to_uint8
 from ...running.steps import InvertResult

@@ -17,8 +17,9 @@ from ...generators.stylegan2.network import Generator
 from ...latents import latents_from_seeds
 from ...library.runs import finished_run
 from ...library.store import Entry, learned_prompts
-from ...methods.config import AdaptConfig, method_of
+from ...methods.config import AdaptConfig
 from ...methods.guidance import take_prompts
+from ...methods.registry import method_of
 from ...models.catalog import critic_of, load_adapted, load_critic, load_generator
 from ...running.adapting import open_guides
 from .methods import FIRST_SAMPLE_SEED
