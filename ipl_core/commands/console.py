@@ -1,7 +1,7 @@
-"""What a command prints, whatever it is printed to: no encoding, closed pipe or full disk ends the work of a command.
+"""Output that never fails: no encoding, closed pipe or full disk may end the work of a command that prints.
 
-A console of Windows has few characters (cp1252), a reader such as `head` goes early, a service has no output at all.
-The work's result lies in files; its words are written as well as they can be. Knows nothing about what is said.
+A console of Windows has few characters (cp1252), a reader such as `head` stops early, a service has no output at all.
+The result of the work lies in files, so what can't be printed is left out or replaced. Knows nothing about the text.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-#: What stands for characters that an encoding lacks; all others become escapes such as \u03bb.
+#: Replacements of characters that an encoding lacks; all others become escapes such as \u03bb.
 _PLAIN = {
     **{"→": "->", "←": "<-", "−": "-", "–": "-", "—": "-", "×": "x", "…": "...", "λ": "lambda", "≥": ">=", "≤": "<="},
     **{"“": '"', "”": '"', "‘": "'", "’": "'", "\u00a0": " ", "\u202f": " "},
@@ -33,7 +33,7 @@ codecs.register_error(_ERRORS, _plainly)
 
 @contextlib.contextmanager
 def lasting_output() -> Iterator[None]:
-    """Within the block, writing to `sys.stdout` and `sys.stderr` never fails; what can't be written is left out."""
+    """Within the block, writing to `sys.stdout` and `sys.stderr` never fails; text that can't be written is left out."""
     _open_standard_files()
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (_Lasting(stream) for stream in streams)
@@ -49,7 +49,7 @@ def lasting_output() -> Iterator[None]:
 def _open_standard_files() -> None:
     """Gives a process that was started without standard files (`>&-`) the null device for each.
 
-    Else the next file that it opens takes such a number, and what a library says there is written into that file.
+    Else the next file that it opens gets such a number, and a library's messages are written into that file.
     """
     for number in range(3):
         try:
@@ -59,14 +59,14 @@ def _open_standard_files() -> None:
 
 
 class _Lasting:
-    """A text stream that writes what its encoding has, and nothing more once its reader has gone."""
+    """A text stream that replaces characters its encoding lacks, and writes nothing once its reader has gone."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
         self._gone = stream is None
 
     def write(self, text: str) -> int:
-        """Writes what can be written of `text`; gives its length, as if all had been."""
+        """Writes `text` as far as possible; gives its length, as if all had been written."""
         encoding = getattr(self._stream, "encoding", None)
         shown = text.encode(encoding, _ERRORS).decode(encoding) if encoding else text
         self._try("write", shown)
@@ -78,11 +78,11 @@ class _Lasting:
             self.write(line)
 
     def flush(self) -> None:
-        """Passes on what was written, if there is still a reader."""
+        """Flushes the stream, if there is still a reader."""
         self._try("flush")
 
     def close_if_gone(self) -> None:
-        """Flushes; where that fails, what is left goes to the null device, so that Python's own end is quiet."""
+        """Flushes; where that fails, the rest goes to the null device, so that Python reports nothing when it ends."""
         self.flush()
         if self._gone and self._stream is not None:
             with contextlib.suppress(OSError, ValueError):

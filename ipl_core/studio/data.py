@@ -18,7 +18,7 @@ _CHUNK = 32
 
 
 def photos(subject: Subject, count: int, resolution: int, seed: int, cache: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """Latents and the photos that a generator is to draw for them.
+    """Latents, and the renders that a generator learns to draw from them.
 
     Returns z (count, LATENT_WIDTH) and pictures (count, 3, R, R) uint8. The cache folder must be writable.
     """

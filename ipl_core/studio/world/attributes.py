@@ -1,4 +1,4 @@
-"""What can be known about the sitter of a portrait: attributes by name, with their ranges or their labels.
+"""The attributes of a portrait's sitter, by name, with their ranges or their labels.
 
 A sitter is a point u in the unit cube, one coordinate an attribute; a generator's latent z gives that point by a
 fixed map (subject.py), so the truth behind every generated picture is known. Knows nothing about pixels or words.

@@ -1,9 +1,9 @@
-"""Captions of studio pictures: a domain's wording, who sits for it, and traits that the sitter has.
+"""Captions of studio pictures: the wording of a domain, a noun for the sitter, and traits of the sitter.
 
-Because the truth is known, a caption also says exactly of which pictures it is true (`truth`), so that
-training never counts a fitting caption as a wrong one. Captions say colours also in a domain that loses them: what
-becomes of pink hair in a sketch can only be taught by saying that it was pink. Such a word is neither true nor false
-of the picture. Knows nothing about networks.
+The attributes of every picture are known, so `truth` can tell of which pictures a caption is true, and training never
+counts a fitting caption as a wrong one. Captions name colours also in a domain that loses them: a network can only
+learn what a sketch makes of pink hair if the caption says pink. Such a word counts as neither true nor false of the
+picture. This module knows nothing about networks.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _FIGURE = ("{} of a {}", "a {} of a {}", "{}, a {}")
 #: Phrases that people and this project put around a domain; they count as known words.
 PHRASES = (*PLAIN, *_FIGURE, *BROKEN, "style of the with and from person's dog's")
 _SILENT, _NEVER, _UNSEEN = -1, -2, -3
-#: How many traits a caption mentions, by lot; it mentions all of them now and then, so that no place in a long
-#: sentence is left untaught.
+#: Numbers of traits that a caption may mention. Now and then it mentions all of them, so that training reaches every
+#: place in a long sentence.
 _COUNTS = (0, 0, 1, 2, 3, 3, 4, 6, 8)
 _ALL_TRAITS = 0.05
 #: Share of captions whose words all stand in front of the noun.
@@ -56,25 +56,25 @@ class Caption:
 
 @dataclass(frozen=True)
 class Description(Phrase):
-    """What is said of a sitter, in front of the noun and behind it.
+    """The words that describe a sitter, in front of the noun and behind it.
 
-    labels: the traits that are mentioned, by their places among the subject's, with the labels that are said.
+    labels: the mentioned traits, by their places among the subject's traits, with their labels.
     """
 
     labels: dict[int, int]
 
 
-#: Nothing is said of the sitter.
+#: The description without words.
 PLAINLY = Description("", "", {})
 
 
 def describe(
     subject: Subject, traits: torch.Tensor, count: int, rng: random.Random, in_front: bool = False
 ) -> Description:
-    """Words that are true of a sitter with these labels (T,), for `count` of the traits, in an order by lot.
+    """A true description of a sitter with these labels (T,), by `count` of the traits in random order.
 
-    A trait whose label nobody would mention is passed over, so there may be fewer than `count`; colours are said
-    whatever the domain. in_front: only words that stand in front of the noun, as a learned prompt's do.
+    Traits whose label nobody would mention are left out, so there may be fewer than `count`. Colours are named whatever
+    the domain. in_front: only words in front of the noun, where a learned prompt has its words.
     """
     before, behind, labels = [], [], {}
     for i in rng.sample(range(len(subject.traits)), len(subject.traits)):
@@ -91,7 +91,7 @@ def describe(
 
 
 def claims(subject: Subject, domain: int, labels: dict[int, int], names_subject: bool) -> torch.Tensor:
-    """What a caption claims, (2 + traits of all subjects,) int64: subject, domain, labels of traits; −1 is silence."""
+    """The claims of a caption, (2 + traits of all subjects,) int64: subject, domain, labels of traits; −1 is none."""
     claimed = torch.full((2 + _TRAITS,), _SILENT, dtype=torch.int64)
     claimed[1] = domain
     if names_subject or labels:  # traits are a subject's own: blue eyes are said of people, or of dogs
@@ -121,9 +121,9 @@ def caption(subject: Subject, domain: int, traits: torch.Tensor, rng: random.Ran
 
 
 def labels_in_words(subject: Subject, trait: Trait, rng: random.Random | None = None) -> dict[int, str]:
-    """What is said of a sitter with each label of a trait, "a photo of a person with glasses"; silent labels lack.
+    """A sentence for each label of a trait, such as "a photo of a person with glasses"; none for unmentioned labels.
 
-    rng: chooses frame, noun and, where there are two, the place of the words; without it the plainest are taken.
+    rng: chooses template, noun and, where there are two, the place of the words; without it the plainest are taken.
     """
     frame = rng.choice(PLAIN) if rng else PLAIN[2]
     noun = rng.choice((subject.noun, *subject.nouns)) if rng else subject.noun
@@ -138,9 +138,9 @@ def labels_in_words(subject: Subject, trait: Trait, rng: random.Random | None = 
 
 
 def facts(subject: Subject, domains: torch.Tensor, traits: torch.Tensor) -> torch.Tensor:
-    """What is true of pictures: domains (B,), traits (B, T) of one subject → (B, 2 + traits of all subjects).
+    """The facts of pictures: domains (B,), traits (B, T) of one subject → (B, 2 + traits of all subjects) int64.
 
-    Colours of the sitter can't be seen in domains that lose them.
+    Colours are _UNSEEN in domains that lose them; traits of other subjects are _NEVER.
     """
     known = torch.full((len(domains), 2 + _TRAITS), _NEVER, dtype=torch.int64)
     known[:, 0], known[:, 1] = SUBJECTS.index(subject), domains
@@ -154,7 +154,7 @@ def facts(subject: Subject, domains: torch.Tensor, traits: torch.Tensor) -> torc
 def truth(known: torch.Tensor, claims: torch.Tensor) -> torch.Tensor:
     """Which captions are true of which pictures: facts (B, C), claims (N, C) → bool (B, N).
 
-    A claim about what can't be seen counts for nothing, so the rest of the caption decides.
+    A claim about an unseen fact is ignored, so the rest of the caption decides.
     """
     claimed, fact = claims[None], known[:, None]
     return ((claimed < 0) | (claimed == fact) | (fact == _UNSEEN)).all(-1)

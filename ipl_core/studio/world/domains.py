@@ -1,4 +1,4 @@
-"""The domains: how the same sitter looks as a sketch, in marble, as a werewolf, and how people call it.
+"""The domains, such as pencil sketch, marble statue and werewolf: their style, their form and their wordings.
 
 A style domain is an operation on the layers of a portrait (styles.py); a shape domain bends the form before it is
 drawn; both may be combined. Every domain keeps the sitter: attributes stay what they were.

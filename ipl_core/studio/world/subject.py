@@ -1,6 +1,6 @@
-"""Who sits for a portrait: people or dogs. What is known of each, how it is drawn, and what is said of it.
+"""The subjects of portraits, people and dogs: their attributes, traits, nouns, domains and renderers.
 
-A subject is all that training scripts and metrics need to know; which one it is makes no other difference.
+Training scripts and metrics work with any Subject and don't ask which one it is.
 """
 
 from __future__ import annotations

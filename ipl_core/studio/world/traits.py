@@ -1,4 +1,4 @@
-"""How people speak of an attribute: the words for each of its labels, and where a number's labels part."""
+"""Traits: attributes in words, with a phrase for each label, and the edges between the labels of a number."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Trait:
-    """An attribute as people speak of it.
+    """An attribute in words.
 
-    before[i], after[i]: how label i reads in front of the noun and behind it; empty where nobody would say it.
-    edges: for a continuous attribute, where its labels part; for a categorical one, empty.
-    colour: whether it speaks of a colour of the sitter, which some domains lose.
+    before[i], after[i]: the words of label i in front of the noun and behind it; empty where nobody would mention it.
+    edges: the values between the labels of a continuous attribute; empty for a categorical one.
+    colour: whether it is a colour of the sitter, which some domains lose.
     """
 
     attribute: str

@@ -1,6 +1,6 @@
-"""What the portrait of a dog can be: every attribute with its range or its labels, and how people speak of it.
+"""The attributes of dogs, and the traits and words that captions make of them.
 
-Only what can be seen at 128 samples a side. Knows nothing about pixels.
+All can be seen at 128 samples a side. Knows nothing about pixels.
 """
 
 from __future__ import annotations

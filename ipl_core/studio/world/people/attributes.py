@@ -1,4 +1,4 @@
-"""What can be known about a person who sits for a portrait, and what people say of it. Knows nothing about pixels."""
+"""The attributes of people, and the traits and words that captions make of them. Knows nothing about pixels."""
 
 from __future__ import annotations
 
