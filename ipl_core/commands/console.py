@@ -33,7 +33,7 @@ codecs.register_error(_ERRORS, _plainly)
 
 @contextlib.contextmanager
 def lasting_output() -> Iterator[None]:
-    """Within the block, writing to `sys.stdout` and `sys.stderr` never fails; text that can't be written is left out."""
+    """Within the block, writing to `sys.stdout` and `sys.stderr` never fails: text that can't be written is lost."""
     _open_standard_files()
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (_Lasting(stream) for stream in streams)

@@ -59,7 +59,7 @@ def _recipe(options: argparse.Namespace) -> clip.ClipRecipe:
 def _text_recipe(options: argparse.Namespace) -> text_tower.TextRecipe:
     if options.start is None:
         raise InputError(
-            "--text-only trains the text tower of a CLIP model that is trained already: give its folder, such as "
+            "--text-only trains the text tower of a trained CLIP model: give its folder by --start, such as "
             f"--start {pretrained_folder() / 'studio-clip'}."
         )
     if options.runs:
