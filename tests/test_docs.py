@@ -20,11 +20,12 @@ PAGES = [
 ]
 
 
-def test_the_reference_of_the_command_line_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", ["command-line.md", "metrics.md"])
+def test_generated_pages_are_up_to_date(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("IPL_SHIPPED", "IPL_PRETRAINED"):  # folders that are shown as defaults
         monkeypatch.delenv(name, raising=False)
-    written = runpy.run_path(str(ROOT / "docs" / "command_line.py"))["reference"]()
-    assert (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8") == written, "run docs/command_line.py"
+    written = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"][page]()
+    assert (ROOT / "docs" / page).read_text(encoding="utf-8") == written, "run docs/generate.py"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

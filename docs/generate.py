@@ -1,4 +1,4 @@
-"""Writes command-line.md, the reference of every command, from the parsers: `python docs/command_line.py`."""
+"""Writes the generated pages: command-line.md from the parsers, metrics.md from METRICS. `python docs/generate.py`."""
 
 from __future__ import annotations
 
@@ -9,21 +9,41 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FILE = ROOT / "docs" / "command-line.md"
-_HEAD = """# The command line
+sys.path.insert(0, str(ROOT))
 
-Written by `python docs/command_line.py` from the program's own parsers; change the help there, not here.
+from ipl_core.commands.main import command_parser  # noqa: E402
+from ipl_core.metrics.registry import METRICS  # noqa: E402
+from ipl_core.studio.commands.main import command_parser as studio_parser  # noqa: E402
+
+_COMMANDS = """# The command line
+
+Written by `python docs/generate.py` from the program's own parsers; change the help there, not here.
 `--help` says the same on a terminal. [usage.md](usage.md) has examples.
+"""
+_METRICS = """# The metrics
+
+Written by `python docs/generate.py` from `METRICS` ([ipl_core/metrics/registry.py](../ipl_core/metrics/registry.py)).
+`evaluate --table` measures all of them that can be measured, and says why it can't measure the others:
+[results.md](results.md). *Networks* says whose features a metric needs: embedded (the judge and the CLIP model of the
+portrait studio), real (published networks, whose files have to be here), or any CLIP model.
+
+| name | metric | better | networks | needs |
+|---|---|---|---|---|
 """
 
 
-def reference() -> str:
-    """The whole text of command-line.md."""
-    sys.path.insert(0, str(ROOT))
-    from ipl_core.commands.main import command_parser
-    from ipl_core.studio.commands.main import command_parser as studio_parser
+def metrics() -> str:
+    """The whole text of metrics.md."""
+    better = {True: "higher", False: "lower", None: ""}
+    return _METRICS + "".join(
+        f"| `{m.name}` | {m.title} | {better[m.higher]} | {m.family} | {', '.join(m.needs)} |\n"
+        for m in METRICS.values()
+    )
 
-    parts = [_HEAD]
+
+def command_line() -> str:
+    """The whole text of command-line.md."""
+    parts = [_COMMANDS]
     for parser in (command_parser(), studio_parser()):
         parts.append(f"## `{parser.prog}`\n\n{parser.description}\n")
         if options := _rows(parser):
@@ -100,5 +120,9 @@ def _code(text: str) -> str:
     return f"`{text}`".replace("|", "\\|")
 
 
+#: File name → the function that gives its text.
+PAGES = {"command-line.md": command_line, "metrics.md": metrics}
+
 if __name__ == "__main__":
-    FILE.write_text(reference(), encoding="utf-8")
+    for name, text in PAGES.items():
+        (ROOT / "docs" / name).write_text(text(), encoding="utf-8")
