@@ -464,11 +464,11 @@ def test_a_critic_takes_the_weights_of_one_with_fewer_image_layers_and_of_no_oth
     with torch.no_grad():
         assert torch.allclose(trained.texts(["a bald zombie"]), read.texts(["a bald zombie"]), atol=1e-6)
         assert trained.texts(["a bald zombie with glasses " * 6]).isfinite().all()
-    with pytest.raises(InputError, match="of another shape"):
+    with pytest.raises(InputError, match="has another shape"):
         take_weights(read.model, trained.model.state_dict())
     with pytest.raises(InputError, match="number of its image layers"):
         take_weights(trained.model, deeper.model.state_dict())
-    with pytest.raises(InputError, match="of another shape"):
+    with pytest.raises(InputError, match="has another shape"):
         take_weights(build_model(0, sized(1, 48)).model, trained.model.state_dict())
 
 
