@@ -47,7 +47,7 @@ def test_a_file_of_ones_own_needs_a_critic_named(studio: Path, tmp_path: Path, t
     path = tmp_path / "mine.safetensors"
     save_generator(tiny_generator, path)
     assert catalog.load_generator(path).config == tiny_generator.config
-    with pytest.raises(InputError, match="Say which critic"):
+    with pytest.raises(InputError, match="Say which CLIP model"):
         catalog.critic_of(str(path))
 
 
@@ -72,7 +72,7 @@ def test_missing_critic(own_pretrained: Path) -> None:
     registry = json.loads((own_pretrained / "registry.json").read_text())
     registry["critics"]["studio"]["dir"] = "nowhere"
     (own_pretrained / "registry.json").write_text(json.dumps(registry))
-    with pytest.raises(InputError, match="weights of the critic “studio” are missing"):
+    with pytest.raises(InputError, match="weights of the CLIP model “studio” are missing"):
         catalog.load_critic("studio")
 
 

@@ -233,7 +233,7 @@ def test_missing_files_are_named(tmp_path, make_critic_folder, name: str) -> Non
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("ViT-Z-99", "no critic named"),
+        ("ViT-Z-99", "no CLIP model named"),
         ("/nowhere/at/all", "directory"),
         ("ViT-B-32:no_such_tag", "laion2b"),
         ("EVA01-g-14", "needs a choice"),

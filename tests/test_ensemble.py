@@ -77,16 +77,16 @@ def test_a_folder_stands_for_itself_whatever_it_is_called(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("A+B@heavy", "weight “heavy” of the critic “B”.*above 0"),
-        ("A+B@0", "weight “0” of the critic “B”.*above 0"),
+        ("A+B@heavy", "weight “heavy” of the CLIP model “B”.*above 0"),
+        ("A+B@0", "weight “0” of the CLIP model “B”.*above 0"),
         ("A+B@-1", "weight “-1”"),
         ("A+B@nan", "weight “nan”"),
         ("A+B@inf", "weight “inf”"),
-        ("A+B@", "weight “” of the critic “B”"),
+        ("A+B@", "weight “” of the CLIP model “B”"),
         ("A@1+B+A", "“A” comes twice"),
         ("A+", "name is missing"),
         ("+", "name is missing"),
-        ("A@0.5", "weight to a single critic"),
+        ("A@0.5", "weight to a single CLIP model"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_loaded(written: str, said: str) -> None:
@@ -98,7 +98,7 @@ def test_what_is_wrong_is_said_before_anything_is_loaded(written: str, said: str
 
 @pytest.mark.usefixtures("studio")
 def test_an_unknown_critic_is_named(critic_folder: Path) -> None:
-    with pytest.raises(InputError, match="no critic named “ViT-Z-99”"):
+    with pytest.raises(InputError, match="no CLIP model named “ViT-Z-99”"):
         next(adapt(AdaptConfig("sketch", critic=f"{critic_folder}+ViT-Z-99", **TINY)))
 
 

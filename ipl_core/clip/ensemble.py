@@ -27,13 +27,13 @@ def members(critic: str) -> list[tuple[str, float]]:
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise InputError(
-            f"The critic “{twice[0]}” comes twice in “{critic}”: name it once, with the weight it is to have "
+            f"The CLIP model “{twice[0]}” comes twice in “{critic}”: name it once, with the weight it is to have "
             f"({twice[0]}@2, say)."
         )
     if len(parts) == 1 and critic.strip() != names[0]:
         raise InputError(
-            f"“{critic}” gives a weight to a single critic, which has nothing to be weighed against: "
-            f"leave the weight out, or add another critic ({critic}+ViT-B-16, say)."
+            f"“{critic}” gives a weight to a single CLIP model, which has nothing to be weighed against: "
+            f"leave the weight out, or add another CLIP model ({critic}+ViT-B-16, say)."
         )
     return parts
 
@@ -98,11 +98,11 @@ def _member(part: str, critic: str) -> tuple[str, float]:
             weight = math.nan
         if not 0 < weight <= MAX_WEIGHT:  # NaN fails every comparison
             raise InputError(
-                f"The weight “{text.strip()}” of the critic “{name}” in “{critic}” must be a number above 0, at most "
-                f"{MAX_WEIGHT:g}: write {name or 'ViT-B-32'}@0.5, say."
+                f"The weight “{text.strip()}” of the CLIP model “{name}” in “{critic}” must be a number above 0, "
+                f"at most {MAX_WEIGHT:g}: write {name or 'ViT-B-32'}@0.5, say."
             )
     if not name:
-        raise InputError(f"A name is missing in “{critic}”: write critics as ViT-B-32+ViT-B-16@0.5.")
+        raise InputError(f"A name is missing in “{critic}”: write CLIP models as ViT-B-32+ViT-B-16@0.5.")
     return name, weight
 
 

@@ -257,7 +257,7 @@ class Critic:
         if not self._takes_vectors:
             raise InputError(
                 f"The text tower of “{self.name}” can't take learned prompts (it is not a causal CLIP tower); "
-                "choose the method “nada”, or another critic such as ViT-B-32."
+                "choose the method “nada”, or another CLIP model such as ViT-B-32."
             )
 
     def _check_length(self, tokens: int, text: str) -> None:
@@ -314,8 +314,8 @@ class Critic:
         near = nearest_domains(self, text)
         nearest = f"Nearest to it: {', '.join(near)}. " if near else ""
         return (
-            f"The critic “{self.name}” was never taught {named} (in the {field} “{_shorten(text)}”). "
-            f"{nearest}For any other words choose the critic ViT-B-32, OpenAI's CLIP, which is downloaded once (on the "
+            f"The CLIP model “{self.name}” was never taught {named} (in the {field} “{_shorten(text)}”). "
+            f"{nearest}For any other words choose ViT-B-32, OpenAI's CLIP, which is downloaded once (on the "
             f"command line --critic ViT-B-32). “{self.name}” knows: {listed}."
         )
 
@@ -353,10 +353,11 @@ def _no_folder(path: Path, there: bool) -> str:
     called = quoted(str(path), MAX_QUOTED_PATH)
     if there:
         return (
-            f"The critic {called} is not a directory; give one that holds {CONFIG_FILE}, or say whose weights the file "
+            f"The CLIP model {called} is not a directory; give one that holds {CONFIG_FILE}, or say whose weights the "
+            "file "
             "holds, such as ViT-B-32:/path/to/the/file."
         )
-    return f"There is no directory {called} of a critic; give one that holds {CONFIG_FILE}, or a name such as ViT-B-32."
+    return f"There is no directory {called}; give one of a CLIP model, with {CONFIG_FILE}, or a name such as ViT-B-32."
 
 
 def _directory_key(path: Path) -> tuple[Any, ...]:
@@ -367,9 +368,9 @@ def _directory_key(path: Path) -> tuple[Any, ...]:
 
 def _from_directory(path: Path, device: torch.device) -> Critic:
     if not (path / CONFIG_FILE).is_file():
-        raise InputError(f"The critic directory “{path}” has no {CONFIG_FILE}; it is not an open_clip model.")
+        raise InputError(f"The directory “{path}” has no {CONFIG_FILE}; it is not an open_clip model.")
     if not any(path.glob("*.safetensors")):
-        raise InputError(f"The critic directory “{path}” has no weights; put {WEIGHTS_FILE} into it.")
+        raise InputError(f"The directory “{path}” has no weights; put {WEIGHTS_FILE} into it.")
     words: dict[str, Any] = {}
     try:
         if (path / WORDS_FILE).is_file():
@@ -382,7 +383,7 @@ def _from_directory(path: Path, device: torch.device) -> Critic:
     _check_description(path / CONFIG_FILE)
     with in_utf8(path) as link:
         model, tokenizer = _opened(
-            f"local-dir:{link}", device, lambda why: f"The critic in “{path}” can't be read ({why}); restore its files."
+            f"local-dir:{link}", device, lambda why: f"The CLIP model in “{path}” can't be read ({why}): restore it."
         )
     log.info("critic %s from %s on %s", path.name, path, device)
     if not words:
@@ -398,7 +399,7 @@ def _check_description(path: Path) -> None:
         level = [read_json(path.read_text(encoding="utf-8"), CONFIG_FILE, _MAX_JSON)]
     except (OSError, ValueError) as error:
         raise InputError(
-            f"The critic in “{path.parent}” can't be read ({reason(error)}); restore its files."
+            f"The CLIP model in “{path.parent}” can't be read ({reason(error)}); restore its files."
         ) from error
     while level:
         fields = [item for outer in level if isinstance(outer, dict) for item in outer.items()]
@@ -407,7 +408,7 @@ def _check_description(path: Path) -> None:
             for number in value if isinstance(value, list) else [value]:
                 if isinstance(number, (int, float)) and not abs(number) <= limit:
                     raise InputError(
-                        f"The critic in “{path.parent}” can't be read ({CONFIG_FILE} has {quoted(number)} as "
+                        f"The CLIP model in “{path.parent}” can't be read ({CONFIG_FILE} has {quoted(number)} as "
                         f"{quoted(name)}, more than {limit}); restore its files."
                     )
         level = [value for _, value in fields]
@@ -437,18 +438,19 @@ def _from_name(name: str, device: torch.device) -> Critic:
     def complaint(why: str) -> str:
         if is_file(weights):
             return (
-                f"The file {quoted(weights, MAX_QUOTED_PATH)} can't be read as weights of the critic “{architecture}” "
-                f"({why}): it is damaged, or belongs to another model. Get it anew, or name the model it belongs to."
+                f"The file {quoted(weights, MAX_QUOTED_PATH)} can't be read as weights of the CLIP model "
+                f"“{architecture}” ({why}): it is damaged, or belongs to another model. Get it anew, or "
+                "name the model it belongs to."
             )
         fetched = _fetched(architecture, weights)
         if fetched is not None:
             return (
-                f"The weights “{weights}” of the critic “{architecture}” can't be read ({why}): they were fetched to "
-                f"{quoted(fetched, MAX_QUOTED_PATH)}, which is damaged. Remove it and what it links to, and they are "
-                "fetched anew."
+                f"The weights “{weights}” of the CLIP model “{architecture}” can't be read ({why}): they were "
+                f"fetched to {quoted(fetched, MAX_QUOTED_PATH)}, which is damaged. Remove it and what it "
+                "links to, and they are fetched anew."
             )
         return (
-            f"The weights “{weights}” of the critic “{architecture}” could not be had ({why}). "
+            f"The weights “{weights}” of the CLIP model “{architecture}” could not be had ({why}). "
             f"Check the network; or fetch the file elsewhere and name it: --critic {architecture}:/path/to/weights."
         )
 
@@ -503,7 +505,7 @@ def _architecture_and_weights(name: str) -> tuple[str, str]:
     if architecture not in known:
         close = [model for model in known if architecture.lower() in model.lower()] or ["ViT-B-32", "ViT-B-16", "RN50"]
         raise InputError(
-            f"There is no critic named “{name}”: neither a directory nor a model of open_clip. "
+            f"There is no CLIP model named “{name}”: neither a directory nor a model of open_clip. "
             f"Some that exist: {', '.join(close[:8])}."
         )
     if weights and is_file(weights):
@@ -511,14 +513,14 @@ def _architecture_and_weights(name: str) -> tuple[str, str]:
     if weights and _looks_like_a_file(weights):
         called = quoted(weights, MAX_QUOTED_PATH)
         wrong = f"{called} is a folder" if exists(weights) else f"There is no file {called}"
-        raise InputError(f"{wrong}: give the file with the weights of the critic “{architecture}” after the colon.")
+        raise InputError(f"{wrong}: give the file with the weights of the CLIP model “{architecture}” after the colon.")
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     weights = weights or ("openai" if "openai" in tags else "")
     if weights not in tags:
         given = f"has no weights “{weights}”" if weights else "needs a choice of weights"
         raise InputError(
-            f"The critic “{architecture}” {given}. Name one after a colon, {architecture}:{(tags or ['file'])[0]} say; "
-            f"there are: {', '.join(tags) or 'none to download, only files of your own'}."
+            f"The CLIP model “{architecture}” {given}. Name one after a colon, {architecture}:{(tags or ['file'])[0]} "
+            f"say; there are: {', '.join(tags) or 'none to download, only files of your own'}."
         )
     # OpenAI's weights were trained with a quicker, slightly different GELU; the plain name would misread them.
     if weights == "openai" and f"{architecture}-quickgelu" in known:

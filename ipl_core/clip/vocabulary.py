@@ -150,8 +150,8 @@ def known_to(critic: Critic, name: str) -> tuple[Group, ...]:
         unknown = [words for group in groups for words in _unknown(critic, group)]
         if unknown:
             raise InputError(
-                f"The critic “{critic.name}” was never taught {', '.join(map(quoted, dict.fromkeys(unknown[:8])))} of "
-                "the vocabulary: leave those words out, or choose a critic that knows them."
+                f"The CLIP model “{critic.name}” was never taught {', '.join(map(quoted, dict.fromkeys(unknown[:8])))} "
+                "of the vocabulary: leave those words out, or choose a CLIP model that knows them."
             )
         return groups
     groups = _usable(
@@ -160,7 +160,7 @@ def known_to(critic: Critic, name: str) -> tuple[Group, ...]:
     )
     if not groups:
         raise InputError(
-            f"The critic “{critic.name}” knows too few words of the vocabulary “{name}” to describe pictures; "
+            f"The CLIP model “{critic.name}” knows too few words of the vocabulary “{name}” to describe pictures; "
             "give a vocabulary of words that it was taught."
         )
     return groups

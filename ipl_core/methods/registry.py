@@ -172,7 +172,7 @@ def _check_words(
     critic.check_text(config.target, within=within, field="target")
     if torch.allclose(*critic.encode_texts([config.source, config.target]), atol=1e-6):
         raise InputError(
-            f"The source “{config.source}” and the target “{config.target}” are the same words to the critic; "
+            f"The source “{config.source}” and the target “{config.target}” are the same words to the CLIP model; "
             "name a target that differs."
         )
     if scheme.has_context:
@@ -185,6 +185,6 @@ def _avoided(config: AdaptConfig, critic: Critic, phrases: list[str]) -> torch.T
     source, avoided = (critic.encode_texts(fill(phrases, words)) for words in (config.source, config.avoid))
     if torch.allclose(source, avoided, atol=1e-6):
         raise InputError(
-            f"“{config.avoid}” can't be avoided: to the critic it is the same as the source “{config.source}”."
+            f"“{config.avoid}” can't be avoided: to the CLIP model it is the same as the source “{config.source}”."
         )
     return text_direction(source.mean(0, keepdim=True), avoided.mean(0, keepdim=True))

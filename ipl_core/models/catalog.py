@@ -386,8 +386,8 @@ def find_critic(critic: str) -> str:
             return entry.open_clip
         if not entry.folder.is_dir():
             raise InputError(
-                f"The weights of the critic “{critic}” are missing: {entry.folder} doesn't exist. "
-                "Restore the folder “pretrained”, or name another critic such as ViT-B-32."
+                f"The weights of the CLIP model “{critic}” are missing: {entry.folder} doesn't exist. "
+                "Restore the folder “pretrained”, or name another CLIP model such as ViT-B-32."
             )
         return str(entry.folder)
     path = as_path(critic)
@@ -406,8 +406,8 @@ def fetch_critic(critic: str, progress: Progress | None = None) -> None:
             continue
         if entry.needs and find_spec(entry.needs) is None:
             raise InputError(
-                f"The critic “{name}” needs the Python package {entry.needs}: pip install {entry.needs}, "
-                "or name another critic such as ViT-B-32."
+                f"The CLIP model “{name}” needs the Python package {entry.needs}: pip install {entry.needs}, "
+                "or name another CLIP model such as ViT-B-32."
             )
         fetching.obtain(entry.offer, progress)
 
@@ -435,7 +435,7 @@ def critic_of(model: str) -> str:
     if domain_folder.is_adapted(path):
         return domain_folder.read_settings(path)["critic"]
     raise InputError(
-        f"Say which critic goes with the model {model}: nothing names one for it. "
+        f"Say which CLIP model goes with the model {model}: nothing names one for it. "
         f"Use one of {_listed(critics())}, or an open_clip name such as ViT-B-32."
     )
 
@@ -600,7 +600,7 @@ def digested_members(critic: str) -> list[tuple[str, float, str]]:
     """
     parts = [(name, weight, _critic_digest(name)) for name, weight in members(critic)]
     if len({digest for _, _, digest in parts}) < len(parts):
-        raise InputError(f"Two critics of “{critic}” have the same weights: name each critic once.")
+        raise InputError(f"Two CLIP models of “{critic}” have the same weights: name each CLIP model once.")
     return parts
 
 
