@@ -198,7 +198,7 @@ def test_pictures_of_ones_own_stand_for_what_nobody_renders(tmp_path: Path, tiny
         compared({**settings, "method": CEILING}, told)
     Image.new("RGB", (255, 900)).save(folder / "a sketch" / "small.png")
     _given.cache_clear()
-    with pytest.raises(InputError, match="small.png is 255×900; pictures need at least 256 a side"):
+    with pytest.raises(InputError, match=r"small\.png is 255×900; pictures need at least 256 a side"):
         compared(settings, told)
 
 
@@ -217,6 +217,26 @@ def test_a_study_of_the_papers_rows_takes_the_runs_of_the_table(
             finished_run(config_of(run.settings))
     assert main(ask) == 0
     assert "4 pairs" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("studio_of_sitters")
+def test_targets_of_ones_own_are_measured_by_the_registry_where_that_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    ask = ["evaluate", "neon", "a wolf", "--model", "studio-dogs", "--methods", "nada", "--seeds", "0"]
+    ask += ["--samples", "4", "--set", "steps=1", "--out", str(tmp_path), "--metrics", "scs"]
+    assert main(ask) == 0
+    rows = read_rows(tmp_path / "targets.csv")
+    assert [(row["target"], row["method"]) for row in rows] == [
+        *(("neon", method) for method in (*BESIDE, "nada")),
+        *(("a wolf", method) for method in ("source", "nada")),  # nobody renders one
+    ]
+    assert {row["status"] for row in rows} == {"done"}
+    capsys.readouterr()
+    assert main([*ask, "--models", "real"]) == 2
+    assert "--models chooses the models of a table" in capsys.readouterr().err
+    assert main([*ask, "--engine", "subprocess", "--workers", "0"]) == 2
+    assert "Workers must be" in capsys.readouterr().err
 
 
 # ----------------------------------------------------------------------------------------------------------------------
