@@ -18,7 +18,7 @@ from ..models.catalog import own_judge
 from ..storage import folders
 from ..storage.files import atomic_path
 from ..storage.paths import as_path
-from ..storage.values import choice
+from ..storage.values import choice, whole
 from ..sweeps.engines import Engine, InProcess, Subprocesses, sweep
 from ..sweeps.ray_engine import Ray
 from ..sweeps.results import Results, read_rows
@@ -68,8 +68,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def is_asked_for(options: argparse.Namespace) -> bool:
-    """Whether a table of the registry's metrics is wanted, or all that a model without a judge can have."""
-    return options.table is not None or own_judge(options.model) is None
+    """Whether the registry's metrics are wanted: by a table, by an option of theirs, or as the model has no judge."""
+    chosen = options.table or options.metrics or options.judge_clip or options.engine != ENGINES[0]
+    return bool(chosen) or own_judge(options.model) is None
 
 
 def evaluate_table(options: argparse.Namespace, changes: Mapping[str, Any]) -> int:
@@ -120,19 +121,24 @@ def _runs(options: argparse.Namespace, changes: Mapping[str, Any], measuring: Me
         if options.model != "studio":
             settings["model"] = options.model
         return table_runs(options.table, seeds, measuring, options.targets, methods, settings)
-    if not options.targets:
+    if options.models != "embedded":
+        raise InputError("--models chooses the models of a table: name one (--table), or a model (--model).")
+    judge = own_judge(options.model)
+    if not options.targets and judge is None:
         raise InputError(f"Nobody has a list of domains for “{options.model}”: name the targets, such as “sketch”.")
     settings["model"] = options.model
-    return target_runs(options.targets, methods or PAPER_METHODS, seeds, measuring, settings)
+    targets = options.targets or [domain.name for domain in judge.subject.domains[1:]]
+    return target_runs(targets, methods or PAPER_METHODS, seeds, measuring, settings)
 
 
 def _engine(options: argparse.Namespace) -> Engine:
     engine = choice(options.engine, "The engine", ENGINES)
+    threads = whole(options.threads, "Threads", 1, 1000)
     if engine == "process":
         return InProcess()
     if engine == "subprocess":
-        return Subprocesses(options.workers, options.threads)
-    return Ray(options.address, options.threads, options.gpus, int(options.memory * 2**30))
+        return Subprocesses(whole(options.workers, "Workers", 1, 1000), threads)
+    return Ray(options.address, threads, options.gpus, int(options.memory * 2**30))
 
 
 def _write_markdown(csv: Path, name: str) -> None:

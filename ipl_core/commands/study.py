@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
+from ..errors import InputError
 from ..latents import parse_seeds
+from ..library.store import Entry
+from ..library.store import find as find_run
+from ..metrics.reports.measured import BESIDE, Measuring, config_of
+from ..metrics.reports.tables import table_runs
 from ..models.catalog import load_generator
 from ..storage.folders import check_writable
 from ..storage.paths import as_path
@@ -18,7 +23,10 @@ from .options import add_device, chosen_device, number
 
 def _new_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("models", metavar="DIR", nargs="+", help="folders of `adapt`, or names in the library; two a domain")
+    add("models", metavar="DIR", nargs="*", help="folders of `adapt`, or names in the library; two a domain")
+    add("--table", help="paper: the runs of its ten rows by --methods and --run-seed, which evaluate has made")
+    add("--methods", default="nada,ipl", help="of --table, separated by commas (%(default)s)")
+    add("--run-seed", type=number, default=0, help="of the runs of --table (%(default)s)")
     add("--title", type=readable, required=True, help="what voters read above the questions")
     add("--seeds", default="700000-700009", help="the people who are shown; best such as nobody has seen (%(default)s)")
     add("--psi", type=number, default=0.7, help="truncation: 0 the mean face, 1 none (%(default)s)")
@@ -27,7 +35,7 @@ def _new_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _new(options: argparse.Namespace) -> None:
-    entries = [named_entry(model) for model in options.models]
+    entries = [named_entry(model) for model in options.models] + _entries_of_table(options)
     load = partial(load_generator, device=chosen_device(options.device))
     drawing = start(options.title, entries, parse_seeds(options.seeds), options.psi, options.pairs_each, load)
     while True:
@@ -36,6 +44,25 @@ def _new(options: argparse.Namespace) -> None:
         except StopIteration as end:
             print(f"{end.value.id}: {end.value.pairs} pairs, {end.value.questions_each} questions for each voter")
             return
+
+
+def _entries_of_table(options: argparse.Namespace) -> list[Entry]:
+    """The library's runs of a table, by the methods that are asked for. Raises InputError where one wasn't made."""
+    if options.table is None:
+        return []
+    methods = options.methods.split(",")
+    rows = table_runs(options.table, [options.run_seed], Measuring(), methods=methods)
+    runs = [row for row in rows if row.settings["method"] not in BESIDE]
+    found = {row.key: find_run(config_of(row.settings)) for row in runs}
+    missing = [row.settings for row in runs if found[row.key] is None]
+    if missing:
+        which = f"{missing[0]['row']} by {missing[0]['method']}"
+        raise InputError(
+            f"{len(missing)} of the table's {len(runs)} runs are not in the library, {which} among them: make them by "
+            f"python -m ipl_core evaluate --table {options.table} --methods {options.methods} "
+            f"--seeds {options.run_seed} --out DIR."
+        )
+    return [found[row.key] for row in runs]
 
 
 def _add_study(parser: argparse.ArgumentParser) -> None:

@@ -78,6 +78,22 @@ def wilson(successes: int, trials: int, z: float = 1.959964) -> tuple[float, flo
     return (0.0 if successes == 0 else middle - half), (1.0 if successes == trials else middle + half)
 
 
+def share_over_voters(
+    votes: Mapping[Name, Sequence[bool]], generator: torch.Generator, draws: int = 10_000, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Percentile interval of the share of True among all votes, by drawing voters anew with replacement.
+
+    votes: of each voter, at least one voter with a vote. One voter's votes resemble each other, which Wilson's interval
+    takes no note of; with few voters this one is too narrow.
+    """
+    won, cast = (torch.tensor([float(of(v)) for v in votes.values()], dtype=torch.float64) for of in (sum, len))
+    chosen = torch.randint(len(won), (draws, len(won)), generator=generator)
+    shares = won[chosen].sum(1) / cast[chosen].sum(1)
+    tail = (1 - confidence) / 2
+    low, high = shares.quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
+    return low, high
+
+
 def jackknife(measure: Callable[[list[int]], float], count: int, groups: int = 10) -> float:
     """Standard error of a score of `count` pictures, by leaving out one group of them after the other.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from .task import Outcome, Run, attempt
 
 _POLL_SECONDS = 0.05
 _PROGRAM = (
-    "import json, sys; job = json.loads(sys.stdin.read()); sys.path[:] = job['search']; "
+    "import json, sys; job = json.loads(sys.stdin.readline()); sys.path[:] = job['search']; "
     "from ipl_core.sweeps.engines import work; work(job)"
 )
 
@@ -99,11 +101,11 @@ class _Worker:
                 env={**os.environ, "OMP_NUM_THREADS": str(threads)},
                 start_new_session=True,  # Ctrl-C reaches the program alone, which then ends this
             )
-        try:
-            self._process.stdin.write(json.dumps({**job, "search": [os.path.abspath(p) for p in sys.path]}).encode())
-            self._process.stdin.close()
-        except BrokenPipeError:  # it ended already, which its outcome says
-            pass
+        line = json.dumps({**job, "search": [os.path.abspath(p) for p in sys.path]})
+        # The pipe stays open: its end tells the process that this one has ended, however that came.
+        with contextlib.suppress(BrokenPipeError):  # it ended already, which its outcome says
+            self._process.stdin.write(f"{line}\n".encode())
+            self._process.stdin.flush()
 
     @property
     def ended(self) -> bool:
@@ -112,6 +114,7 @@ class _Worker:
 
     def outcome(self) -> Outcome:
         """What it left; an error where it left nothing."""
+        self._close()
         with self._folder:
             if self._answer.is_file():
                 return Outcome(**json.loads(self._answer.read_text(encoding="utf-8")))
@@ -126,16 +129,28 @@ class _Worker:
         """Ends the process and clears what it wrote."""
         self._process.kill()
         self._process.wait()
+        self._close()
         self._folder.cleanup()
+
+    def _close(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
 
 
 def work(job: dict) -> None:
     """The whole life of a worker's process."""
     import torch
 
+    threading.Thread(target=_end_with_the_program, daemon=True).start()
     torch.set_num_threads(job["threads"])
     outcome = attempt(job["task"], Run(job["settings"]))
     answer = Path(job["answer"])
     part = answer.with_suffix(".part")
     part.write_text(json.dumps(outcome.to_dict()), encoding="utf-8")
     os.replace(part, answer)
+
+
+def _end_with_the_program() -> None:
+    """Ends this process when the one that started it has ended: nobody would read what it makes."""
+    sys.stdin.read()
+    os._exit(1)

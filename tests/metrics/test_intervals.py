@@ -8,7 +8,16 @@ import statistics
 import pytest
 import torch
 
-from ipl_core.metrics.intervals import holm, jackknife, resampled, sign_test, t_interval, t_test, wilson
+from ipl_core.metrics.intervals import (
+    holm,
+    jackknife,
+    resampled,
+    share_over_voters,
+    sign_test,
+    t_interval,
+    t_test,
+    wilson,
+)
 
 
 def test_t_intervals_have_the_quantiles_of_the_tables():
@@ -77,3 +86,13 @@ def test_resampling_rows_and_seeds_widens_by_both():
     error = statistics.pstdev(k / 9 for k in range(10)) / math.sqrt(10)
     assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.05)
     assert interval(rows) == (mean, low, high)  # the same generator, the same draws
+
+
+def test_voters_are_drawn_and_not_their_votes():
+    def interval(votes: dict[str, list[bool]]) -> tuple[float, float]:
+        return share_over_voters(votes, torch.Generator().manual_seed(0))
+
+    assert interval({"a": [True, False], "b": [False, True]}) == (0.5, 0.5)  # every voter is of two minds
+    assert interval({"a": [True] * 10, "b": [False] * 10}) == (0, 1)
+    low, high = interval({str(k): [k % 4 != 0] for k in range(100)})  # one vote each: as independent votes
+    assert (low, high) == pytest.approx(wilson(75, 100), abs=0.02)

@@ -18,6 +18,7 @@ from ipl_core.metrics.reports.differences import Difference
 from ipl_core.metrics.reports.page import filled, write_pages
 from ipl_core.metrics.reports.tables import ABLATIONS, SHOWN
 from ipl_core.metrics.reports.why import clip_plane, principal_plane
+from ipl_core.study.study import TALLY_COLUMNS
 from ipl_core.sweeps.results import Results
 from ipl_core.sweeps.task import Outcome, Run
 
@@ -92,23 +93,26 @@ def test_a_page_says_what_came_out_and_of_what(results: Path):
 
 
 def test_votes_that_were_cast_are_on_the_page(results: Path):
-    columns = ["study", "target", "question", "first", "second", "first_votes", "second_votes", "skipped"]
-    columns += ["share_of_first", "wilson_low", "wilson_high"]
     tally = results / "study" / "tally.csv"
     tally.parent.mkdir()
 
     def put(first: int) -> str:
+        counted = ["quality", "elf", "ipl", "nada", first, first, 0, 0, 2, "0.7500", "0.3000", "0.9000"]
         with tally.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerow(["s", "elf", "quality", "ipl", "nada", first, 0, 0, "0.75" if first else "", "0.3", "0.9"])
+            csv.writer(file).writerows([TALLY_COLUMNS, counted])
         write_pages(results)
         return (results / "README.md").read_text(encoding="utf-8")
 
     assert "No votes were cast." in put(0)
-    assert "| elf | quality | ipl over nada | 3 | 75.0% | 30.0% to 90.0% |" in put(3)
+    with pytest.raises(InputError, match=r"votes.csv holds no votes"):
+        put(4)
+    cast = [("a", "elf", "quality", "ipl", "nada", "ipl")] * 2 + [("b", "elf", "quality", "nada", "ipl", "nada")] * 2
+    others = [("a", "elf", "likeness", "ipl", "nada", "nada"), ("c", "elf", "quality", "ipl", "nada", "")]
+    with (tally.parent / "votes.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("voter", "target", "question", "left", "right", "chosen"), *cast, *others])
+    assert "| elf | quality | ipl over nada | 4 | 2 | 75.0% | 30.0% to 90.0% | 0.0% to 100.0% |" in put(4)
     tally.write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="no tally of a study"):
+    with pytest.raises(InputError, match="holds no votes of a study"):
         write_pages(results)
 
 

@@ -9,13 +9,27 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from ipl_core import InputError
 from ipl_core.commands.main import main
+from ipl_core.library.runs import finished_run
 from ipl_core.methods.registry import METHODS, variants
+from ipl_core.metrics.comparison import Comparison
+from ipl_core.metrics.metric import Metric
 from ipl_core.metrics.registry import METRICS
+from ipl_core.metrics.reports import tables
 from ipl_core.metrics.reports.differences import differences, metric_table, overall, table_markdown
-from ipl_core.metrics.reports.measured import BESIDE, CEILING, Measuring, compared, config_of, measure_run, run_settings
+from ipl_core.metrics.reports.measured import (
+    BESIDE,
+    CEILING,
+    Measuring,
+    _given,
+    compared,
+    config_of,
+    measure_run,
+    run_settings,
+)
 from ipl_core.metrics.reports.tables import ABLATIONS, PAPER_METHODS, PAPER_ROWS, TABLES, table_runs
 from ipl_core.studio.world.subject import DOGS, PEOPLE
 from ipl_core.sweeps.results import read_rows
@@ -146,6 +160,83 @@ def test_a_model_without_a_judge_is_measured_by_what_needs_none(
     assert source["method"] == "source"
     assert float(run["clip_diversity"]) > 0
     assert {"identity", "kid"} <= set(run["unmeasured"].split())
+
+
+@pytest.mark.usefixtures("studio_of_sitters")
+def test_a_metric_of_ones_own_is_a_line_of_the_registry(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def brightness(comparison: Comparison) -> float:
+        return float(comparison.target.levels.float().mean())
+
+    toy = Metric("brightness", "mean brightness", "any", (), None, brightness, ".1f")
+    monkeypatch.setitem(METRICS, "brightness", toy)
+    ask = ["evaluate", "--table", "paper", "cubism", "--methods", "nada", "--seeds", "0", "--set", "steps=1"]
+    assert main([*ask, "--samples", "4", "--metrics", "brightness", "--out", str(tmp_path)]) == 0
+    assert 0 < float(read_rows(tmp_path / "paper.csv")[-1]["brightness"]) < 255
+    assert "### mean brightness\n" in (tmp_path / "paper.md").read_text(encoding="utf-8")
+    capsys.readouterr()
+    assert main([*ask, "--metrics", "beauty", "--out", str(tmp_path)]) == 2
+    assert "There is no metric “beauty”" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("studio_of_sitters")
+def test_pictures_of_ones_own_stand_for_what_nobody_renders(tmp_path: Path, tiny_pretrained: Path):
+    own, folder = str(tiny_pretrained / "tiny-generator.safetensors"), tmp_path / "sketches"
+    told = Measuring(samples=4, psi=0.7, references=str(folder), truth=str(folder))
+    settings = {"target": "a sketch", "method": "source", "changes": {"model": own, "critic": "studio"}}
+    with pytest.raises(InputError, match="There are no pictures of “a sketch”"):
+        compared(settings, told)
+    (folder / "a sketch").mkdir(parents=True)
+    for place, size in enumerate(((300, 256), (256, 512), (600, 600))):
+        Image.new("RGB", size, (place, 0, 0)).save(folder / "a sketch" / f"{place}.png")
+    found = compared(settings, told)
+    assert found.references.levels.shape == (3, 256, 256, 3)
+    assert found.references.levels[:, 0, 0, 0].tolist() == [0, 1, 2]
+    assert found.domain is None
+    with pytest.raises(InputError, match="nobody knows true pictures"):
+        compared({**settings, "method": CEILING}, told)
+    Image.new("RGB", (255, 900)).save(folder / "a sketch" / "small.png")
+    _given.cache_clear()
+    with pytest.raises(InputError, match=r"small\.png is 255×900; pictures need at least 256 a side"):
+        compared(settings, told)
+
+
+@pytest.mark.usefixtures("studio_of_sitters")
+def test_a_study_of_the_papers_rows_takes_the_runs_of_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tables, "PAPER_ROWS", tuple(r for r in PAPER_ROWS if r.target in ("Disney", "cubism")))
+    ask = ["study", "new", "--table", "paper", "--title", "Which one?", "--seeds", "700000-700001"]
+    assert main(ask) == 2
+    assert "4 of the table's 4 runs are not in the library, photo→Disney by nada among them" in capsys.readouterr().err
+    quick = {"steps": 1, "mapper_steps": 1}
+    monkeypatch.setattr(tables, "run_settings", lambda *given, **more: run_settings(*given, **{**more, **quick}))
+    for run in table_runs("paper", [0], FEW, methods=["nada", "ipl"]):
+        if run.settings["method"] not in BESIDE:
+            finished_run(config_of(run.settings))
+    assert main(ask) == 0
+    assert "4 pairs" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("studio_of_sitters")
+def test_targets_of_ones_own_are_measured_by_the_registry_where_that_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    ask = ["evaluate", "neon", "a wolf", "--model", "studio-dogs", "--methods", "nada", "--seeds", "0"]
+    ask += ["--samples", "4", "--set", "steps=1", "--out", str(tmp_path), "--metrics", "scs"]
+    assert main(ask) == 0
+    rows = read_rows(tmp_path / "targets.csv")
+    assert [(row["target"], row["method"]) for row in rows] == [
+        *(("neon", method) for method in (*BESIDE, "nada")),
+        *(("a wolf", method) for method in ("source", "nada")),  # nobody renders one
+    ]
+    assert {row["status"] for row in rows} == {"done"}
+    capsys.readouterr()
+    assert main([*ask, "--models", "real"]) == 2
+    assert "--models chooses the models of a table" in capsys.readouterr().err
+    assert main([*ask, "--engine", "subprocess", "--workers", "0"]) == 2
+    assert "Workers must be" in capsys.readouterr().err
 
 
 # ----------------------------------------------------------------------------------------------------------------------

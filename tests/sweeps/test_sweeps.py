@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +87,30 @@ def test_closing_a_sweep_ends_its_processes(tmp_path: Path):
     coming.close()
     assert time.monotonic() - began < 120
     assert [row["number"] for row in read_rows(tmp_path / "squares.csv")] == ["1"]
+
+
+def test_a_sweep_that_is_killed_leaves_its_rows_and_no_process(tmp_path: Path):
+    wanted = [*runs(1, log=str(tmp_path / "log")), *runs(2, wait=600, alive=str(tmp_path / "pid"))]
+    program = f"""
+import sys; sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[2])]!r}
+from test_sweeps import *
+wanted = [Run(settings) for settings in {[dict(run.settings) for run in wanted]!r}]
+list(sweep(TASK, wanted, results(Path({str(tmp_path)!r})), Subprocesses(1)))
+"""
+    killed = subprocess.Popen([sys.executable, "-c", program])
+    pid = tmp_path / "pid"
+    deadline = time.monotonic() + 300
+    while not (pid.exists() and pid.read_text()):
+        assert killed.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    killed.kill()
+    killed.wait()
+    while Path(f"/proc/{pid.read_text()}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert [row["number"] for row in read_rows(tmp_path / "squares.csv")] == ["1"]
+    assert [run.settings["number"] for run in results(tmp_path).missing(wanted)] == [2]
 
 
 def test_results_of_another_table_are_not_gone_on_with(tmp_path: Path):

@@ -255,6 +255,11 @@ def _square(file: Path) -> Tensor:
 # True pictures
 
 
+def is_rendered(model: str, target: str) -> bool:
+    """Whether true pictures of a target are known for a model, and so a floor and a ceiling."""
+    return _Studio.of(model, target) is not None
+
+
 @dataclass(frozen=True)
 class _Studio:
     """A model whose sitters the renderer knows, and one of their domains."""

@@ -13,10 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from ...errors import InputError
 from ...storage.files import atomic_path
 from ...storage.words import json_text, reason
+from ...study.study import TALLY_COLUMNS
 from ...sweeps.results import read_rows
+from ..intervals import share_over_voters
 from ..registry import METRICS
 from ..scores import read_csv
 from . import plots
@@ -189,26 +193,51 @@ def _index(sections: Sequence[str], folder: Path) -> str:
 
 
 def _study(path: Path) -> str:
-    """The tally of the blind study, as `study export` writes it; or that none were cast."""
+    """The tally of the blind study, as `study export` writes it beside all votes; or that none were cast."""
     intro = "People see two pictures of the same latent and say which is of better quality, and which keeps the person."
-    if not path.is_file():
+    rows = _table(path, TALLY_COLUMNS) if path.is_file() else []
+    if not any(int(row["votes"]) for row in rows):
         return f"{intro} No votes were cast."
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    columns = ("target", "question", "first", "second", "first_votes", "second_votes")
-    if any(name not in row for row in rows for name in columns):
-        raise InputError(f"{path} is no tally of a study: write it by `python -m ipl_core study export`.")
-    if not any(int(row["first_votes"]) + int(row["second_votes"]) for row in rows):
-        return f"{intro} No votes were cast."
-    lines = ["| target | question | pair | votes | share of the first | Wilson 95 % |", "|---|---|---|--:|--:|--:|"]
+    votes = _table(path.with_name("votes.csv"), ("voter", "target", "question", "left", "right", "chosen"))
+    heads = ("target", "question", "pair", "votes", "voters", "share of the first", "Wilson 95 %", "over voters 95 %")
+    lines = [f"| {' | '.join(heads)} |", "|---|---|---|--:|--:|--:|--:|--:|"]
     for row in rows:
-        votes = int(row["first_votes"]) + int(row["second_votes"])
-        if votes:
-            share = f"{float(row['share_of_first']):.1%}"
-            interval = f"{float(row['wilson_low']):.1%} to {float(row['wilson_high']):.1%}"
-            pair = f"{row['first']} over {row['second']}"
-            lines.append(f"| {row['target'] or 'all'} | {row['question']} | {pair} | {votes} | {share} | {interval} |")
+        if int(row["votes"]):
+            wilson = _range(float(row["wilson_low"]), float(row["wilson_high"]))
+            over_voters = _range(*share_over_voters(_by_voter(votes, row), torch.Generator().manual_seed(0)))
+            who = (row["target"] or "all", row["question"], f"{row['first']} over {row['second']}")
+            counts = (row["votes"], row["voters"], f"{float(row['share_of_first']):.1%}")
+            lines.append(f"| {' | '.join((*who, *counts, wilson, over_voters))} |")
     return f"{intro}\n\n" + "\n".join(lines)
+
+
+def _by_voter(votes: Sequence[Mapping[str, str]], row: Mapping[str, str]) -> dict[str, list[bool]]:
+    """Whether each vote that a row of the tally counts was for the first, by voter."""
+    found: dict[str, list[bool]] = {}
+    for vote in votes:
+        asked = {vote["left"], vote["right"]} == {row["first"], row["second"]} and vote["question"] == row["question"]
+        if asked and vote["chosen"] and row["target"] in ("", vote["target"]):
+            found.setdefault(vote["voter"], []).append(vote["chosen"] == row["first"])
+    return found
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.1%} to {high:.1%}"
+
+
+def _table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV that `study export` wrote."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+            if not set(columns) <= set(reader.fieldnames or ()):
+                raise ValueError("its columns are others")
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(
+            f"{path} holds no votes of a study ({reason(error)}): write it by `python -m ipl_core study export`."
+        ) from None
+    return rows
 
 
 def _why(path: Path) -> list[dict[str, str]]:

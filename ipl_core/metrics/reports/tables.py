@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import InputError
-from ...models.catalog import own_judge
+from ...methods.config import AdaptConfig
 from ...storage.words import quoted
 from ...sweeps.task import Run
-from .measured import BESIDE, SOURCE, Measuring, run_settings
+from .measured import BESIDE, SOURCE, Measuring, is_rendered, run_settings
 
 #: Columns of a table's CSV that say which run a row is.
 SHOWN = ("row", "target", "method", "level", "seed", "weights")
@@ -174,6 +174,5 @@ def _paper_runs(
 
 def _beside(target: str, title: str, measuring: Measuring, changes: Mapping[str, Any]) -> list[Run]:
     """Source, floor and ceiling of a target; the source alone where nobody renders it."""
-    judged = own_judge(changes.get("model", "studio")) is not None
-    which = BESIDE if judged else (SOURCE,)
+    which = BESIDE if is_rendered(changes.get("model", AdaptConfig.model), target) else (SOURCE,)
     return [Run(run_settings(target, method, 0, measuring, row=title, **changes)) for method in which]
