@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import accumulate
 from operator import mul
 from typing import Any
@@ -98,6 +99,11 @@ class Schedule:
             raise InputError(f"Whether a schedule clamps is true or false, not {quoted(self.clamp)}.")
         object.__setattr__(self, "alphas", tuple(alphas))
 
+    @cached_property
+    def _alphas(self) -> Tensor:
+        """ᾱ (T,) in double precision: at t = 0, 1 − ᾱ is too small for less."""
+        return torch.tensor(self.alphas, dtype=torch.float64, device="cpu")
+
     @property
     def total(self) -> int:
         """T, the number of times."""
@@ -116,7 +122,7 @@ class Schedule:
 
     def signal_and_noise(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """√ᾱ_t and √(1 − ᾱ_t) of times t (B,), each (B, 1, …) to be multiplied with `like` (B, …)."""
-        alpha = torch.tensor(self.alphas, dtype=torch.float64)[t.cpu()].view(-1, *[1] * (like.ndim - 1))
+        alpha = self._alphas[t.cpu()].view(-1, *[1] * (like.ndim - 1))
         return alpha.sqrt().to(like), (1 - alpha).sqrt().to(like)
 
     def noised(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
@@ -151,7 +157,7 @@ class Schedule:
 
     def snr(self, t: Tensor) -> Tensor:
         """ᾱ / (1 − ᾱ) of times t (B,)."""
-        alpha = torch.tensor(self.alphas, dtype=torch.float64)[t.cpu()]
+        alpha = self._alphas[t.cpu()]
         return (alpha / (1 - alpha)).float()
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import torch
 
+from ...generators.base import Generator
 from ...models.catalog import judge_of, load_generator, load_judge
-from ...studio.judge import Verdict
+from ...studio.judge import Judge, Verdict
 from ...studio.world.attributes import Sitters
 from ...studio.world.domains import PHOTO
 from ..frechet import frechet_distance
@@ -25,7 +26,12 @@ def generator_report(model: str, samples: int = 5_000) -> dict[str, float]:
     "agreement": share of traits that the judge reads in a sample as its latent means them, beside "readable", the same
     of true renders. InputError if the model has no judge.
     """
-    judge, generator = load_judge(judge_of(model)), load_generator(model)
+    judge = load_judge(judge_of(model))
+    return sample_figures(load_generator(model), judge, samples)
+
+
+def sample_figures(generator: Generator, judge: Judge, samples: int) -> dict[str, float]:
+    """The figures of `generator_report`, of a generator and a judge that are loaded."""
     subject, random = judge.subject, torch.Generator().manual_seed(_SEED)
     drawn, rendered, others = [], [], []
     agreed = readable = 0.0
