@@ -102,11 +102,16 @@ def _component(annotation: Any, value: Any = None) -> Any:
 
 def row(entry: library.Entry) -> dict[str, Any]:
     """What /library says of an entry."""
-    config = entry.config
-    facts = {name: getattr(config, name) for name in ("target", "source", "method", "seed")}
-    if not entry.from_run:
-        facts.update(method=None, seed=None)
-    facts.update({name: entry.settings[name] for name in ("stopped", "seconds", "created")})
+    run = entry.run if entry.from_run else None
+    facts = {
+        "target": entry.target,
+        "source": entry.source,
+        "method": run and run.config.method,
+        "seed": run and run.config.seed,
+        "stopped": run and run.stopped,
+        "seconds": run.seconds if run else 0.0,
+        "created": entry.record.created,
+    }
     return {
         "name": entry.name,
         "title": entry.title,
@@ -446,7 +451,7 @@ def _steps(updates: Iterator[Any], stop: Stop) -> Iterator[dict[str, Any]]:
     with closing(updates):
         for update in updates:
             if isinstance(update, library.Entry):
-                entry, stopped = update, update.settings["stopped"]
+                entry, stopped = update, update.run.stopped
             elif isinstance(update, Result):
                 stopped = update.stopped
             elif throttle.passes():

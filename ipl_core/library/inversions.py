@@ -312,7 +312,7 @@ def load(folder: str | os.PathLike[str]) -> Inverted:
     folder = as_path(folder)
     folder = folder if is_folder(folder) else folder.parent
     settings = read_settings(folder)
-    _KIND.check_whole(folder / INVERTED, settings["latent"])
+    _KIND.check_whole(folder / INVERTED, settings["latent"].get("sha256"))
     tensors, _ = load_tensors(folder / INVERTED)
     try:
         history = (folder / HISTORY).read_text(encoding="utf-8")

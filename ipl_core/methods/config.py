@@ -312,7 +312,13 @@ class AdaptConfig:
         stage=2,
         earlier=SHORTEST_MOVE,
     )
-    around_context: bool | None = field(None, label="Around context", help="mapper gives offsets", kind="flag", stage=1)
+    around_context: bool | None = field(
+        None,
+        label="Around context",
+        help="the mapper gives offsets from the context's words",
+        kind="flag",
+        stage=1,
+    )
     prompts: str = field(
         "vectors",
         choices=PROMPTS,
