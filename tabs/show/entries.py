@@ -8,6 +8,7 @@ from html import escape
 
 from ipl_core import AdaptConfig, lpips
 from ipl_core.library import inversions as people
+from ipl_core.library.person_records import Found
 from ipl_core.library.records import Imported, Mixed, Part, Picked
 from ipl_core.library.store import Entry
 from ipl_core.methods.registry import METHODS
@@ -113,15 +114,15 @@ def _parts(mixed: Sequence[Part]) -> str:
 
 def likeness(inverted: people.Inverted) -> dict[str, str]:
     """How near an inverted picture came, by name, with what the numbers mean, and where the search began."""
-    distances, identity = inverted.settings["distances"], inverted.settings.get("identity")
-    view = inverted.config.view
+    record = inverted.record
+    view, identity = record.view, record.identity
     measure = "the CLIP model" if view == "critic" else lpips.NETWORKS[view].title
     alike = "" if identity is None else f"{identity:.2f} by the judge, a classifier (1 the same person)"
     return {
-        "Pixels": f"{distances['pixel']:.3f} apart (0 alike, 2 opposite)",
-        "Perceptual": f"{distances['perceptual']:.3f} apart by {measure}",
+        "Pixels": f"{record.pixel:.3f} apart (0 alike, 2 opposite)",
+        "Perceptual": f"{record.perceptual:.3f} apart by {measure}",
         "Identity": alike,
-        "Begun at": _BEGUN_AT.get(str(inverted.settings.get("start")), ""),
+        "Begun at": _BEGUN_AT.get(record.origin.start, "") if isinstance(record.origin, Found) else "",
     }
 
 
