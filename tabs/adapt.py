@@ -247,7 +247,7 @@ class AdaptTab(Tab):
         entry, config, updates = go_on(self._service, name, more, stop)
         record = Record(config)
         record.recall(entry)
-        words = f"Going on from step {entry.settings['steps']['generator']} to {config.steps}."
+        words = f"Going on from step {entry.run.generator_steps} to {config.steps}."
         yield from self._show_job(record, words, updates)
 
     def _show_job(

@@ -19,6 +19,7 @@ from ipl_core import Result, Step
 from ipl_core.latents import parse_seeds
 from ipl_core.library import store as library
 from ipl_core.library.inversions import Inverted, Kept
+from ipl_core.library.person_records import Found
 from ipl_core.pictures.media import save_animation
 from ipl_core.storage.values import whole
 
@@ -102,11 +103,16 @@ def _component(annotation: Any, value: Any = None) -> Any:
 
 def row(entry: library.Entry) -> dict[str, Any]:
     """What /library says of an entry."""
-    config = entry.config
-    facts = {name: getattr(config, name) for name in ("target", "source", "method", "seed")}
-    if not entry.from_run:
-        facts.update(method=None, seed=None)
-    facts.update({name: entry.settings[name] for name in ("stopped", "seconds", "created")})
+    run = entry.run if entry.from_run else None
+    facts = {
+        "target": entry.target,
+        "source": entry.source,
+        "method": run and run.config.method,
+        "seed": run and run.config.seed,
+        "stopped": run and run.stopped,
+        "seconds": run.seconds if run else 0.0,
+        "created": entry.record.created,
+    }
     return {
         "name": entry.name,
         "title": entry.title,
@@ -119,8 +125,16 @@ def row(entry: library.Entry) -> dict[str, Any]:
 
 def person_row(inverted: Kept) -> dict[str, Any]:
     """What /people says of an inverted person."""
-    facts = {name: inverted.settings.get(name) for name in ("distances", "identity", "stopped", "created")}
-    return {"name": inverted.path.name, "title": inverted.title, "model": inverted.model, **facts}
+    record = inverted.record
+    return {
+        "name": inverted.path.name,
+        "title": record.title,
+        "model": record.model,
+        "distances": record.distances,
+        "identity": record.identity,
+        "stopped": record.origin.stopped if isinstance(record.origin, Found) else None,
+        "created": record.created,
+    }
 
 
 def _why(stop: Stop, stopped: str | None) -> str | None:
@@ -446,7 +460,7 @@ def _steps(updates: Iterator[Any], stop: Stop) -> Iterator[dict[str, Any]]:
     with closing(updates):
         for update in updates:
             if isinstance(update, library.Entry):
-                entry, stopped = update, update.settings["stopped"]
+                entry, stopped = update, update.run.stopped
             elif isinstance(update, Result):
                 stopped = update.stopped
             elif throttle.passes():
@@ -477,8 +491,8 @@ def _invert(
         for update in updates:
             if isinstance(update, Inverted):
                 last = {"stage": "done", "person": update.path.name, "crop": crop.note}
-                last.update({fact: update.settings[fact] for fact in ("distances", "identity")})
-                last["stopped"] = _why(stop, update.settings["stopped"])
+                last.update(distances=update.record.distances, identity=update.record.identity)
+                last["stopped"] = _why(stop, update.record.origin.stopped)
                 with handed_out() as folder:
                     yield last, *(str(file) for file in copies(update, folder))
             elif isinstance(update, Step) and throttle.passes():

@@ -17,8 +17,8 @@ from torch import Tensor
 from ipl_core import AdaptConfig, InputError, Result
 from ipl_core.drawing.sampling import draw
 from ipl_core.latents import MAX_SEED, parse_seeds
-from ipl_core.library import domain_folder
 from ipl_core.library import store as library
+from ipl_core.library.records import FIGURES
 from ipl_core.methods.config import MAX_PREVIEWS, PRESETS
 from ipl_core.methods.registry import METHODS
 from ipl_core.metrics.side_by_side import Figures, SideBySide
@@ -180,7 +180,7 @@ class CompareTab(Tab):
             yield {self.pictures: html, self.outlined: outlined}
             return
         scene = self._finished_scene(finished)
-        (samples,) = {entry.settings["shipped"]["samples"] for entry in finished.values()}
+        (samples,) = {entry.measured.samples for entry in finished.values()}
         kept = {method: scene.rows[method].figures.diversity for method in finished}
         scene.remark = show.kept_diversity({row_name(method): share for method, share in kept.items()}, samples)
         by_diversity = sorted(kept, key=kept.__getitem__)
@@ -194,16 +194,16 @@ class CompareTab(Tab):
     def _finished_scene(self, finished: Mapping[str, library.Entry]) -> Comparison:
         """Finished models of one domain, drawn here, with what was measured when they were made."""
         first = next(iter(finished.values()))
-        scene = Comparison(first.config.target, first.config.source, parse_seeds(_PEOPLE, MAX_PREVIEWS))
+        scene = Comparison(first.target, first.source, parse_seeds(_PEOPLE, MAX_PREVIEWS))
 
         def row(words: str, model: str, figures: Mapping[str, Any]) -> Row:
             pictures = draw(self._service.generators.get(model), scene.seeds, AdaptConfig.preview_psi)
-            measured = Figures(**{name: figures[name] for name in domain_folder.FIGURES})
+            measured = Figures(**{name: figures[name] for name in FIGURES})
             return Row(words, to_uint8(pictures), figures=measured)
 
-        scene.rows[SOURCE] = row("", first.config.model, first.settings["shipped"]["source"])
+        scene.rows[SOURCE] = row("", first.model, first.measured.source)
         for method, entry in finished.items():
-            scene.rows[method] = row(run_words(entry), str(entry.path), entry.settings["shipped"]["figures"])
+            scene.rows[method] = row(run_words(entry), str(entry.path), entry.measured.figures)
             scene.rows[method].readings = entry.readings
         return scene
 
@@ -381,7 +381,7 @@ class CompareTab(Tab):
             models = {method: str(entry.path) for method, entry in kept.items()}
             if not kept:
                 raise InputError("There is no comparison to look at: run one first.")
-            models[SOURCE] = next(iter(kept.values())).config.model
+            models[SOURCE] = next(iter(kept.values())).model
             for side in (left, right):
                 choice(side, "What is compared", models)
             seed = whole(seed, "The seed", 0, MAX_SEED)

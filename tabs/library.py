@@ -18,6 +18,7 @@ from ipl_core.library import domain_folder
 from ipl_core.library import inversions as people
 from ipl_core.library import store as library
 from ipl_core.library.exchange import FORMATS, formats
+from ipl_core.library.records import MAX_TITLE
 from ipl_core.methods.config import MAX_PREVIEWS
 from ipl_core.models import catalog
 from ipl_core.storage.words import quoted, size_words
@@ -105,7 +106,7 @@ class LibraryTab(Tab):
         self._whose = gr.HTML(visible=False)
         with gr.Group():
             self._title = gr.Textbox(
-                label="Name", info="Blank, it is called by its domain.", max_lines=1, max_length=domain_folder.MAX_TITLE
+                label="Name", info="Blank, it is called by its domain.", max_lines=1, max_length=MAX_TITLE
             )
             self._rename = gr.Button("Rename")
         with gr.Row():
@@ -136,7 +137,7 @@ class LibraryTab(Tab):
             label="Name of the mix",
             info="Blank, it says what it is made of.",
             max_lines=1,
-            max_length=domain_folder.MAX_TITLE,
+            max_length=MAX_TITLE,
         )
         self._keep_mix = gr.Button("Keep the mix as a model of its own")
 
@@ -246,7 +247,7 @@ class LibraryTab(Tab):
         mixed = domains_mixed(parts[::2], parts[1::2], strength)
         before, after = draw_mix(self._service, mixed, seeds)
         words = mix_words(mixed)
-        source = mixed[0][0].config.source
+        source = mixed[0][0].source
         people = show.people(parse_seeds(seeds, MAX_PREVIEWS), before, source, after, words)
         return {**self._tell(f"Drawn: {words}"), self._mixed: show.heading(words, "below what they were") + people}
 
@@ -265,8 +266,8 @@ class LibraryTab(Tab):
 
     def _shown(self, entry: library.Entry, words: str = "") -> dict[Any, Any]:
         """What the panel holds for an entry."""
-        config, steps = entry.config, entry.steps()
-        last = entry.settings["steps"]["generator"]
+        steps = entry.steps()
+        last = entry.run.generator_steps if entry.from_run else 0
         choices = [(f"{last}, the last" if last else "the only one", _LAST), *(str(step) for step in reversed(steps))]
         info = _STEPS if steps else _NO_STEPS
         mine = self._service.roles.may_change(entry)
@@ -279,11 +280,11 @@ class LibraryTab(Tab):
             self._facts: show.entry_facts(entry),
             self._step: gr.Dropdown(choices, value=_LAST, interactive=bool(steps), info=info),
             self._pick: gr.Button(interactive=False),
-            self._title: gr.Textbox(entry.settings.get("title", ""), placeholder=config.target, interactive=mine),
+            self._title: gr.Textbox(entry.record.title, placeholder=entry.target, interactive=mine),
             self._rename: gr.Button(interactive=mine),
             self._delete: gr.Button(interactive=mine),
             self._whose: gr.HTML(show.note(_SHIPPED if entry.shipped else _NOT_YOURS), visible=not mine),
-            **{button: self._export_button(suffix, config.model) for suffix, button in self._export.items()},
+            **{button: self._export_button(suffix, entry.model) for suffix, button in self._export.items()},
             self._file: gr.File(None, visible=False),
             self._question: gr.Group(visible=False),
         }
@@ -299,8 +300,8 @@ class LibraryTab(Tab):
         return {self._panel: gr.Column(visible=False), self.entry: ""}
 
     def _pictures(self, entry: library.Entry, after: Path | bytes) -> str:
-        adapted = f"{entry.config.target}, {show.entry_method(entry)}"
-        return show.before_and_after(entry.source_picture, after, entry.config.source, adapted)
+        adapted = f"{entry.target}, {show.entry_method(entry)}"
+        return show.before_and_after(entry.source_picture, after, entry.source, adapted)
 
     @refusing
     def _show_step(self, name: str, chosen: str) -> dict[Any, Any]:

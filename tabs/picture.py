@@ -244,19 +244,20 @@ class PictureTab(Tab):
         return changes
 
     def _show_result(self, inverted: people.Inverted, progress: _Progress) -> dict[Any, Any]:
-        steps, stopped = inverted.settings["steps"], inverted.settings["stopped"]
+        search = inverted.record.origin
+        stopped = search.stopped
         words, share = f"Done: {inverted.name}", 1.0
         kept = self._service.roles.is_kept(inverted)
         stays = "kept with the people below" if kept else "among the people below until you close or reload this page"
         how = stays if progress.begun else f"made before with the same settings, {stays}"
         if stopped is not None:
             share = progress.share
-            words = f"Stopped after {steps['latent']} steps of the latent and {steps['tuning']} of tuning"
+            words = f"Stopped after {search.latent_steps} steps of the latent and {search.tuning_steps} of tuning"
             if stopped == "not finite":
-                words = f"Ended after {steps['latent']} steps: the numbers grew out of bounds"
+                words = f"Ended after {search.latent_steps} steps: the numbers grew out of bounds"
             how = f"what was reached is {stays}"
         return {
-            **self._show_end(words, f"{how}; it took {show.duration(inverted.settings['seconds'])}", share),
+            **self._show_end(words, f"{how}; it took {show.duration(search.seconds)}", share),
             self._found: show.collage(
                 (inverted.aligned, inverted.picture), ["picture", "inverted"], inverted.name, layout="pair"
             ),

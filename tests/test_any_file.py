@@ -413,8 +413,9 @@ def test_origins_of_anything_are_taken_in_or_refused(tmp_path: Path, field: str,
         lambda path: import_generator(path, "studio", target="undead"), (tmp_path / "changed.safetensors").read_bytes()
     )
     if entry is not None:
-        assert entry.config.target == "undead"
+        assert entry.target == "undead"
         assert "new" not in entry.settings["config"]
+        assert "new" not in entry.origin.run
         assert entry.title.isprintable()
 
 

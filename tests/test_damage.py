@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ipl_core import InputError
+from ipl_core import AdaptConfig, InputError
 from ipl_core.commands.main import main
 from ipl_core.drawing.seed_people import SeedPerson
 from ipl_core.library import domain_folder
@@ -63,8 +63,16 @@ def entry_of(target: str = "zombie") -> library.Entry:
     return kept_domains.entry_of(target, 0.3)
 
 
-def rich_entry() -> library.Entry:
-    """An entry with all settings that any entry may have."""
+#: What made an entry, besides a run in one go.
+ORIGINS: dict[str, dict[str, Any]] = {
+    "resumed": {"resumed": {"entry": "before", "step": 1, "exactly": True, "as one run": False}},
+    "imported": {"imported": {"file": "theirs.pt", "sha256": "0", "changes mapping": True}},
+    "mixed": {"mixed": [{"entry": "one", "share": 0.5, "config": AdaptConfig("werewolf").to_dict()}]},
+}
+
+
+def rich_entry(origin: str = "resumed") -> library.Entry:
+    """An entry with all settings that one of this origin may have."""
     entry = library.rename(entry_of(), "Ours")
     facts = entry.settings["weights"]
     shutil.copy(entry.path / domain_folder.ADAPTED, entry.path / domain_folder.step_file(1))
@@ -73,9 +81,7 @@ def rich_entry() -> library.Entry:
     more = {
         "earlier": {"1": {**facts, "diversity": 0.5}},
         "training": facts,
-        "resumed": {"entry": "before", "step": 1, "exactly": True, "as one run": False},
-        "imported": {"file": "theirs.pt", "sha256": "0", "changes mapping": True},
-        "mixed": [{"entry": "one", "share": 0.5, "config": entry.settings["config"]}],
+        **ORIGINS[origin],
         "readings": {"0": "bald, smiling", "7": "pink haired"},
         "diversity": 0.7,
     }
@@ -120,12 +126,13 @@ def shown(entry: library.Entry) -> None:
     sent({"title": entry.title, "files": entry.files, "bytes": entry.bytes, "steps": entry.steps()})
     sent({"readings": list(entry.readings.items())})
     html = show.cards([entry]) + show.entry_facts(entry) + show.entry_title(entry)
-    assert "nan" not in html.casefold().replace(entry.config.target.casefold(), "") or "data:image" in html
+    assert "nan" not in html.casefold().replace(entry.target.casefold(), "") or "data:image" in html
     html.encode()
 
 
-def test_settings_of_an_entry_may_hold_anything() -> None:
-    good, neighbour = rich_entry(), entry_of("neighbour")
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_settings_of_an_entry_may_hold_anything(origin: str) -> None:
+    good, neighbour = rich_entry(origin), entry_of("neighbour")
     shown(good)
     text = (good.path / "settings.json").read_text()
 

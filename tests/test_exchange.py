@@ -18,6 +18,7 @@ from ipl_core.generators.stylegan2.rosinality import save_rosinality
 from ipl_core.library import domain_folder
 from ipl_core.library import store as library
 from ipl_core.library.exchange import export_generator, import_generator
+from ipl_core.library.records import Imported
 from ipl_core.models import catalog
 from ipl_core.storage.tensors import read_metadata
 
@@ -35,16 +36,17 @@ def test_exported_and_imported_it_is_the_same_generator(name: str, tmp_path: Pat
     path = export_generator(entry, tmp_path / name)
     assert same(catalog.load_generator(path), catalog.load_adapted(entry.path))
     imported = import_generator(path, "studio", target="undead")
-    assert imported.imported
+    assert isinstance(imported.origin, Imported)
     assert imported.title == f"photo → undead (imported from {name})"
-    assert imported.settings["imported"]["changes mapping"] is False
+    assert not imported.origin.changes_mapping
     assert catalog.changed_weights(imported.path).keys() == catalog.changed_weights(entry.path).keys()
     assert same(catalog.load_adapted(imported.path), catalog.load_adapted(entry.path))
     assert imported.samples_picture.read_bytes() != imported.source_picture.read_bytes()
     assert imported.history() == []
     assert import_generator(path, "studio", target="undead") == imported
     assert {one.path for one in library.list_entries()} == {entry.path, imported.path}
-    assert library.find(imported.config) is None
+    with pytest.raises(InputError, match="was imported, so there is no run behind it"):
+        _ = imported.config
 
 
 def test_our_files_say_themselves_what_they_are(tmp_path: Path) -> None:
@@ -53,8 +55,9 @@ def test_our_files_say_themselves_what_they_are(tmp_path: Path) -> None:
     assert read_metadata(path)["licence"] == "made by tests"
     for file in (path, entry.path / domain_folder.ADAPTED):
         imported = import_generator(file, "studio", called="b.safetensors")
-        assert imported.config.target == "zombie"
-        assert imported.settings["imported"]["file"] == "b.safetensors"
+        assert imported.target == "zombie"
+        assert imported.origin.file == "b.safetensors"
+        assert imported.origin.run["method"] == "nada", "the file says which run it came from"
         assert same(catalog.load_adapted(imported.path), catalog.load_adapted(entry.path))
 
 
@@ -82,7 +85,7 @@ def test_a_mean_that_the_reader_estimated_is_not_taken_for_an_adaptation(
     with torch.no_grad():
         tiny_generator.mapping[0].bias.add_(0.2)
     save_rosinality(tiny_generator, tmp_path / "c.pt")
-    assert import_generator(tmp_path / "c.pt", "studio", target="elf").settings["imported"]["changes mapping"] is True
+    assert import_generator(tmp_path / "c.pt", "studio", target="elf").origin.changes_mapping
 
 
 class Hostile:

@@ -31,10 +31,10 @@ ROOMS = {
     "directions": "methods methods.directions methods.losses methods.prompts methods.registry",
     "settings": "methods.config",
     "files of networks": "generators.base generators.files library library.quantised library.shipped "
-    "library.domain_folder",
+    "library.records library.domain_folder",
     "training": "methods.layers methods.source_samples methods.guidance methods.student methods.adapt",
     "drawing": "drawing drawing.rendering drawing.sampling drawing.framing pictures.faces drawing.seed_people "
-    "library.latent_settings",
+    "library.latent_settings library.person_records",
     "catalog": "models.catalog",
     "runs": "generators.invert running.previews running.adapting running.inverting running.forecast",
     "what is kept": "library.store library.inversions models.licences library.exchange drawing.mixing "

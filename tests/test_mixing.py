@@ -57,8 +57,8 @@ def test_a_mix_is_kept_as_an_entry_of_its_own() -> None:
     mixer, one, other = Mixer("studio"), entry_of("zombie", 0.3), entry_of("mosaic", -0.2)
     kept = mixer.keep([(one, 0.5), (other, 1.5), (entry_of("neon", 1.0), 0.0)])
     assert kept.title == "photo → 50 % zombie + 150 % mosaic (mixed)"
-    assert (kept.mixed, kept.imported, kept.from_run, kept.finished) == (True, False, False, True)
-    assert [part["share"] for part in kept.settings["mixed"]] == [0.5, 1.5]
+    assert (kept.made_by, kept.from_run, kept.finished) == ("mixed", False, True)
+    assert [(part.share, part.config["target"]) for part in kept.origin.parts] == [(0.5, "zombie"), (1.5, "mosaic")]
     expected = mixer.draw(seed_latents(mixer.source, [3]), mixer.weights([(one, 0.5), (other, 1.5)]))
     torch.testing.assert_close(draw(catalog.load_adapted(kept.path), [3]), expected)
     assert mixer.keep([(one, 0.5), (other, 1.5)], "Dead tiles").title == "Dead tiles"

@@ -68,11 +68,10 @@ def _vocabulary(given: str) -> str:
 
 def written(entry: library.Entry, out: str) -> int:
     """Copies an entry's files to the folder `out` and prints their paths; gives the exit status."""
-    stopped = entry.settings["stopped"]
+    run = entry.run
     if not entry.finished:
-        steps = entry.settings["steps"]["generator"]
-        why = WHY_STOPPED[stopped]
-        print(f"Stopped {why} after {steps} of {entry.config.steps} steps; what was reached is kept.")
+        why = WHY_STOPPED[run.stopped]
+        print(f"Stopped {why} after {run.generator_steps} of {run.config.steps} steps; what was reached is kept.")
     if entry.left_out:
         print(entry.left_out)
     try:
@@ -80,7 +79,7 @@ def written(entry: library.Entry, out: str) -> int:
     except InputError as error:
         raise InputError(f"{error} The run is kept in the library, as {entry.name}.") from error
     print(f"{entry.title}: {folder / domain_folder.ADAPTED}, {folder / domain_folder.SAMPLES_PICTURE}")
-    return exit_status(stopped)
+    return exit_status(run.stopped)
 
 
 COMMAND = Command("adapt a generator to a domain named in words", _options, _run)

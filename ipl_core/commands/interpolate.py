@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace) -> None:
 def _stations(models: list[str]) -> tuple[str, list[library.Entry | None]]:
     """The source model of all `models`, and each as an entry; None where it is the source itself."""
     entries = [_entry(model) for model in models]
-    sources = {model if entry is None else entry.config.model: None for model, entry in zip(models, entries)}
+    sources = {model if entry is None else entry.model: None for model, entry in zip(models, entries)}
     if len(sources) > 1:
         raise InputError(f"One animation has one source model, but these have {' and '.join(sources)}.")
     return next(iter(sources)), entries

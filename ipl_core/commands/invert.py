@@ -75,16 +75,16 @@ def _fetch(config: InvertConfig) -> None:
 
 def _written(inverted: people.Inverted, out: str) -> int:
     """Copies an inversion to the folder `out` and prints its figures; gives the exit status."""
-    stopped = inverted.settings["stopped"]
+    search = inverted.record.origin
+    stopped = search.stopped
     if stopped is not None:
-        steps = inverted.settings["steps"]
         why = WHY_STOPPED[stopped]
-        print(f"Stopped {why} after {steps['latent']} steps of the latent and {steps['tuning']} of tuning.")
+        print(f"Stopped {why} after {search.latent_steps} steps of the latent and {search.tuning_steps} of tuning.")
     try:
         kept = people.save(inverted, out)
     except InputError as error:
         raise InputError(f"{error} The inversion is kept with the people, as {inverted.path.name}.") from error
-    figures = {**inverted.settings["distances"], "identity": inverted.settings["identity"]}
+    figures = {**inverted.record.distances, "identity": inverted.record.identity}
     print(", ".join(f"{name} {value:.4f}" for name, value in figures.items() if value is not None))
     print(kept.path / people.INVERTED)
     return exit_status(stopped)

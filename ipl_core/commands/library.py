@@ -98,7 +98,7 @@ def _import(options: argparse.Namespace) -> None:
         _bring_in(as_path(options.file))
         return
     entry = import_generator(options.file, options.model, options.target, options.source, options.critic)
-    if entry.settings["imported"]["changes mapping"]:
+    if entry.origin.changes_mapping:
         print(f"Its mapping network isn't that of “{options.model}”: another model may be the one it was adapted from.")
     print(f"{entry.title}: {entry.path}")
 

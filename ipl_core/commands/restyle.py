@@ -44,7 +44,7 @@ def _run(options: argparse.Namespace) -> None:
     drawn, labels = [inverted.aligned, inverted.picture], ["picture", "inverted"]
     for mix in mixes:
         drawn.append(to_uint8(restyler.draw(mix)))
-        labels.append(" + ".join(entry.config.target for entry, _ in mix))
+        labels.append(" + ".join(entry.target for entry, _ in mix))
     note = {"picture": inverted.name, "domains": labels[2:], "strength": options.strength, "mix": options.mix}
     save_png(labelled(torch.cat(drawn), labels, in_a_row), path, note)
     print(path)

@@ -25,9 +25,9 @@ def _run(options: argparse.Namespace) -> int:
     folders.check_writable(options.out)
     with stop_on_interrupt() as stop, StepBar() as bar:
         resumed = resumed_run(entry, options.steps, stop, bar.show, options.out)
-    origin = resumed.settings["resumed"]
-    how = "with the state of its training" if origin["exactly"] else "from its weights, with a fresh optimiser"
-    print(f"Went on after step {origin['step']} {how}.")
+    before = resumed.run.resumed
+    how = "with the state of its training" if before.exactly else "from its weights, with a fresh optimiser"
+    print(f"Went on after step {before.step} {how}.")
     return written(resumed, options.out)
 
 

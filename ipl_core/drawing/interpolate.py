@@ -195,7 +195,7 @@ class _Point:
 def _point(mixer: Mixer, person: Person, walk: Walk) -> _Point:
     source = mixer.source
     if isinstance(person, Inverted):
-        if person.settings["model_sha256"] != mixer.model_sha256:
+        if person.record.model_sha256 != mixer.model_sha256:
             raise InputError(
                 f"“{person.name}” was inverted with another model than “{mixer.model}”: choose people of that model."
             )

@@ -23,8 +23,9 @@ from ..generators.files import save_generator
 from ..generators.stylegan2.network import Generator
 from ..library import domain_folder
 from ..library import store as library
+from ..library.records import Domain
 from ..memory import pictures_at_once
-from ..methods.config import MAX_TEXT, AdaptConfig
+from ..methods.config import MAX_TEXT
 from ..models import catalog
 from ..storage.lru import LRU
 from ..storage.values import number
@@ -126,17 +127,13 @@ class Mixer:
             raise InputError("A mix needs at least one domain with a share above 0.")
         parts = [(entry, share) for entry, share in domains if share]
         first = parts[0][0]
-        config = AdaptConfig(
-            " + ".join(f"{100 * share:.0f} % {entry.config.target}" for entry, share in parts)[:MAX_TEXT],
-            source=first.config.source,
-            model=self.model,
-            critic=first.settings["critic"],
-        )
-        title = library.check_title(title, library.mixed_path(config, parts))  # before the work, not after it
+        target = " + ".join(f"{100 * share:.0f} % {entry.target}" for entry, share in parts)[:MAX_TEXT]
+        domain = Domain.named(target, first.source, self.model, first.record.critic)
+        title = library.check_title(title, library.mixed_path(domain, parts))  # before the work, not after it
         mixed = self.generator(parts)
-        pictures = [draw(generator, config.preview_seeds, config.preview_psi) for generator in (self.source, mixed)]
+        pictures = [draw(generator, domain.preview_seeds, domain.preview_psi) for generator in (self.source, mixed)]
         weights = {name: tensor.cpu() for name, tensor in self.weights(parts).items()}
-        entry = library.keep_mixed(config, parts, weights, *pictures)
+        entry = library.keep_mixed(domain, parts, weights, *pictures)
         return library.rename(entry, title) if title else entry
 
     def described(self, domains: Sequence[Share]) -> dict[str, Any]:
@@ -156,13 +153,11 @@ class Mixer:
         return {name: tensor.to(self.source.device) for name, tensor in tensors.items()}
 
     def _domain(self, entry: library.Entry) -> dict[str, Tensor]:
-        if entry.settings["model_sha256"] != self.model_sha256:
+        if entry.record.model_sha256 != self.model_sha256:
             raise InputError(
-                f"The domain “{entry.config.target}” in {entry.path} was adapted from another model than "
+                f"The domain “{entry.target}” in {entry.path} was adapted from another model than "
                 f"“{self.model}”, so their weights can't be mixed: choose domains of one model."
             )
-        key = f"{entry.path} {entry.settings['weights']['sha256']}"
+        key = f"{entry.path} {entry.record.weights.sha256}"
         with self._lock:
-            return self._domains.made(
-                key, lambda: self.fitted(catalog.changed_weights(entry.path), entry.config.target)
-            )
+            return self._domains.made(key, lambda: self.fitted(catalog.changed_weights(entry.path), entry.target))

@@ -48,7 +48,7 @@ def drawn(entries: Sequence[library.Entry], seeds: Sequence[int], psi: float = 0
 
     Raises InputError for no entries or seeds, for entries of several models, or if one can't be drawn.
     """
-    models = {entry.settings["model_sha256"]: entry.config.model for entry in entries}
+    models = {entry.record.model_sha256: entry.model for entry in entries}
     if len(models) != 1 or not seeds:
         raise InputError(f"The examples are people of one model; these are {len(seeds)} seeds of {len(models)} models.")
     ((digest, model),) = models.items()
@@ -59,7 +59,7 @@ def drawn(entries: Sequence[library.Entry], seeds: Sequence[int], psi: float = 0
         "model_sha256": digest,
         "psi": psi,
         "seeds": list(seeds),
-        "domains": [entries[0].config.source, *(entry.config.target for entry in entries)],
+        "domains": [entries[0].source, *(entry.target for entry in entries)],
         "runs": [entry.settings["config"] for entry in entries],
     }
     return Row(tuple(settings["domains"]), tuple(seeds), people, settings)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from ..drawing.sampling import draw
 from ..errors import InputError
+from ..fields import settings
 from ..generators.files import generator_from, load_generator, write_generator
 from ..generators.stylegan2.network import Generator, GeneratorConfig
 from ..methods.config import AdaptConfig
@@ -29,6 +29,7 @@ from ..storage.tensors import MAX_HEADER, load_tensors
 from ..storage.words import clean_line, quoted, read_json, readable
 from . import domain_folder
 from . import store as library
+from .records import Domain, Imported, Trained
 
 FORMATS = (".safetensors", ".pt")
 
@@ -46,9 +47,10 @@ def export_generator(entry: library.Entry, path: str | os.PathLike[str], step: i
     """
     path = as_path(path)
     generator = catalog.load_adapted(entry.path, step=step)
-    known = catalog.generators().get(entry.config.model)
-    settings = {name: entry.settings[name] for name in ("config", "critic", "model_sha256", "steps", "stopped")}
-    write_generator(generator, path, {"adapted": settings, "licence": known.licence if known else ""})
+    known = catalog.generators().get(entry.model)
+    facts = {name: entry.settings[name] for name in ("config", "critic", "model_sha256", "steps", "stopped")}
+    facts["made"] = entry.origin.made
+    write_generator(generator, path, {"adapted": facts, "licence": known.licence if known else ""})
     return path
 
 
@@ -87,12 +89,14 @@ def import_generator(
         )
     base = catalog.load_generator(model)
     changed = _changed(contents, base, called, model)
-    config = _config(origin, model, target, source, critic, called)
+    run = _run_of(origin, model, target, source, critic, called)
+    domain = Domain.of(run)
     changes_mapping = any(name.startswith("mapping.") for name in changed)
-    facts = {"file": called, "sha256": digests.file_digest(path), "changes mapping": changes_mapping}
+    from_run = origin is not None and origin.get("made", Trained.made) == Trained.made
+    imported = Imported(called, digests.file_digest(path), changes_mapping, run.to_dict() if from_run else {})
     domain_folder.apply_weights(adapted := catalog.load_generator(model), changed)
-    before, after = (draw(generator, config.preview_seeds, config.preview_psi) for generator in (base, adapted))
-    return library.keep_imported(config, facts, changed, before, after)
+    before, after = (draw(generator, domain.preview_seeds, domain.preview_psi) for generator in (base, adapted))
+    return library.keep_imported(domain, imported, changed, before, after)
 
 
 def _read(path: Path, stop: threading.Event | None) -> tuple[Generator | dict[str, Tensor], Mapping[str, Any] | None]:
@@ -151,13 +155,15 @@ def _compare_sizes(generator: Generator, base: Generator, called: str, model: st
             )
 
 
-def _config(
+def _run_of(
     origin: Mapping[str, Any] | None, model: str, target: str, source: str, critic: str | None, called: str
 ) -> AdaptConfig:
-    """The configuration of an imported entry: the one in the file where there is one, for the model named here."""
+    """The settings of the run that a file says it came from, for the model and the words named here; else the usual.
+
+    Raises InputError where nothing names the domain, and for settings that can't be.
+    """
     known = catalog.generators().get(model)
-    settings = {field.name for field in fields(AdaptConfig)}
-    told = {name: value for name, value in origin["config"].items() if name in settings} if origin else {}
+    told = {name: value for name, value in origin["config"].items() if name in settings(AdaptConfig)} if origin else {}
     told.update(model=model, device="cpu", critic=critic)
     if target.strip():
         told["target"] = target

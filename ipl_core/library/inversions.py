@@ -37,10 +37,11 @@ from ..storage.files import readable_file
 from ..storage.folders import HISTORY, SETTINGS, home
 from ..storage.paths import as_path, is_folder
 from ..storage.tensors import MAX_HEADER, load_tensors
-from ..storage.words import model_words, quoted, read_json
+from ..storage.words import quoted, read_json
 from . import store as library
 from .domain_folder import apply_weights
 from .latent_settings import taken_over
+from .person_records import MAX_NAME, Found, PersonRecord, read_person
 
 log = logging.getLogger(__name__)
 
@@ -52,42 +53,43 @@ FILES = (INVERTED, ALIGNED_PICTURE, INVERTED_PICTURE, SETTINGS, HISTORY)
 #: Part of an inversion's identity: raised with every change that gives another latent for the same settings.
 REVISION = 2
 _KIND = folders.Kind("ipl-studio-person", 1, "inverted picture", "an inversion", "delete the folder and invert again")
-_LONGEST_NAME = 120  # characters of a name that are shown
-_MAX_STEPS = 1_000_000  # that a person's settings may speak of
 
 
-class Described:
-    """What the settings of an inverted picture say about it."""
+class Person:
+    """What the settings of a person say, as types. settings: what settings.json holds, for files that repeat it."""
 
     settings: dict[str, Any]
 
     @cached_property
-    def config(self) -> InvertConfig:
-        """The configuration that it was found with."""
-        return InvertConfig.from_dict(self.settings["config"])
+    def record(self) -> PersonRecord:
+        """What is known of the person."""
+        return read_person(stored.finite(self.settings))
 
     @property
     def name(self) -> str:
-        """What the person called it, as it may be shown."""
-        return words.shown(self.settings["name"], _LONGEST_NAME)
+        """What the person is called, as it may be shown."""
+        return self.record.name
 
     @property
     def model(self) -> str:
         """The generator whose latent it is, by name or path."""
-        return self.config.model
+        return self.record.model
 
     @property
     def title(self) -> str:
         """A line that tells it from others."""
-        config = self.config
-        stopped = "" if self.settings["stopped"] is None else ", stopped"
-        tuned = " with tuning" if self.settings["steps"]["tuning"] else ""
-        facts = f"{config.preset}, {config.space}{tuned}, seed {config.seed}{stopped}"
-        return f"{self.name} ({model_words(config.model)}, {facts})"
+        return self.record.title
+
+    @property
+    def config(self) -> InvertConfig:
+        """The configuration that the latent was found with. Raises InputError for a person who was drawn by seed."""
+        if not isinstance(self.record.origin, Found):
+            raise InputError(f"“{self.name}” was drawn by seed, so there is no inversion behind it.")
+        return self.record.origin.config
 
 
 @dataclass(frozen=True)
-class Kept(Described):
+class Kept(Person):
     """A kept picture as a list shows it: its folder and what settings.json there holds; `load` reads the rest."""
 
     path: Path
@@ -95,7 +97,7 @@ class Kept(Described):
 
 
 @dataclass(frozen=True)
-class Inverted(Described):
+class Inverted(Person):
     """A picture and the latent that stands for it.
 
     w_plus: (1, rows, w_dim). noise: a map (1, 1, h, w) for each synthesis layer, or () for the generator's own.
@@ -115,7 +117,7 @@ class Inverted(Described):
 
     def check_model(self) -> None:
         """Raises InputError if the model's weights aren't those that the latent belongs to."""
-        if catalog.generator_digest(self.model) != self.settings["model_sha256"]:
+        if catalog.generator_digest(self.model) != self.record.model_sha256:
             raise InputError(
                 f"“{self.name}” was inverted with other weights of the model “{self.model}” than those here: "
                 "invert the picture again, or restore the model's file."
@@ -169,7 +171,7 @@ class Inversion:
         whose: str = "",
     ) -> None:
         # Some file names are no text, and a name that can't be written would lose the result at the end.
-        self.config, self.aligned, self.name, self.crop = config, aligned, words.shown(name, _LONGEST_NAME), crop
+        self.config, self.aligned, self.name, self.crop = config, aligned, words.shown(name, MAX_NAME), crop
         self._rows: list[dict[str, Any]] = []
         self._last: InvertResult | None = None
         critic = config.critic or catalog.critic_of(config.model)
@@ -223,6 +225,7 @@ def drawn_person(person: SeedPerson, generator: Generator) -> Inverted:
 
     generator: that of `person.model`. Raises InputError as `SeedPerson.w_plus` does, and if the model can't be found.
     """
+    # Earlier versions read a configuration, steps and distances of any person; the usual ones stand for them.
     config = InvertConfig(model=person.model, tune=False)
     critic = catalog.critic_of(config.model)
     w_plus = person.w_plus(generator)
@@ -312,7 +315,7 @@ def load(folder: str | os.PathLike[str]) -> Inverted:
     folder = as_path(folder)
     folder = folder if is_folder(folder) else folder.parent
     settings = read_settings(folder)
-    _KIND.check_whole(folder / INVERTED, settings["latent"])
+    _KIND.check_whole(folder / INVERTED, read_person(settings).latent.sha256)
     tensors, _ = load_tensors(folder / INVERTED)
     try:
         history = (folder / HISTORY).read_text(encoding="utf-8")
@@ -378,24 +381,9 @@ def read_settings(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _check(settings: Mapping[str, Any]) -> None:
-    """Raises what `Kind.read_settings` takes for damage unless all that a list or an API says of a person is there."""
-    InvertConfig.from_dict(stored.mapping(settings["config"], "config"))
-    for name in ("name", "model_sha256"):
-        stored.text(settings[name], name, 10_000)
-    stored.text(settings.get("key", ""), "key", 200)
-    if settings["stopped"] is not None and not stored.text(settings["stopped"], "stopped", 40).isprintable():
-        raise ValueError("stopped can't be shown")
-    for name, distance in stored.mapping(settings["distances"], "distances").items():
-        stored.number(distance, f"distance {words.quoted(name)}", 0, 1e6)
-    _ = settings["distances"]["pixel"], settings["distances"]["perceptual"]
-    if settings.get("identity") is not None:
-        stored.number(settings["identity"], "identity", -2, 2)
-    steps = stored.mapping(settings["steps"], "steps")
-    for stage in ("latent", "tuning"):
-        stored.whole(steps.get(stage, 0) if stage == "latent" else steps[stage], f"steps of {stage}", _MAX_STEPS)
-    stored.number(settings.get("seconds", 0), "seconds", 0, 1e9)
-    stored.time(settings["created"], "created")
-    stored.file_facts(settings["latent"], "latent")
+    """Raises what `Kind.read_settings` takes for damage unless the settings are those of a kept person."""
+    if read_person(settings).latent is None:
+        raise KeyError("latent")
 
 
 def _write(inverted: Inverted, folder: Path) -> dict[str, Any]:
@@ -476,7 +464,7 @@ def find(config: InvertConfig, aligned: Tensor, folder: Path | None = None, whos
         except InputError as error:
             log.warning("%s", error)
             continue
-        if found.settings["stopped"] is None and found.settings.get("key") == key:
+        if found.record.finished and found.record.key == key:
             return found
     return None
 
@@ -492,7 +480,7 @@ def scan(folder: Path | None = None) -> tuple[list[Kept], list[str]]:
     Only settings are read and sizes compared; a change within the tensors shows when one is loaded.
     """
     kept, problems = folders.opened(folder or people_folder(), _KIND.what, _listed)
-    return sorted(kept, key=lambda one: str(one.settings["created"]), reverse=True), problems
+    return sorted(kept, key=lambda one: one.record.created, reverse=True), problems
 
 
 def _listed(path: Path) -> Kept:
@@ -501,9 +489,10 @@ def _listed(path: Path) -> Kept:
     sizes = _KIND.sizes(path)
     settings = read_settings(path)
     _KIND.check_files(path, sizes, FILES)
-    if sizes[INVERTED] != settings["latent"]["bytes"]:
+    kept = Kept(path, settings)
+    if sizes[INVERTED] != kept.record.latent.bytes:
         raise _KIND.damaged(path, f"{INVERTED} doesn't have the size it was written with")
-    return Kept(path, settings)
+    return kept
 
 
 def open_person(name: str, folder: Path | None = None) -> Inverted:
@@ -526,8 +515,8 @@ def delete(inverted: Inverted | Kept, folder: Path | None = None) -> None:
 
 
 def _folder_name(inverted: Inverted) -> str:
-    name = folders.folder_name(inverted.name, "picture", inverted.settings["key"])
-    if inverted.settings["stopped"] is None:
+    name = folders.folder_name(inverted.name, "picture", inverted.record.key)
+    if inverted.record.finished:
         return name
     latent = hashlib.sha256(inverted.w_plus.numpy().tobytes()).hexdigest()
     return f"{name}-stopped-{latent[:8]}"

@@ -169,8 +169,7 @@ def readings(entry: library.Entry, seeds: Sequence[int], psi: float | None = Non
     prompts, for other people than the run's own.
     """
     if not entry.from_run:
-        how = "imported" if entry.imported else "mixed"
-        raise InputError(f"“{entry.title}” was {how}, so it has no prompts to read.")
+        raise InputError(f"“{entry.title}” was {entry.made_by}, so it has no prompts to read.")
     if entry.shipped and entry.config.learns:
         return _kept_readings(entry, seeds, psi)
     source = catalog.load_generator(entry.config.model)

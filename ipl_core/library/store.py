@@ -14,7 +14,7 @@ import os
 import shutil
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -39,23 +39,35 @@ from ..storage.words import clean_line
 from . import shipped
 from .domain_folder import (
     ADAPTED,
-    EARLIER,
     FILES,
     GENERATOR,
     KIND,
-    MAX_READING,
-    MAX_TITLE,
     PROMPTS,
     SAMPLES_PICTURE,
     SOURCE_PICTURE,
     TRAINING,
     is_adapted,
+    read_domain,
     read_settings,
     read_shipped,
     shipped_settings,
     step_file,
     step_picture,
     tensors_of,
+)
+from .records import (
+    MAX_TITLE,
+    Domain,
+    Imported,
+    Measured,
+    Mixed,
+    Origin,
+    Part,
+    Picked,
+    Record,
+    Resumed,
+    Trained,
+    read_record,
 )
 
 log = logging.getLogger(__name__)
@@ -82,14 +94,14 @@ def run_key(config: AdaptConfig) -> str:
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
-def _digests(config: AdaptConfig) -> dict[str, str]:
+def _digests(config: AdaptConfig | Domain) -> dict[str, str]:
     return {
         "model_sha256": catalog.generator_digest(config.model),
         "critic_sha256": catalog.critic_digest(_critic(config)),
     }
 
 
-def _critic(config: AdaptConfig) -> str:
+def _critic(config: AdaptConfig | Domain) -> str:
     return config.critic or catalog.critic_of(config.model)
 
 
@@ -103,8 +115,9 @@ def _folder_name(config: AdaptConfig) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """A kept run. `settings` is what settings.json holds, checked by `open_entry`; the files lie in `path`.
+    """An adapted domain that is kept; its files lie in `path`.
 
+    settings: what settings.json holds, for files that repeat it; `record` is the same as types.
     sizes: the bytes of each file, as they were when it was opened.
     """
 
@@ -120,50 +133,76 @@ class Entry:
         return self.path.name
 
     @cached_property
+    def record(self) -> Record:
+        """What is known of it, as `settings` says."""
+        return read_record(self.settings)
+
+    @property
+    def origin(self) -> Origin:
+        """What made it: a run, a step of one, a file, or a mix."""
+        return self.record.origin
+
+    @property
+    def target(self) -> str:
+        """The domain that it draws, in words."""
+        return self.record.domain.target
+
+    @property
+    def source(self) -> str:
+        """The domain that its model draws, in words."""
+        return self.record.domain.source
+
+    @property
+    def model(self) -> str:
+        """The generator that it was adapted from, by name or path."""
+        return self.record.domain.model
+
+    @property
+    def run(self) -> Trained:
+        """The run that made it. Raises InputError for an entry that no run made."""
+        if not isinstance(self.origin, Trained):
+            raise InputError(f"“{self.title}” was {self.origin.made}, so there is no run behind it.")
+        return self.origin
+
+    @property
     def config(self) -> AdaptConfig:
-        """The configuration that the run was made with."""
-        return AdaptConfig.from_dict({**EARLIER, **self.settings["config"]})
-
-    @property
-    def finished(self) -> bool:
-        """Whether the run came to its last step."""
-        return self.settings["stopped"] is None
-
-    @property
-    def imported(self) -> bool:
-        """Whether it came from a file and not from a run; of `config`, only model, source and target then count."""
-        return "imported" in self.settings
-
-    @property
-    def mixed(self) -> bool:
-        """Whether it is a mix of others; as for an imported one, only a few of `config` then count."""
-        return "mixed" in self.settings
+        """The configuration of the run that made it. Raises InputError for an entry that no run made."""
+        return self.run.config
 
     @property
     def from_run(self) -> bool:
-        """Whether training made it, as all of `config` says."""
-        return not (self.imported or self.mixed)
+        """Whether a run made it, as all of `config` says."""
+        return isinstance(self.origin, Trained)
+
+    @property
+    def made_by(self) -> str:
+        """The name of the method that made it, or "imported" or "mixed"."""
+        return self.origin.config.method if isinstance(self.origin, Trained) else self.origin.made
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is all that it was to be: a run that came to its last step, or no run at all."""
+        return not isinstance(self.origin, Trained) or self.origin.stopped is None
 
     @property
     def title(self) -> str:
         """The name that a person gave it, else `plain_title`."""
-        return self.settings.get("title") or self.plain_title
+        return self.record.title or self.plain_title
 
     @property
     def plain_title(self) -> str:
         """A line that tells it from others: source, target, method, seed, and how far it came if it was stopped."""
-        config = self.config
-        domains = f"{config.source} → {config.target}"
-        if self.imported:
-            return f"{domains} (imported from {words.shown(self.settings['imported']['file'])})"
-        if self.mixed:
+        domains, origin = f"{self.source} → {self.target}", self.origin
+        if isinstance(origin, Imported):
+            return f"{domains} (imported from {words.shown(origin.file)})"
+        if isinstance(origin, Mixed):
             return f"{domains} (mixed)"
-        title = f"{domains} ({config.method}, seed {config.seed})"
-        if not self.finished:
-            how = "" if self.settings["stopped"] == "picked" else "stopped at "
-            title += f", {how}step {self.settings['steps']['generator']} of {config.steps}"
-        if not self.settings.get("resumed", {"as one run": True})["as one run"]:
-            title += f", resumed at step {self.settings['resumed']['step']}"
+        title = f"{domains} ({origin.config.method}, seed {origin.config.seed})"
+        if origin.stopped is not None:
+            how = "" if isinstance(origin, Picked) else "stopped at "
+            title += f", {how}step {origin.generator_steps} of {origin.config.steps}"
+        if not origin.in_one_go:
+            title += f", resumed at step {origin.resumed.step}"
         return title
 
     @property
@@ -180,22 +219,21 @@ class Entry:
     @property
     def resumes_exactly(self) -> bool:
         """Whether the state of its training was kept, so that the run may go on as if it had not ended."""
-        return self.settings.get("training") is not None
+        return self.record.training is not None
 
     @property
     def left_out(self) -> str:
         """A sentence about what the run was to keep and didn't for want of space; "" for nothing."""
-        return "There was no room for earlier steps or the state of training." if "left out" in self.settings else ""
+        return "There was no room for earlier steps or the state of training." if self.record.left_out else ""
 
     def steps(self) -> list[int]:
         """The earlier steps of stage 2 whose weights were kept, in ascending order."""
-        return sorted(int(step) for step in self.settings.get("earlier", {}))
+        return list(self.record.earlier)
 
     @property
     def readings(self) -> dict[int, str]:
         """What the prompts of its preview seeds say in words, by seed; {} where they say nothing."""
-        kept = self.settings.get("readings", {})
-        return {int(seed): words.shown(said, MAX_READING) for seed, said in kept.items()}
+        return dict(self.record.readings)
 
     @property
     def source_picture(self) -> Path | bytes:
@@ -226,6 +264,11 @@ class Shipped(Entry):
     """
 
     shipped = True
+
+    @property
+    def measured(self) -> Measured:
+        """What was measured when it was made."""
+        return self.record.measured
 
     @property
     def name(self) -> str:
@@ -266,18 +309,20 @@ def open_entry(path: str | os.PathLike[str]) -> Entry:
     settings = read_settings(path)
     entry = Entry(path, settings, sizes)
     KIND.check_files(path, sizes, entry.files)
-    written = {ADAPTED: settings["weights"], TRAINING: settings.get("training")}
-    written.update({step_file(int(step)): facts for step, facts in settings.get("earlier", {}).items()})
+    record = entry.record
+    written = {ADAPTED: record.weights, TRAINING: record.training}
+    written.update({step_file(step): facts for step, facts in record.earlier.items()})
     for name, facts in written.items():
-        if facts is not None and sizes[name] != facts["bytes"]:
+        if facts is not None and sizes[name] != facts.bytes:
             raise KIND.damaged(path, f"{name} doesn't have the size it was written with")
     return entry
 
 
 def _open_shipped(path: Path) -> Shipped:
     settings = shipped_settings(path)
-    model = settings["config"]["model"]
-    if catalog.generator_digest(model) != settings["model_sha256"]:
+    record = read_record(settings)
+    model = record.domain.model
+    if catalog.generator_digest(model) != record.model_sha256:
         raise _OtherSource(
             f"The finished model “{path.stem}” was made from other weights of the model “{model}” than those here: "
             f"restore the model's file, or make it anew by ipl_core.studio ship."
@@ -328,7 +373,7 @@ def scan() -> tuple[list[Entry], list[str]]:
     Of finished models that were made from other weights than those here there is one sentence for all.
     """
     entries, problems = folders.opened(runs_folder(), KIND.what, _open_folder)
-    entries.sort(key=lambda entry: str(entry.settings.get("created")), reverse=True)
+    entries.sort(key=lambda entry: entry.record.created, reverse=True)
     finished, further = _finished_models()
     return [*entries, *finished], [*problems, *further]
 
@@ -350,7 +395,7 @@ def _finished_models() -> tuple[list[Entry], list[str]]:
         )
     for problem in problems:
         log.warning("%s", problem)
-    found.sort(key=lambda entry: (entry.config.target, rank(entry.config.method)))
+    found.sort(key=lambda entry: (entry.target, rank(entry.config.method)))
     return found, problems
 
 
@@ -418,20 +463,16 @@ def bring_in(folder: str | os.PathLike[str]) -> Entry:
     """
     found = open_entry(folder)
     _check_own(found)
-    name = folders.folder_name(found.config.target, "domain", found.settings["weights"]["sha256"], _made_by(found))
-    in_one_go = found.settings.get("resumed", {"as one run": True})["as one run"]
-    if isinstance(found.settings.get("key"), str) and found.from_run and found.finished and in_one_go:
-        name = folders.folder_name(found.config.target, "domain", found.settings["key"], found.config.method)
+    record, origin = found.record, found.origin
+    whole = isinstance(origin, Trained) and origin.stopped is None and origin.in_one_go
+    identity = record.key if whole and record.key else record.weights.sha256
+    name = folders.folder_name(found.target, "domain", identity, found.made_by)
 
     def write(temporary: Path) -> str:
         _copy(found, temporary)
         return name
 
     return open_entry(folders.keep(runs_folder(), write, lambda path: _whole(path) is not None))
-
-
-def _made_by(entry: Entry) -> str:
-    return entry.config.method if entry.from_run else "imported" if entry.imported else "mixed"
 
 
 def _copy(entry: Entry, folder: Path) -> None:
@@ -448,18 +489,17 @@ def pick(entry: Entry, step: int) -> Entry:
     Raises InputError if that step wasn't kept or the library can't be written.
     """
     _check_own(entry)
-    weights, prompts = catalog.changed_weights(entry.path, step), tensors_of(entry.path, entry.settings, PROMPTS)
-    earlier = entry.settings["earlier"][str(step)]
+    weights, prompts = catalog.changed_weights(entry.path, step), tensors_of(entry.path, entry.record, PROMPTS)
     rows = [row for row in entry.history() if row["stage"] != "generator" or row["step"] <= step]
 
     def write(folder: Path) -> str:
         settings = {
             **{name: value for name, value in entry.settings.items() if name not in _NOT_PICKED},
             **KIND.circumstances(),
-            "steps": {**entry.settings["steps"], "generator": step},
+            "steps": {"prompts": entry.run.prompt_steps, "generator": step},
             "stopped": "picked",
             "seconds": rows[-1]["seconds"],
-            "diversity": earlier.get("diversity"),
+            "diversity": entry.record.earlier[step].diversity,
         }
         shutil.copyfile(entry.source_picture, folder / SOURCE_PICTURE)
         shutil.copyfile(entry.path / step_picture(step), folder / SAMPLES_PICTURE)
@@ -471,23 +511,22 @@ def pick(entry: Entry, step: int) -> Entry:
 
 
 def keep_imported(
-    config: AdaptConfig,
-    facts: Mapping[str, Any],
+    domain: Domain,
+    origin: Imported,
     weights: Mapping[str, torch.Tensor],
     before: torch.Tensor,
     after: torch.Tensor,
 ) -> Entry:
     """Keeps an adapted generator that came from a file, and gives its entry; see `exchange`.
 
-    config: only model, critic, source, target and previews count. facts: "file" and "sha256" of where it came from.
     weights: the changed tensors. before, after: pictures of the preview seeds by the model and by the generator.
     Raises InputError if the library can't be written.
     """
-    return _keep_made(config, "imported", facts, facts["sha256"], weights, before, after)
+    return _keep_made(domain, origin, origin.sha256, weights, before, after)
 
 
 def keep_mixed(
-    config: AdaptConfig,
+    domain: Domain,
     parts: Sequence[tuple[Entry, float]],
     weights: Mapping[str, torch.Tensor],
     before: torch.Tensor,
@@ -497,58 +536,58 @@ def keep_mixed(
 
     parts: what it is a mix of, with the share of each. The same mix is kept once.
     """
-    facts = [{"entry": entry.name, "share": share, "config": entry.settings["config"]} for entry, share in parts]
-    return _keep_made(config, "mixed", facts, _recipe(parts), weights, before, after)
+    origin = Mixed(tuple(Part(entry.name, share, entry.settings["config"]) for entry, share in parts))
+    return _keep_made(domain, origin, _recipe(parts), weights, before, after)
 
 
-def mixed_path(config: AdaptConfig, parts: Sequence[tuple[Entry, float]]) -> Path:
+def mixed_path(domain: Domain, parts: Sequence[tuple[Entry, float]]) -> Path:
     """The folder in which `keep_mixed` keeps that mix. Raises InputError if the model or the critic can't be found."""
-    return runs_folder() / _made_name(config, "mixed", _made_key(_recipe(parts), _digests(config)))
+    return runs_folder() / _made_name(domain, Mixed.made, _made_key(_recipe(parts), _digests(domain)))
 
 
 def _recipe(parts: Sequence[tuple[Entry, float]]) -> str:
-    return json.dumps([(entry.settings["weights"]["sha256"], share) for entry, share in parts])
+    return json.dumps([(entry.record.weights.sha256, share) for entry, share in parts])
 
 
 def _made_key(identity: str, digests: Mapping[str, str]) -> str:
     return hashlib.sha256(f"{identity} {digests['model_sha256']}".encode()).hexdigest()
 
 
-def _made_name(config: AdaptConfig, how: str, key: str) -> str:
-    return folders.folder_name(config.target, "domain", key, how)
+def _made_name(domain: Domain, how: str, key: str) -> str:
+    return folders.folder_name(domain.target, "domain", key, how)
 
 
 def _keep_made(
-    config: AdaptConfig,
-    how: str,
-    facts: Any,
+    domain: Domain,
+    origin: Imported | Mixed,
     identity: str,
     weights: Mapping[str, torch.Tensor],
     before: torch.Tensor,
     after: torch.Tensor,
 ) -> Entry:
-    """Keeps an entry that no training made. how: the setting which holds the `facts` of what did, "imported" say."""
-    digests = _digests(config)
+    """Keeps an entry that no training made."""
+    digests = _digests(domain)
     key = _made_key(identity, digests)
 
     def write(folder: Path) -> str:
         settings = {
             **KIND.circumstances(),
-            "config": config.to_dict(),
-            "critic": _critic(config),
+            "config": domain.written(),
+            "critic": _critic(domain),
             **digests,
             "key": key,
-            how: facts,
+            origin.made: origin.written(),
+            # which earlier versions read of any entry
             "steps": {"prompts": 0, "generator": 0},
             "stopped": None,
             "seconds": 0.0,
             "diversity": None,
         }
         note = {name: settings[name] for name in ("config", "versions")}
-        save_png(grid(before), folder / SOURCE_PICTURE, {"generator": config.model, **note})
-        save_png(grid(after), folder / SAMPLES_PICTURE, {"generator": how, **note})
+        save_png(grid(before), folder / SOURCE_PICTURE, {"generator": domain.model, **note})
+        save_png(grid(after), folder / SAMPLES_PICTURE, {"generator": origin.made, **note})
         _write_entry(folder, settings, weights, {}, [])
-        return _made_name(config, how, key)
+        return _made_name(domain, origin.made, key)
 
     return open_entry(folders.keep(runs_folder(), write, lambda path: _whole(path) is not None))
 
@@ -588,7 +627,7 @@ class Run:
         self.rows: list[dict[str, Any]] = goes_on.history() if goes_on else []
         self.last: AdaptResult | None = None
         self._goes_on = goes_on
-        self._seconds = goes_on.settings["seconds"] if goes_on else 0.0
+        self._seconds = goes_on.run.seconds if goes_on else 0.0
         # Now, not when it is saved: by then other files may lie where the run's models were.
         self._name = _folder_name(config)
         self._identity = {"critic": _critic(config), **_digests(config), "key": run_key(config), "revision": REVISION}
@@ -680,9 +719,10 @@ class Run:
             settings["readings"] = {str(seed): words for seed, words in last.pictures.readings.items()}
         name = self._name
         if self._goes_on is not None:
-            settings["resumed"] = _origin(self._goes_on)
-            if not settings["resumed"]["as one run"]:
-                name += f"-resumed-{self._goes_on.settings['weights']['sha256'][:8]}"
+            resumed = _resumed(self._goes_on)
+            settings["resumed"] = resumed.written()
+            if not resumed.as_one_run:
+                name += f"-resumed-{self._goes_on.record.weights.sha256[:8]}"
         there = _whole(runs_folder() / name) if last.stopped is None and not self._lean else None
         if self._left_out or self._lean:
             settings["left out"] = True
@@ -690,10 +730,10 @@ class Run:
         if last.training is not None and not self._lean:
             settings["training"] = KIND.write_tensors(last.training, folder / TRAINING, settings)
         if there is not None:  # the same run, of which more is kept now: nothing that was kept of it is lost
-            settings["title"] = there.settings.get("title", "")
+            settings["title"] = there.record.title
             if last.training is None and there.resumes_exactly:
                 shutil.copyfile(there.path / TRAINING, folder / TRAINING)
-                settings["training"] = there.settings["training"]
+                settings["training"] = asdict(there.record.training)
         note = {name: settings[name] for name in ("config", "versions")}
         save_png(grid(last.pictures.before), folder / SOURCE_PICTURE, {"generator": self.config.model, **note})
         save_png(grid(last.pictures.after), folder / SAMPLES_PICTURE, {"generator": "adapted", **note})
@@ -706,24 +746,23 @@ class Run:
         Those of this run, of the one that it goes on from, whose last is one of them, and of `there`, the same run as
         it was kept before.
         """
-        sources = [(entry.path, entry.settings.get("earlier", {})) for entry in (self._goes_on, there) if entry]
         known = {}
-        for place, earlier in sources:
-            for step, facts in earlier.items():
-                for name in (step_file(int(step)), step_picture(int(step))):
-                    shutil.copyfile(place / name, folder / name)
-                known[step] = facts
+        for entry in (self._goes_on, there):
+            for step, facts in entry.record.earlier.items() if entry else ():
+                for name in (step_file(step), step_picture(step)):
+                    shutil.copyfile(entry.path / name, folder / name)
+                known[str(step)] = asdict(facts)
         for step, facts in self._earlier.items():
             for name in (step_file(step), step_picture(step)):
                 (folder / name).unlink(missing_ok=True)
                 durable.link(self._workplace.new / name, folder / name)
             known[str(step)] = facts
         origin = self._goes_on
-        step = origin.settings["steps"]["generator"] if origin and self.config.keep_every else 0
+        step = origin.run.generator_steps if origin and self.config.keep_every else 0
         if 0 < step < self.last.step and str(step) not in known:  # what was the last is now one on the way
             facts = self._write_step(folder, step, catalog.changed_weights(origin.path))
             shutil.copyfile(origin.samples_picture, folder / step_picture(step))
-            known[str(step)] = {**facts, "diversity": origin.settings["diversity"]}
+            known[str(step)] = {**facts, "diversity": origin.record.diversity}
         return known
 
     def _stays(self, path: Path) -> bool:
@@ -756,7 +795,7 @@ def synthesis_bytes(model: str) -> int:
     """
     path = catalog.find_generator(model)
     if is_adapted(path):
-        return synthesis_bytes(read_settings(path)["config"]["model"])
+        return synthesis_bytes(read_domain(path).domain.model)
     try:
         shapes = read_shapes(path)
     except InputError:
@@ -766,42 +805,36 @@ def synthesis_bytes(model: str) -> int:
 
 def learned_prompts(entry: Entry) -> dict[str, torch.Tensor]:
     """What stage 1 of an entry's run taught its prompts, float32 by name, on the CPU; {} where nothing was learnt."""
-    return tensors_of(entry.path, entry.settings, PROMPTS) if entry.config.learns else {}
+    return tensors_of(entry.path, entry.record, PROMPTS) if entry.config.learns else {}
 
 
 def continuation(entry: Entry, steps: int) -> tuple[AdaptConfig, Start]:
     """What `adapt` needs to go on from an entry for `steps` more steps of stage 2.
 
     With the state of its training it goes on exactly; without it, from the weights with a fresh optimiser. Prompts
-    that were learnt are kept in either case. `Run` notes which it was as settings["resumed"]["exactly"].
+    that were learnt are kept in either case. `Run` notes which it was as `Resumed.exactly`.
     Raises InputError for an entry with nothing to go on from.
     """
     _check_own(entry)
     if not entry.from_run:
-        how = "imported" if entry.imported else "mixed"
-        raise InputError(f"“{entry.title}” was {how}, so there is no run to go on with: adapt from it as the model.")
-    done = entry.settings["steps"]["generator"]
+        raise InputError(
+            f"“{entry.title}” was {entry.made_by}, so there is no run to go on with: adapt from it as the model."
+        )
+    done = entry.run.generator_steps
     if not done:
         raise InputError(f"“{entry.title}” was stopped before its generator had changed: adapt again.")
     steps = whole(steps, "Steps to go on for", 1, MAX_MORE_STEPS)
     config = replace(entry.config, steps=done + steps)
     training = None
-    if _origin(entry)["exactly"]:
-        KIND.check_whole(entry.path / TRAINING, entry.settings["training"])
+    if _resumed(entry).exactly:
+        KIND.check_whole(entry.path / TRAINING, entry.record.training.sha256)
         training, _ = load_tensors(entry.path / TRAINING)
     weights, prompts = catalog.changed_weights(entry.path), learned_prompts(entry)
     return config, Start(done, weights, prompts, training)
 
 
-def _origin(entry: Entry) -> dict[str, Any]:
-    """Where a run goes on from; whether exactly, with the state of its training and the method as it is now; and
-    whether the whole is then as one run, since none that it goes on from, in turn, went on otherwise."""
-    exactly = entry.resumes_exactly and entry.settings.get("revision") == REVISION
-    before = entry.settings.get("resumed", {"as one run": True})
-    step = entry.settings["steps"]["generator"]
-    return {
-        "entry": entry.name,
-        "step": step,
-        "exactly": exactly,
-        "as one run": exactly and before["as one run"],
-    }
+def _resumed(entry: Entry) -> Resumed:
+    """How a run goes on from an entry: exactly, if the state of its training is kept and the method is as it was."""
+    run = entry.run
+    exactly = entry.resumes_exactly and run.revision == REVISION
+    return Resumed(entry.name, run.generator_steps, exactly, exactly and run.in_one_go)

@@ -166,7 +166,7 @@ _MODEL = dict(label="The model", hint="give the name of a model or the path of i
 _CRITIC = dict(
     label="The critic", hint="leave it out to take the model's own critic, or name one", check=_critic, optional=True
 ) | dict(left_out="the model's own", in_key=False)
-_SEED = dict(low=0, high=MAX_SEED, label="Seed", help="of all random numbers")
+_SEED = dict(low=0, high=MAX_SEED, label="Seed", help="seed of all random numbers")
 _DEVICE = dict(label="Device", help="what it computes on", check=_device, in_key=False)
 
 
@@ -217,7 +217,7 @@ class AdaptConfig:
         choices=METHODS,
         label="Method",
         help="where the text directions come from",
-        left_out="the one that suits the critic: described or ipl",
+        left_out="the one that suits the CLIP model: described or ipl",
     )
     model: str = field("studio", help="name of a generator, path of its file, or an adapted domain's folder", **_MODEL)
     critic: str | None = field(
@@ -302,23 +302,27 @@ class AdaptConfig:
         help="decay of the averaged weights",
         stage=2,
     )
-    share_noise: bool | None = field(None, label="Share noise", help="same noise within a pair", kind="flag")
+    share_noise: bool | None = field(
+        None, label="Share noise", help="draw source and target with the same noise maps", kind="flag"
+    )
     shortest_move: float | None = field(
         None,
         1e-12,
         1.0,
         label="Shortest move (shortest_move)",
-        help="length of an image direction below which it fades",
+        help="length of an image direction below which its loss fades",
         stage=2,
         earlier=SHORTEST_MOVE,
     )
-    around_context: bool | None = field(None, label="Around context", help="mapper gives offsets", kind="flag", stage=1)
+    around_context: bool | None = field(
+        None, label="Around context", help="the mapper gives offsets from the context's words", kind="flag", stage=1
+    )
     prompts: str = field(
         "vectors",
         choices=PROMPTS,
         label="Prompts",
         help="what IPL's mapper gives",
-        left_out="what suits the critic",
+        left_out="what suits the CLIP model",
         stage=1,
         earlier="vectors",
     )
@@ -375,7 +379,7 @@ class AdaptConfig:
     keep_state: bool = field(
         False,
         label="Keep state",
-        help="keep the optimiser's state, so that the run may go on exactly",
+        help="keep the optimiser's state too, so that the run can be resumed exactly",
         kind="flag",
         in_key=False,
     )
@@ -468,7 +472,7 @@ class InvertConfig:
 
     model: str = field("studio", help="name of a generator or path of its file", **_MODEL)
     critic: str | None = field(None, help="name of a CLIP model or path of its folder", **_CRITIC)
-    preset: str = field("good", choices=INVERT_PRESETS, label="Preset", help="how long it may take", in_key=False)
+    preset: str = field("good", choices=INVERT_PRESETS, label="Preset", help="fewer or more steps", in_key=False)
     space: str | None = field(
         None, choices=SPACES, label="Space", help="one latent for all layers, or one for each layer"
     )
@@ -478,7 +482,7 @@ class InvertConfig:
         "auto",
         choices=STARTS,
         label="Start",
-        help="where it begins",
+        help="where the search begins",
         note="auto is the encoder where one is here",
         in_key=False,
     )
@@ -492,13 +496,15 @@ class InvertConfig:
         left_out="the model's own",
         in_key=False,
     )
-    view: str = field("critic", choices=VIEWS, label="View", help="whose eyes compare the pictures")
+    view: str = field(
+        "critic", choices=VIEWS, label="View", help="which features compare pictures", note="critic is the CLIP model"
+    )
     starts: int | None = field(
         None,
         0,
         4096,
         label="Starts",
-        help="random latents that compete with the mean latent to be the start, where it is at random",
+        help="random latents to try beside the mean latent, when the start is random",
     )
     steps: int | None = field(None, 1, 20_000, label="Steps", help="steps of the latent")
     learning_rate: float | None = field(
@@ -507,7 +513,11 @@ class InvertConfig:
     pixel: float = field(1.0, 0.0, 1000.0, label="Weight of pixels (pixel)", help="weight of pixels")
     multiscale: float = field(1.0, 0.0, 1000.0, label="Weight of scales (multiscale)", help="weight of coarser scales")
     perceptual: float = field(
-        2.0, 0.0, 1000.0, label="Weight of the critic's view (perceptual)", help="weight of the view"
+        2.0,
+        0.0,
+        1000.0,
+        label="Weight of the critic's view (perceptual)",
+        help="weight of the distance of features, see --view",
     )
     mean_pull: float = field(0.002, 0.0, 1000.0, label="Pull to the mean (mean_pull)", help="pull to the mean latent")
     row_pull: float = field(0.01, 0.0, 1000.0, label="Pull between rows (row_pull)", help="pull between the rows of w+")
@@ -519,7 +529,7 @@ class InvertConfig:
         label="Weight of the noise's own regulariser (noise_pull)",
         help="weight of the term that keeps noise maps noise",
     )
-    tune: bool | None = field(None, label="Tune", help="tune the generator for the last likeness", kind="flag")
+    tune: bool | None = field(None, label="Tune", help="tune the generator after the search", kind="flag")
     tune_steps: int | None = field(
         None, 1, 5000, label="Steps of tuning (tune_steps)", help="steps of tuning", stage="tuning"
     )
@@ -528,7 +538,7 @@ class InvertConfig:
         0,
         5000,
         label="Further steps of tuning (tune_further)",
-        help="steps that follow where the view still finds the pictures too far apart",
+        help="further steps of tuning where the distance of features is still above --tune-until",
         stage="tuning",
     )
     tune_until: float | None = field(
@@ -536,7 +546,7 @@ class InvertConfig:
         0.0,
         2.0,
         label="The distance at which tuning is done (tune_until)",
-        help="how far apart is too far",
+        help="distance of features that is near enough",
         stage="tuning",
     )
     tune_rate: float = field(
@@ -547,7 +557,7 @@ class InvertConfig:
         0.0,
         1000.0,
         label="Locality of tuning (locality)",
-        help="weight of what tuning must leave alone",
+        help="weight of the term that keeps other latents' pictures as they were",
         stage="tuning",
     )
 

@@ -344,7 +344,7 @@ def load_adapted(path: str | os.PathLike[str], device: str = "cpu", step: int | 
     path = as_path(path)
     folder = domain_folder.place(path)
     changed = changed_weights(folder, domain_folder.step_of(path) if step is None else step)
-    generator = load_generator(domain_folder.read_settings(folder)["config"]["model"], device)
+    generator = load_generator(domain_folder.read_domain(folder).domain.model, device)
     try:
         domain_folder.apply_weights(generator, changed)
     except ValueError as error:
@@ -358,15 +358,15 @@ def changed_weights(folder: Path, step: int | None = None) -> dict[str, Tensor]:
     folder: that of an adaptation, or the file of a finished model, whose tensors are as near as its bits allow.
     step: which earlier step; None is the last. Raises InputError as `load_adapted` does.
     """
-    settings = domain_folder.read_settings(folder)
-    model = settings["config"]["model"]
-    if generator_digest(model) != settings["model_sha256"]:
+    record = domain_folder.read_domain(folder)
+    model = record.domain.model
+    if generator_digest(model) != record.model_sha256:
         raise InputError(
             f"The adapted domain in {folder} was made from other weights of the model “{model}” than those here: "
             "adapt again, or restore the model's file."
         )
     if not shipped.is_one(folder):
-        return domain_folder.tensors_of(folder, settings, domain_folder.GENERATOR, step)
+        return domain_folder.tensors_of(folder, record, domain_folder.GENERATOR, step)
     if step is not None:
         raise InputError(f"The finished model “{folder.stem}” has no earlier steps, so there is no step {step}.")
     source = load_generator(model).state_dict()
@@ -433,7 +433,7 @@ def critic_of(model: str) -> str:
         return known[model].critic
     path = find_generator(model)
     if domain_folder.is_adapted(path):
-        return domain_folder.read_settings(path)["critic"]
+        return domain_folder.read_domain(path).critic
     raise InputError(
         f"Say which CLIP model goes with the model {model}: nothing names one for it. "
         f"Use one of {_listed(critics())}, or an open_clip name such as ViT-B-32."
@@ -459,11 +459,7 @@ def vocabulary_of(model: str) -> str:
     if model in known:
         return "faces" if known[model].faces else "animals"
     path = find_generator(model)
-    return (
-        vocabulary_of(domain_folder.read_settings(path)["config"]["model"])
-        if domain_folder.is_adapted(path)
-        else "faces"
-    )
+    return vocabulary_of(domain_folder.read_domain(path).domain.model) if domain_folder.is_adapted(path) else "faces"
 
 
 def find_encoder(encoder: str, progress: Progress | None = None) -> Path:

@@ -336,9 +336,9 @@ class Kind:
         save_tensors(tensors, path, description, dtype)
         return {"bytes": path.stat().st_size, "sha256": digests.file_digest(path)}
 
-    def check_whole(self, path: Path, facts: Mapping[str, Any]) -> None:
-        """Raises InputError unless the file `path` has the bytes that `write_tensors` told of."""
-        if not path.is_file() or digests.file_digest(path) != facts.get("sha256"):
+    def check_whole(self, path: Path, sha256: str) -> None:
+        """Raises InputError unless the file `path` has the sha256 that `write_tensors` told of."""
+        if not path.is_file() or digests.file_digest(path) != sha256:
             raise self.damaged(path.parent, f"{path.name} isn't as it was written")
 
     def circumstances(self) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def ship(
     """
     paths = _paths(entries, out)
     for entry in entries:
-        catalog.load_judge(catalog.judge_of(entry.config.model)).subject.domain(entry.config.target)
+        catalog.load_judge(catalog.judge_of(entry.model)).subject.domain(entry.target)
     folders.check_writable(out)
     for path, entry in zip(paths, entries):
         yield _shipped(entry, path, bits, samples, psi)
@@ -90,7 +90,7 @@ def _shipped(entry: library.Entry, path: Path, bits: int, samples: int, psi: flo
     source, exact = catalog.load_generator(config.model), catalog.load_adapted(entry.path)
     own = source.state_dict()
     changes = {name: tensor - own[name] for name, tensor in catalog.changed_weights(entry.path).items()}
-    critic = catalog.load_critic(entry.settings["critic"])
+    critic = catalog.load_critic(entry.record.critic)
     measured = SideBySide(config.model, config.target, source, critic, samples, psi)
     near = catalog.load_generator(config.model)
     domain_folder.apply_weights(

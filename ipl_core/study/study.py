@@ -336,7 +336,7 @@ def start(
     if not seeds:
         raise InputError("A study needs at least one seed, such as 700000.")
     contests = _contests(entries)
-    models = {str(entry.path): entry.config.model for contest in contests for entry in (contest.first, contest.second)}
+    models = {str(entry.path): entry.model for contest in contests for entry in (contest.first, contest.second)}
     generators = list(dict.fromkeys([*models.values(), *models]))
     if len(generators) * len(seeds) > MAX_PICTURES:
         raise InputError(
@@ -365,9 +365,9 @@ def _contests(entries: Sequence[Entry]) -> list[_Contest]:
     """
     for entry in entries:
         if not entry.from_run:
-            how = "imported" if entry.imported else "mixed"
             raise InputError(
-                f"“{entry.title}” was {how}, so no method of adaptation made it alone: choose models adapted here."
+                f"“{entry.title}” was {entry.made_by}, so no method of adaptation made it alone: "
+                "choose models adapted here."
             )
     ways = _ways(entries)
     contests, alone = [], {entry.path: entry for entry in entries}
@@ -388,7 +388,7 @@ def _contests(entries: Sequence[Entry]) -> list[_Contest]:
 
 
 def _kind(entry: Entry) -> tuple[str, str]:
-    return entry.config.target.casefold(), entry.settings["model_sha256"]
+    return entry.target.casefold(), entry.record.model_sha256
 
 
 def _ways(entries: Sequence[Entry]) -> dict[Path, str]:
@@ -406,8 +406,7 @@ def _ways(entries: Sequence[Entry]) -> dict[Path, str]:
             for name, value in config.to_dict().items()
             if name not in left_out and any(other[name] != value for other in others)
         ]
-        steps = entry.settings["steps"]["generator"]
-        reached = [] if entry.finished else [f"step {steps} of {config.steps}"]
+        reached = [] if entry.finished else [f"step {entry.run.generator_steps} of {config.steps}"]
         ways[entry.path] = ", ".join([config.method, *differing, *reached])
     return ways
 

@@ -278,7 +278,7 @@ class Roles:
         visitor, keep = self.visitor(), self.policy.keeps_people
         folder, whose = self._place(visitor, keep)
         if whose:  # somebody else may have kept the same one
-            key = hashlib.sha256(f"{inverted.settings['key']} {whose}".encode()).hexdigest()
+            key = hashlib.sha256(f"{inverted.record.key} {whose}".encode()).hexdigest()
             inverted = replace(inverted, settings={**inverted.settings, "key": key})
         kept = people.keep(inverted, folder=folder)
         self._note(kept, visitor, keep)
@@ -291,11 +291,11 @@ class Roles:
         kept = people.list_people()
         if not self.may_everything():
             mine = self._owners.belongings(visitor.owner, PERSON)
-            kept = [one for one in kept if mine.get(one.path.name) == str(one.settings["created"])]
+            kept = [one for one in kept if mine.get(one.path.name) == one.record.created]
         with self._lock:
             names = {name for name, guest in self._guests.items() if guest.owner == visitor.owner}
         guests = [one for one in people.list_people(_guests_folder()) if one.path.name in names] if names else []
-        return sorted([*guests, *kept], key=lambda one: str(one.settings["created"]), reverse=True)
+        return sorted([*guests, *kept], key=lambda one: one.record.created, reverse=True)
 
     def open_person(self, name: str) -> people.Inverted:
         """The person in the folder called `name`. Raises InputError if there is none whom who asks may see."""

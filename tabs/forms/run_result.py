@@ -102,7 +102,7 @@ class RunResult:
         record.recall(entry)
         yield {
             self.people: record.people(),
-            self.diversity: show.diversity(entry.settings["diversity"]),
+            self.diversity: show.diversity(entry.record.diversity),
             **self._show_curves(record, afresh=True),
         }
         yield from self.show_end(entry, record, "made before with the same settings, and kept")
@@ -110,7 +110,7 @@ class RunResult:
     def show_end(self, entry: library.Entry, record: Record, how: str = "kept") -> Iterator[dict[Any, Any]]:
         """A run that has ended, with its files. how: it got to the library."""
         words, details, how = _end_words(entry, how)
-        steps = entry.settings["steps"]["generator"]
+        steps = entry.run.generator_steps
         choices = [(str(step), step) for step in entry.steps()]
         with handed_out() as folder:
             weights, picture = _copies(entry, record, folder)
@@ -160,18 +160,18 @@ class RunResult:
 
 def _end_words(entry: library.Entry, how: str) -> tuple[str, str, str]:
     """How a run ended, the details of that, and how it got to the library."""
-    config, steps = entry.config, entry.settings["steps"]["generator"]
+    run = entry.run
+    config, steps = run.config, run.generator_steps
     words = f"Done: {config.target} by {show.method_name(config)}"
-    if entry.settings["stopped"] == "asked":
+    if run.stopped == "asked":
         words = f"Stopped at step {steps} of {config.steps}"
-    elif entry.settings["stopped"]:
+    elif run.stopped:
         words = f"Ended at step {steps} of {config.steps}: the numbers grew out of bounds"
         how = "kept as it was before that; try a lower learning rate"
-    origin = entry.settings.get("resumed")
-    if origin is not None:
-        with_what = "the state of its training" if origin["exactly"] else "a fresh optimiser"
-        how = f"went on from step {origin['step']} with {with_what}, {how}"
-    details = f"{how} in the library; it took {show.duration(entry.settings['seconds'])}"
+    if run.resumed is not None:
+        with_what = "the state of its training" if run.resumed.exactly else "a fresh optimiser"
+        how = f"went on from step {run.resumed.step} with {with_what}, {how}"
+    details = f"{how} in the library; it took {show.duration(run.seconds)}"
     return words, details + (f". {entry.left_out}" if entry.left_out else ""), how
 
 

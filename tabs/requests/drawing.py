@@ -49,7 +49,7 @@ class Drawing:
         who = [self.person] if self.person else [sitter.name for sitter in self.sitters]
         stars = [(str(sitter), sitter in favourites) for sitter in self.sitters]
         entry = self.model.entry
-        adapted = "" if entry is None else f"{entry.config.target}, {show.entry_method(entry)}"
+        adapted = "" if entry is None else f"{entry.target}, {show.entry_method(entry)}"
         return show.people(
             who, self.before, self.model.source_domain, self.after, adapted, "beside", stars, self.remarks
         )

@@ -51,7 +51,7 @@ def taken_in(service: Service, path: str | None, model: Any, target: Any, stop: 
 
 def said(entry: library.Entry, seeds: Sequence[int], psi: float) -> dict[int, str]:
     """What the prompts of a run say of these people, by seed: as it was noted, else read; {} where they say nothing."""
-    if not entry.config.readable:
+    if not (entry.from_run and entry.config.readable):
         return {}
     noted = entry.readings if entry.config.preview_psi == psi else {}
     return noted if noted.keys() >= set(seeds) else runs.readings(entry, seeds, psi)
@@ -62,8 +62,8 @@ def finished_models() -> dict[str, library.Entry]:
     groups: dict[tuple[Any, ...], dict[str, library.Entry]] = {}
     for entry in library.list_entries():
         if entry.shipped:
-            config, samples = entry.config, entry.settings["shipped"]["samples"]
-            same = (entry.settings["model_sha256"], config.source, config.target, config.seed, samples)
+            config, samples = entry.config, entry.measured.samples
+            same = (entry.record.model_sha256, config.source, config.target, config.seed, samples)
             groups.setdefault(same, {})[config.method] = entry
     most = max(groups.values(), key=len, default={})
     return {method: most[method] for method in METHODS if method in most} if len(most) > 1 else {}

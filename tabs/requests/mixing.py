@@ -68,7 +68,7 @@ def mix_words(mix: Mix) -> str:
 
 def domain_words(entry: library.Entry) -> str:
     """A domain and the method that made it, in words."""
-    return f"{entry.config.target}, {show.entry_method(entry)}"
+    return f"{entry.target}, {show.entry_method(entry)}"
 
 
 def domains_mixed(names: Sequence[str], parts: Sequence[Any], strength: Any) -> Mix:
@@ -92,8 +92,8 @@ def domains_mixed(names: Sequence[str], parts: Sequence[Any], strength: Any) -> 
 def draw_mix(service: Service, mix: Mix, seeds: str) -> tuple[Tensor, Tensor]:
     """The people of `seeds` by the source and by the mix, bytes (N, H, W, 3) each. Raises InputError."""
     chosen = parse_seeds(seeds, MAX_PREVIEWS)
-    source = service.generators.get(mix[0][0].config.model)
-    mixer = Mixer(mix[0][0].config.model, service.device, source)
+    source = service.generators.get(mix[0][0].model)
+    mixer = Mixer(mix[0][0].model, service.device, source)
     psi = AdaptConfig.preview_psi
     return to_uint8(draw(source, chosen, psi)), to_uint8(mixer.draw_seeds(chosen, psi, mixer.weights(mix)))
 
@@ -101,6 +101,6 @@ def draw_mix(service: Service, mix: Mix, seeds: str) -> tuple[Tensor, Tensor]:
 def keep_mix(service: Service, mix: Mix, title: str) -> library.Entry:
     """The mix as a library entry. Raises InputError."""
     service.roles.check_room()
-    model = mix[0][0].config.model
+    model = mix[0][0].model
     mixer = Mixer(model, service.device, service.generators.get(model))
     return service.roles.claimed(mixer.keep(mix, "" if title is None else title))

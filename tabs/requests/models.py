@@ -48,19 +48,19 @@ class Model:
     @property
     def source_domain(self) -> str:
         """What its source draws, in words."""
-        return catalog.generators()[self.source].source if self.entry is None else self.entry.config.source
+        return catalog.generators()[self.source].source if self.entry is None else self.entry.source
 
     @property
     def domain(self) -> str:
         """What it draws, in words."""
         if self.entry is None:
             return self.source_domain
-        return f"{self.entry.config.target} ({show.entry_method(self.entry)})"
+        return f"{self.entry.target} ({show.entry_method(self.entry)})"
 
 
 def choices() -> list[tuple[str, str]]:
     """All that can be drawn here for a `gr.Dropdown`: what the library holds, the newest first, then the sources."""
-    offered = [Model(entry.config.model, entry) for entry in library.list_entries()]
+    offered = [Model(entry.model, entry) for entry in library.list_entries()]
     offered += [Model(name) for name, entry in catalog.generators().items() if catalog.is_here(entry)]
     return [(model.title, model.value) for model in offered]
 
@@ -74,7 +74,7 @@ def chosen(value: str | None) -> Model:
             raise InputError(f"There is no model {quoted(name)} here: choose one of the list.")
         return Model(name)
     entry = find_entry(value or "")
-    return Model(entry.config.model, entry)
+    return Model(entry.model, entry)
 
 
 def can_be_used(entry: catalog.GeneratorEntry | catalog.CriticEntry) -> bool:

@@ -32,8 +32,8 @@ def copies(inverted: people.Inverted, folder: Path) -> tuple[Path, Path]:
 
 def fitting_entries(inverted: people.Inverted) -> list[library.Entry]:
     """The library's entries that were adapted from the weights which the latent belongs to, the newest first."""
-    own = inverted.settings["model_sha256"]
-    return [entry for entry in library.list_entries() if entry.settings["model_sha256"] == own]
+    own = inverted.record.model_sha256
+    return [entry for entry in library.list_entries() if entry.record.model_sha256 == own]
 
 
 @dataclass(frozen=True)

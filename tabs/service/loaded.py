@@ -59,7 +59,7 @@ class Restylers:
                 f"“{inverted.name}” was inverted with the model “{inverted.model}”, which isn't here any more: "
                 f"fetch it again by “python -m ipl_core models fetch {inverted.model}”."
             )
-        key = f"{name} {inverted.settings['latent']['sha256']}"
+        key = f"{name} {inverted.record.latent.sha256}"
         with self._lock:
             return self._kept.made(key, lambda: Restyler(inverted, generator=self._generators.get(inverted.model)))
 

@@ -61,7 +61,7 @@ class Comparison:
 def run_words(entry: library.Entry) -> str:
     """How a run was made, in the few words that stand beside its row."""
     of_words = "prompts of words, " if entry.config.method == "ipl" and entry.config.readable else ""
-    return f"{of_words}{entry.settings['steps']['generator']} steps, {duration(entry.settings['seconds'])}"
+    return f"{of_words}{entry.run.generator_steps} steps, {duration(entry.run.seconds)}"
 
 
 def row_name(method: str) -> str:

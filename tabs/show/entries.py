@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from html import escape
-from typing import Any
 
 from ipl_core import AdaptConfig, lpips
 from ipl_core.library import inversions as people
+from ipl_core.library.person_records import Found
+from ipl_core.library.records import Imported, Mixed, Part, Picked
 from ipl_core.library.store import Entry
 from ipl_core.methods.registry import METHODS
 from ipl_core.storage.words import model_words, size_words
@@ -21,14 +22,13 @@ _METHODS_FIRST = ("ipl", "described", "shared", "nada")  # in choices; further o
 
 def entry_name(entry: Entry) -> str:
     """A library entry in a few words: the name that a person gave it, or domain and method, and how far it came."""
-    config = entry.config
-    title = entry.settings.get("title")
-    parts = [title] if title else [config.target, entry_method(entry)]
-    if config.seed and not title and entry.from_run:
-        parts.append(f"seed {config.seed}")
+    title = entry.record.title
+    parts = [title] if title else [entry.target, entry_method(entry)]
+    if entry.from_run and entry.config.seed and not title:
+        parts.append(f"seed {entry.config.seed}")
     if not entry.finished:
-        how = "" if entry.settings["stopped"] == "picked" else "stopped at "
-        parts.append(f"{how}step {entry.settings['steps']['generator']} of {config.steps}")
+        how = "" if isinstance(entry.origin, Picked) else "stopped at "
+        parts.append(f"{how}step {entry.run.generator_steps} of {entry.config.steps}")
     return " · ".join(parts)
 
 
@@ -44,14 +44,14 @@ def origin(entry: Entry) -> str:
 
 def made(entry: Entry) -> str:
     """When an entry was made, in this machine's time: "23 Nov 14:05"."""
-    return datetime.fromisoformat(entry.settings["created"]).astimezone().strftime("%d %b %H:%M")
+    return datetime.fromisoformat(entry.record.created).astimezone().strftime("%d %b %H:%M")
 
 
 def entry_method(entry: Entry) -> str:
     """The method that made an entry, as a person calls it."""
     if entry.from_run:
         return method_name(entry.config)
-    return "imported" if entry.imported else "mixed"
+    return entry.made_by
 
 
 def method_name(config: AdaptConfig) -> str:
@@ -86,44 +86,43 @@ def cards(entries: Sequence[Entry]) -> str:
 
 def entry_facts(entry: Entry) -> str:
     """All that is known of a library entry in a quiet paragraph."""
-    settings, config = entry.settings, entry.config
+    record, run = entry.record, entry.run if entry.from_run else None
     known = {
-        "From": config.source,
-        "to": config.target,
-        "Model": model_words(config.model),
+        "From": entry.source,
+        "to": entry.target,
+        "Model": model_words(entry.model),
         "Method": entry_method(entry),
-        "Made of": _parts(settings.get("mixed", ())),
-        "Steps": str(settings["steps"]["generator"] or ""),
-        "Took": duration(settings["seconds"]) if entry.from_run else "",
-        "Diversity": "" if settings["diversity"] is None else f"{100 * settings['diversity']:.0f} %",
+        "Made of": _parts(entry.origin.parts) if isinstance(entry.origin, Mixed) else "",
+        "Steps": str(run.generator_steps or "") if run else "",
+        "Took": duration(run.seconds) if run else "",
+        "Diversity": "" if record.diversity is None else f"{100 * record.diversity:.0f} %",
         "Made": made(entry),
         "Comes": "with the app" if entry.shipped else "",
         "On the disk": size_words(entry.bytes),
     }
     words = ""
-    if entry.imported and settings["imported"]["changes mapping"]:
+    if isinstance(entry.origin, Imported) and entry.origin.changes_mapping:
         words = (
             f"Its mapping network isn’t that of {known['Model']}, so another model may be the one it was adapted from."
         )
     return facts(known, words)
 
 
-def _parts(mixed: Sequence[Mapping[str, Any]]) -> str:
-    parts = (f"{100 * part['share']:.0f} % {part['config']['target']}" for part in mixed)
-    return ", ".join(parts)
+def _parts(mixed: Sequence[Part]) -> str:
+    return ", ".join(f"{100 * part.share:.0f} % {part.config['target']}" for part in mixed)
 
 
 def likeness(inverted: people.Inverted) -> dict[str, str]:
     """How near an inverted picture came, by name, with what the numbers mean, and where the search began."""
-    distances, identity = inverted.settings["distances"], inverted.settings.get("identity")
-    view = inverted.config.view
+    record = inverted.record
+    view, identity = record.view, record.identity
     measure = "the CLIP model" if view == "critic" else lpips.NETWORKS[view].title
     alike = "" if identity is None else f"{identity:.2f} by the judge, a classifier (1 the same person)"
     return {
-        "Pixels": f"{distances['pixel']:.3f} apart (0 alike, 2 opposite)",
-        "Perceptual": f"{distances['perceptual']:.3f} apart by {measure}",
+        "Pixels": f"{record.pixel:.3f} apart (0 alike, 2 opposite)",
+        "Perceptual": f"{record.perceptual:.3f} apart by {measure}",
         "Identity": alike,
-        "Begun at": _BEGUN_AT.get(str(inverted.settings.get("start")), ""),
+        "Begun at": _BEGUN_AT.get(record.origin.start, "") if isinstance(record.origin, Found) else "",
     }
 
 

@@ -161,5 +161,5 @@ def test_domains_are_mixed_and_the_mix_is_kept(
     page.get_by_role("button", name="Draw people").click()
     page.locator(".people.beside img[alt$=', mixed']").first.wait_for()
     assert not visitor.errors
-    kept = next(entry for entry in library.list_entries() if entry.mixed)
+    kept = next(entry for entry in library.list_entries() if entry.made_by == "mixed")
     library.delete(kept)

@@ -48,7 +48,7 @@ def test_a_mix_is_drawn_and_kept(tab: LibraryTab, entries: list[library.Entry]) 
     assert 'alt="seed 4, 50 % zombie, NADA and 50 % mosaic, NADA"' in drawn[tab._mixed]
     kept = tab._keep_mixed("Dead tiles", *form(entries, 50, 50))
     entry = library.list_entries()[0]
-    assert (entry.title, entry.mixed) == ("Dead tiles", True)
+    assert (entry.title, entry.made_by) == ("Dead tiles", "mixed")
     assert kept[tab.entry] == entry.path.name
     assert "50 % zombie, 50 % mosaic" in kept[tab._facts]
     assert "Dead tiles" in kept[tab.cards]

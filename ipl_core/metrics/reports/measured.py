@@ -161,8 +161,8 @@ def _facts(entry: Entry) -> dict[str, Any]:
     losses = [float(row["adaptation"]) for row in entry.history() if row["stage"] == "generator"][-20:]
     return {
         "loss": statistics.fmean(losses) if losses else None,
-        "trained_seconds": float(entry.settings["seconds"]),
-        "trained_threads": int(entry.settings["threads"]),
+        "trained_seconds": entry.run.seconds,
+        "trained_threads": entry.record.threads,
     }
 
 

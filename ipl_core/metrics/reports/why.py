@@ -56,7 +56,7 @@ def clip_plane(configs: Sequence[AdaptConfig], samples: int = 24, psi: float = 1
     mean, plane, shares = principal_plane(torch.cat([before, *after]))
     rows = _points(first.target, "source", "", (before - mean) @ plane, shares, "")
     for entry, embeddings in zip(entries, after):
-        method, run = method_of(entry.config), entry.settings["key"][:16]
+        method, run = method_of(entry.config), entry.record.key[:16]
         said = _directions(entry, source, w, before) * (embeddings - before).norm(dim=1).mean()
         rows += _points(first.target, "target", method, (embeddings - mean) @ plane, shares, run)
         rows += _points(first.target, "text", method, (before + said - mean) @ plane, shares, run)

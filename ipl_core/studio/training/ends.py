@@ -31,9 +31,9 @@ def library_ends(subject: Subject, model: str) -> Ends:
     """
     ends: Ends = {}
     for entry in list_entries():
-        config = entry.config
-        if config.model != model or not entry.from_run or not entry.finished or entry.shipped:
+        if entry.model != model or not entry.from_run or not entry.finished or entry.shipped:
             continue
+        config = entry.config
         try:
             domain, weights = subject.domain(config.target), changed_weights(entry.path)
         except InputError as error:
