@@ -279,7 +279,7 @@ def test_a_visitor_who_leaves_frees_the_queue(connect: Callable[[], Client]) -> 
         ({"target": "pencil sketch", "method": "magic"}, "Method"),
         ({"target": "pencil sketch", "layers": "none"}, "Layers"),
         ({"target": "pencil sketch", "model": "/etc/passwd"}, "no model"),
-        ({"target": "pencil sketch", "critic": "/etc"}, "critic"),
+        ({"target": "pencil sketch", "critic": "/etc"}, "CLIP model"),
         ({"target": "pencil sketch", "critic": "own@2"}, "nothing to be weighed against"),
         ({"target": "pencil sketch", "avoid": "quixotic"}, "never taught"),
         ({"target": "pencil sketch", "prompts": "poems"}, "Prompts"),
