@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-import foreign_files as foreign
 import pytest
 import torch
+from fakes import foreign_files as foreign
 
 from ipl_core import InputError, InvertConfig, invert, lpips
 from ipl_core.drawing.sampling import draw

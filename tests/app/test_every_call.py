@@ -25,9 +25,9 @@ from typing import Any
 import gradio as gr
 import httpx
 import pytest
+from fakes.kept_domains import entry_of
 from gradio.state_holder import SessionState
 from gradio.utils import safe_aclose_iterator
-from kept_domains import entry_of
 from PIL import Image
 from starlette.requests import Request
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from kept_domains import entry_of
+from fakes.kept_domains import entry_of
 from playwright.sync_api import expect
 from test_browser import SIZES, UNREADABLE
 from visitor import PATIENCE, Visitor

@@ -11,9 +11,9 @@ from typing import Any
 import gradio as gr
 import pytest
 import torch
+from fakes.kept_domains import entry_of, finished_model
 from gradio_client import Client
 from gradio_client.exceptions import AppError
-from kept_domains import entry_of, finished_model
 from visitor import SHARED_TOKEN
 
 from ipl_core import InputError

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kept_domains import entry_of
+from fakes.kept_domains import entry_of
 from PIL import Image
 from visitor import Visitor
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from kept_domains import entry_of
+from fakes.kept_domains import entry_of
 
 from ipl_core import InputError
 from ipl_core.commands.main import main

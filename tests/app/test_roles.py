@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+from fakes.kept_domains import entry_of
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from kept_domains import entry_of
 from visitor import PATIENCE, SHARED_TOKEN
 
 from ipl_core import InputError

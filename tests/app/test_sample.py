@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 import pytest
 import torch
-from kept_domains import entry_of
+from fakes.kept_domains import entry_of
 
 from ipl_core import InputError
 from ipl_core.drawing.seed_people import SeedPerson

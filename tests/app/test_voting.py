@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from kept_domains import entry_of
+from fakes.kept_domains import entry_of
 
 import tabs.study
 from ipl_core import InputError

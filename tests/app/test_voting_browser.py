@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kept_domains import entry_of
+from fakes.kept_domains import entry_of
 from visitor import Visitor
 
 from ipl_core.library import store as library

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import foreign_files as foreign
 import pytest
 import torch
 import torch.nn.functional as F
+from fakes import foreign_files as foreign
 from torch import Tensor
 
 from ipl_core import InputError

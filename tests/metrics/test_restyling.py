@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kept_domains import entry_of
+from fakes.kept_domains import entry_of
 
 from ipl_core import AdaptConfig, InputError, InvertConfig, invert
 from ipl_core.commands.main import main
