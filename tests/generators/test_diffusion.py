@@ -389,9 +389,9 @@ def test_parts_of_the_way_are_evenly_spaced_and_end_at_t0() -> None:
             upwards(schedule, steps, 400)
 
 
-@pytest.mark.parametrize("prediction", PREDICTIONS)
-def test_every_prediction_implies_the_same_picture_and_noise(prediction: str) -> None:
-    schedule = Schedule(cosine_alphas(1000), prediction, clamp=False)
+@pytest.mark.parametrize(("prediction", "spread"), [*((kind, None) for kind in PREDICTIONS), ("v_prediction", 0.2)])
+def test_every_prediction_implies_the_same_picture_and_noise(prediction: str, spread: float | None) -> None:
+    schedule = Schedule(cosine_alphas(1000), prediction, clamp=False, spread=spread)
     random = torch.Generator().manual_seed(0)
     x0, noise = torch.randn(2, 4, 3, 8, 8, generator=random).double()
     t = torch.tensor([0, 300, 700, 990])
@@ -399,6 +399,30 @@ def test_every_prediction_implies_the_same_picture_and_noise(prediction: str) ->
     found = schedule.clean(x, t, schedule.target(x0, t, noise))
     torch.testing.assert_close(found, x0, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(schedule.noise(x, t, x0), noise, rtol=1e-6, atol=1e-6)
+
+
+def test_a_spread_takes_the_linear_part_of_v_from_the_network() -> None:
+    """An error of the output is the same error of v; without an output, x̂_0 is the linear guess around nothing."""
+    plain, skipping = (Schedule(cosine_alphas(1000), "v_prediction", False, spread) for spread in (None, 0.2))
+    random = torch.Generator().manual_seed(0)
+    x0, noise, error = torch.randn(3, 4, 3, 8, 8, generator=random).double()
+    t = torch.tensor([0, 300, 700, 990])
+    x = plain.noised(x0, t, noise)
+    for schedule in (plain, skipping):
+        found = schedule.clean(x, t, schedule.target(x0, t, noise) + error)
+        _, sigma = schedule.signal_and_noise(t, x)
+        torch.testing.assert_close(found, x0 - sigma * error, rtol=1e-6, atol=1e-6)
+    # With x_0 of that spread, what is left for the network is uncorrelated with x_t and about as large everywhere.
+    spread_out = 0.2 * torch.randn(4, 3, 256, 256, generator=random).double()
+    fresh = torch.randn(4, 3, 256, 256, generator=random).double()
+    left, noised = skipping.target(spread_out, t, fresh).flatten(1), skipping.noised(spread_out, t, fresh).flatten(1)
+    assert ((left * noised).mean(1).abs() < 0.02).all()
+    assert ((left.std(1) > 0.19) & (left.std(1) < 1.01)).all()
+    for bad in (0.0, 1.5, 1, "0.2"):
+        with pytest.raises(InputError, match="spread is a number above 0"):
+            Schedule(cosine_alphas(10), "v_prediction", True, bad)
+    with pytest.raises(InputError, match="v_prediction alone"):
+        Schedule(cosine_alphas(10), "epsilon", True, 0.2)
 
 
 def test_the_clean_picture_is_held_in_bounds_and_noise_derived_from_it_again() -> None:

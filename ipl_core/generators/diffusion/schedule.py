@@ -78,11 +78,14 @@ class Schedule:
 
     alphas: ᾱ of t = 0 … T − 1, falling, each above 0 and below 1. prediction: one of PREDICTIONS.
     clamp: whether the clean picture is held in [−1, 1]; codes of a latent net have no such bounds.
+    spread: for v_prediction, how far a picture is expected to lie from what its code says, as a standard deviation; the
+        network then leaves out the part of v that is linear in x_t, see `skip`. None: it predicts all of v.
     """
 
     alphas: tuple[float, ...] = field(repr=False)
     prediction: str = "epsilon"
     clamp: bool = True
+    spread: float | None = None
 
     def __post_init__(self) -> None:
         alphas = self.alphas
@@ -97,6 +100,11 @@ class Schedule:
             raise InputError(f"A diffusion model predicts one of {kinds}, not {quoted(self.prediction)}.")
         if not isinstance(self.clamp, bool):
             raise InputError(f"Whether a schedule clamps is true or false, not {quoted(self.clamp)}.")
+        spread = self.spread
+        if spread is not None and not (isinstance(spread, float) and 0 < spread <= 1):
+            raise InputError(f"A schedule's spread is a number above 0 and up to 1, or none, not {quoted(spread)}.")
+        if spread is not None and self.prediction != "v_prediction":
+            raise InputError(f"A schedule has a spread for v_prediction alone, not for {self.prediction}.")
         object.__setattr__(self, "alphas", tuple(alphas))
 
     @cached_property
@@ -130,6 +138,17 @@ class Schedule:
         signal, sigma = self.signal_and_noise(t, x0)
         return signal * x0 + sigma * noise
 
+    def skip(self, t: Tensor, like: Tensor) -> Tensor:
+        """The share of x_t in x̂_0 that the network need not give, (B, 1, …): c_skip of Karras et al. (2022, eq. 7).
+
+        √ᾱ s² / (ᾱ s² + 1 − ᾱ) with s the spread: what the best linear guess takes from x_t once the code has said the
+        rest. Where noise prevails that is next to nothing, so the network draws the picture and need not carry the
+        noise through its narrow layers only to subtract it; where there is little noise it is nearly everything.
+        """
+        signal, sigma = self.signal_and_noise(t, like)
+        variance = (self.spread or 1.0) ** 2
+        return signal * variance / (signal.square() * variance + sigma.square())
+
     def clean(self, x: Tensor, t: Tensor, predicted: Tensor, clamp: bool | None = None) -> Tensor:
         """x̂_0 as the network's output at (x_t, t) implies it; clamp: see the class, whose own None takes."""
         signal, sigma = self.signal_and_noise(t, x)
@@ -138,7 +157,7 @@ class Schedule:
         elif self.prediction == "sample":
             x0 = predicted
         else:
-            x0 = signal * x - sigma * predicted
+            x0 = (signal if self.spread is None else self.skip(t, x)) * x - sigma * predicted
         return x0.clamp(-1, 1) if (self.clamp if clamp is None else clamp) else x0
 
     def noise(self, x: Tensor, t: Tensor, x0: Tensor) -> Tensor:
@@ -153,7 +172,9 @@ class Schedule:
         if self.prediction == "sample":
             return x0
         signal, sigma = self.signal_and_noise(t, x0)
-        return signal * noise - sigma * x0
+        if self.spread is None:
+            return signal * noise - sigma * x0
+        return (self.skip(t, x0) * self.noised(x0, t, noise) - x0) / sigma
 
     def snr(self, t: Tensor) -> Tensor:
         """ᾱ / (1 − ᾱ) of times t (B,)."""
@@ -162,4 +183,9 @@ class Schedule:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""
-        return {"alphas": list(self.alphas), "prediction": self.prediction, "clamp": self.clamp}
+        return {
+            "alphas": list(self.alphas),
+            "prediction": self.prediction,
+            "clamp": self.clamp,
+            "spread": self.spread,
+        }

@@ -43,7 +43,9 @@ DIFFUSION = DiffusionConfig(
         time_features=64, time_width=128,
     ),
     encoder=EncoderConfig(rows=1, w_dim=CODE_WIDTH),
-    schedule=Schedule(cosine_alphas(shift=SHIFT), "v_prediction"),
+    # 48 channels can't carry the noise of 48 folded pixels beside a picture: after 310 steps at 64×64 the mean squared
+    # error of x̂_0 at t = 500 was 0.118 where the network gave all of v, and 0.027 with this spread.
+    schedule=Schedule(cosine_alphas(shift=SHIFT), "v_prediction", spread=0.15),
     mapping=MLPConfig(width=512, layers=4),
     z_dim=LATENT_WIDTH,
     w_dim=CODE_WIDTH,
