@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import pytest
@@ -83,8 +82,7 @@ def test_files_of_another_kind_are_refused(models: Path) -> None:
 
 def test_an_inversion_may_look_with_it(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(models)
-    rooms = importlib.import_module("ipl_core.generators.invert")
-    monkeypatch.setattr(rooms, "load_critic", None)  # the critic has no part then
+    monkeypatch.setattr("ipl_core.generators.invert.load_critic", None)  # the critic has no part then
     picture = draw(catalog.load_generator("studio"), [3])
     *_, last = invert(InvertConfig(preset="fast", view="lpips-alex", steps=2, starts=2), picture)
     assert last.stopped is None

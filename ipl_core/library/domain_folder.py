@@ -1,6 +1,6 @@
-"""An adapted domain on disk: what its settings say, and the tensors in it. It is a folder, or a finished model's file.
+"""The files of an adapted domain, which is a folder or the one file of a finished model: settings and tensors.
 
-Knows neither the library that lists them nor the models that they were made from.
+The module knows neither the library that lists them nor the models that they were made from.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""People on disk: inverted pictures, kept whole or not at all, found again, loaded, listed, deleted.
+"""Inverted pictures on disk: keeps them, and finds, loads, lists and deletes them.
 
-One folder a person, the same files as the command line writes. The room knows nothing about how a latent is found;
-it is handed what an inversion yields.
+Each has a folder of its own, which is whole or absent. The module knows nothing about how a latent is found; it is
+handed what an inversion yields.
 """
 
 from __future__ import annotations

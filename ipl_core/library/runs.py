@@ -1,4 +1,4 @@
-"""Make sure of a run or of an inversion: the kept one if it is there, else a new one, kept."""
+"""Finds a run or an inversion that is kept, or else makes and keeps it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Adapted domains on disk: keep a run, find it again, load it, list, name, pick an earlier step, copy out, delete.
+"""Adapted domains on disk: keeps runs, mixes and imports, and finds, lists, renames, copies and deletes them.
 
-One folder a run, whole or absent. The room knows nothing about training; it is handed what a run yields.
-Finished models that come with the app (shipped.py) are listed with the runs, and can be drawn but not changed.
+Each has a folder of its own, which is whole or absent. The module knows nothing about training; it is handed what a
+run yields. Finished models that come with the app (shipped.py) are listed, too, and can be drawn but not changed.
 """
 
 from __future__ import annotations
@@ -671,7 +671,7 @@ class Run:
     def _write_step(self, folder: Path, step: int, weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         tensors = {GENERATOR + name: tensor for name, tensor in weights.items()}
         settings = {"config": self.config.to_dict(), **self._identity, "step": step}
-        # In half the space: of the embedded generator's pictures, 2 % of the bytes differ then, by 1.
+        # In half the space: pictures hardly change by it.
         return KIND.write_tensors(tensors, folder / step_file(step), settings, torch.float16)
 
     def save(self, *out: str | os.PathLike[str] | None) -> Entry:

@@ -33,7 +33,7 @@ RESIDUALS = ("official", "class-aware", "templates", "none")
 #: Manual templates by name; descriptions are made of a vocabulary.
 TEMPLATE_SETS = ("studio", "imagenet", "descriptions")
 
-#: A short neutral list for critics with a small vocabulary, style words left out on purpose.
+#: A short list for CLIP models with a small vocabulary, without words for a style.
 STUDIO_TEMPLATES = ("{}", "a {}", "a picture of a {}", "an image of a {}", "a portrait, {}", "a photo of a {}")
 #: NADA's list is the 80 templates of CLIP's ImageNet evaluation less this one, whose plural suits no domain.
 NOT_IN_NADA = "a photo of many {}."
@@ -46,9 +46,9 @@ SHARED_RATE = 0.2
 
 #: Places of a prompt that are made of words, and the width of the mapper that chooses them.
 PLACES, WORD_MAPPER_WIDTH = 6, 128
-#: Score that a word read off the picture begins with, where all words else begin at 0: of 60 words it has half.
+#: Score that a word read off the picture starts with; the others start at 0. Of 60 words it then has half the share.
 FIRST_SCORE = 4.0
-#: How far from the even share to 1 a word's must be to be read out of a prompt that begins at a description.
+#: A prompt that begins at a description reads a word whose share is this far from the even share towards 1.
 _READ_OUT = 0.25
 #: Sentences that a described picture is described by, and groups of the vocabulary that one of them speaks of.
 SENTENCES, SAID_AT_ONCE = 6, 4
@@ -73,10 +73,10 @@ def templates(name: str) -> list[str]:
 
 
 def descriptions(critic: Critic, groups: Sequence[Group], context: str, words: Sequence[str]) -> list[str]:
-    """The templates “descriptions”: DESCRIPTIONS phrases with one "{}" that describe somebody, drawn by lot.
+    """The templates “descriptions”: DESCRIPTIONS random descriptions of people, each with one "{}".
 
-    NADA's direction by them is the mean of what descriptions say of people, still one for all. They are as long as the
-    critic has room for with each of `words`, and the same for the same vocabulary.
+    With them, NADA's direction is the mean of the directions of single descriptions, still one for all pictures. Each
+    is as long as the CLIP model's context allows with any of `words`. The same vocabulary gives the same descriptions.
     """
     random, phrases = torch.Generator().manual_seed(0), []
     for _ in range(DESCRIPTIONS):
@@ -87,7 +87,7 @@ def descriptions(critic: Critic, groups: Sequence[Group], context: str, words: S
 
 
 def _fitting(critic: Critic, chosen: Sequence[Sequence[Phrase]], context: str, words: Sequence[str]) -> Phrase:
-    """One phrase for these alternatives, as many of them as the critic's context has room for with each of `words`."""
+    """One phrase that says as many of these alternatives as fit into the CLIP model's context with any of `words`."""
     for count in range(len(chosen), 0, -1):
         # A form in front of the noun for the even ones, behind it for the odd, where there are both.
         forms = [alternatives[k % len(alternatives)] for k, alternatives in enumerate(chosen[:count])]
@@ -208,12 +208,12 @@ class ManualPrompts(PromptScheme):
 
 
 class DescribedPrompts(PromptScheme):
-    """A direction for each picture from the words that the critic itself reads off it; nothing is learned.
+    """A direction for each picture from the words that CLIP reads off it; nothing is learned.
 
-    For each group of the vocabulary the picture gets the alternative whose words are nearest to it (zero-shot). These
-    words are said in a few sentences, each with the source's words and with the target's in the same place; ΔT is the
-    direction between the means of the two. Which groups a sentence speaks of, and by which of their phrases, is the
-    same for all pictures, so that pictures which read alike have the same direction.
+    From each group of the vocabulary, CLIP chooses the alternative that is nearest to the picture (zero-shot). A few
+    sentences say the chosen words, once with the source's noun and once with the target's; ΔT is the direction between
+    the means of the two. All pictures use the same groups and phrases in each sentence, so pictures that read alike
+    have the same direction.
     """
 
     readable = True
@@ -242,8 +242,10 @@ class DescribedPrompts(PromptScheme):
 
     @torch.no_grad()
     def read(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The alternative (B, groups) of each group that is nearest to each picture, and how sure that is: its
-        probability by the critic's own scale beside what chance would give, as a ratio."""
+        """The nearest alternative of each group to each picture (B, groups), and how sure that is (B, groups).
+
+        How sure: its probability, with CLIP's logit scale, divided by that of a random choice.
+        """
         chosen, sure = [], []
         for alternatives in self._alternatives:
             cosines = images @ alternatives.T
@@ -539,10 +541,10 @@ class WordPrompts(PromptPerImage):
 
 
 class ReadPrompts(WordPrompts):
-    """Prompts of words that begin at a description: stage 1 goes on from what the critic reads off each picture.
+    """Prompts of words that begin at a description: stage 1 starts from what CLIP reads off each picture.
 
-    Each group of the vocabulary whose words can stand in front of the noun has places of its own. There the words that
-    are read off the picture, as by DescribedPrompts, have FIRST_SCORE before the mapper has learnt anything.
+    Each group of the vocabulary whose words can stand in front of the noun has places of its own. At these places, the
+    words that DescribedPrompts reads off the picture start with the score FIRST_SCORE, all other words with 0.
     """
 
     def __init__(self, critic: Critic, source: str, target: str, context: str = "a photo of a", **options) -> None:

@@ -1,8 +1,8 @@
 """Source latents and the embeddings of their images, made once and used by every run with the same two models.
 
-Both stages only ever need `w` and `E_I(G_s(w))` of a source image, never its pixels, and neither depends on
-target, method or settings. So each is computed the first time it is drawn and kept in memory and on disk.
-The room knows nothing about prompts, losses or training.
+Both stages need only `w` and `E_I(G_s(w))` of a source image, never its pixels, and neither depends on target, method
+or settings. So each is computed when it is first drawn, and then kept in memory and on disk. The module knows nothing
+about prompts, losses or training.
 """
 
 from __future__ import annotations

@@ -441,19 +441,18 @@ def critic_of(model: str) -> str:
 
 
 def suited_to(critic: str) -> dict[str, str]:
-    """The default "method", and what IPL's mapper gives by default ("prompts"), with a critic.
+    """The default "method", and the default of what IPL's mapper gives ("prompts"), with a CLIP model.
 
-    That is what the registry names for it, as it was measured to be best. Nobody here has measured other critics, and
-    for them it is the paper's IPL.
+    The registry names them for the models that come with the app; for any other CLIP model they are the paper's IPL.
     """
     facts = registry().get("critics", {}).get(critic, {})
     return {"method": AdaptConfig.method, "prompts": AdaptConfig.prompts, **facts.get("suits", {})}
 
 
 def vocabulary_of(model: str) -> str:
-    """The list of words, see vocabulary.py, that describes whom `model` draws: “faces” or “animals”.
+    """The vocabulary that describes what `model` draws, “faces” or “animals”; see clip/vocabulary.py.
 
-    An adapted domain takes that of the generator it was made from; a model that nobody knows is taken to draw faces.
+    An adapted domain has the vocabulary of its source model; a model that the catalog doesn't list has “faces”.
     """
     known = generators()
     if model in known:
