@@ -15,7 +15,7 @@ import gradio as gr
 
 from ipl_core import AdaptConfig, AdaptResult, InputError, Step
 from ipl_core.clip.ensemble import members
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.methods.config import MAX_TEXT
 from ipl_core.models import catalog
 from ipl_core.running.wrappers import PREVIEW_SHARE
@@ -251,14 +251,14 @@ class AdaptTab(Tab):
         yield from self._show_job(record, words, updates)
 
     def _show_job(
-        self, record: Record, words: str, updates: Iterator[Step | AdaptResult | library.Entry]
+        self, record: Record, words: str, updates: Iterator[Step | AdaptResult | store.Entry]
     ) -> Iterator[dict[Any, Any]]:
         yield self.controls.say(show.note("Loading the models …"), words)
         throttle = Throttle()
         with closing(updates):
             for update in updates:
                 first = throttle.unused
-                if isinstance(update, library.Entry):
+                if isinstance(update, store.Entry):
                     if first:  # it had been made before
                         yield from self.result.show_kept(update)
                     else:

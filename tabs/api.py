@@ -17,7 +17,7 @@ import gradio as gr
 
 from ipl_core import Result, Step
 from ipl_core.latents import parse_seeds
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.library.inversions import Inverted, Kept
 from ipl_core.library.person_records import Found
 from ipl_core.pictures.media import save_animation
@@ -101,7 +101,7 @@ def _component(annotation: Any, value: Any = None) -> Any:
 # --- what is given ----------------------------------------------------------------------------------------------
 
 
-def row(entry: library.Entry) -> dict[str, Any]:
+def row(entry: store.Entry) -> dict[str, Any]:
     """What /library says of an entry."""
     run = entry.run if entry.from_run else None
     facts = {
@@ -142,7 +142,7 @@ def _why(stop: Stop, stopped: str | None) -> str | None:
     return "time" if stopped == "asked" and stop.why == "time" else stopped
 
 
-def _end(entry: library.Entry | None, stopped: str | None) -> dict[str, Any]:
+def _end(entry: store.Entry | None, stopped: str | None) -> dict[str, Any]:
     return {"stage": "done", "entry": entry and entry.name, "stopped": stopped}
 
 
@@ -255,7 +255,7 @@ class Endpoints:
         Each has a name (for /sample and all else), title, shipped (whether it comes with the app), target, source,
         method, seed, stopped (why, if it was), steps (those kept beside the last), bytes, seconds and created.
         """
-        return [row(entry) for entry in library.list_entries()]
+        return [row(entry) for entry in store.list_entries()]
 
     @endpoint(A_LIST)
     def people(self) -> list[dict]:
@@ -271,7 +271,7 @@ class Endpoints:
 
         "" takes a title away.
         """
-        return row(library.rename(self._service.roles.check_change(find_entry(entry)), title))
+        return row(store.rename(self._service.roles.check_change(find_entry(entry)), title))
 
     @endpoint(A_MOMENT)
     def pick(self, entry: str, step: int) -> dict:
@@ -459,7 +459,7 @@ def _steps(updates: Iterator[Any], stop: Stop) -> Iterator[dict[str, Any]]:
     entry, stopped, throttle = None, None, Throttle()
     with closing(updates):
         for update in updates:
-            if isinstance(update, library.Entry):
+            if isinstance(update, store.Entry):
                 entry, stopped = update, update.run.stopped
             elif isinstance(update, Result):
                 stopped = update.stopped

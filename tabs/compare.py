@@ -17,7 +17,7 @@ from torch import Tensor
 from ipl_core import AdaptConfig, InputError, Result
 from ipl_core.drawing.sampling import draw
 from ipl_core.latents import MAX_SEED, parse_seeds
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.library.records import FIGURES
 from ipl_core.methods.config import MAX_PREVIEWS, PRESETS
 from ipl_core.methods.registry import METHODS
@@ -191,7 +191,7 @@ class CompareTab(Tab):
                 changes.update(self._kept_changes(method, entry, folder))
             yield changes | self._pair_changes(scene, finished, (by_diversity[0], by_diversity[-1]), folder)
 
-    def _finished_scene(self, finished: Mapping[str, library.Entry]) -> Comparison:
+    def _finished_scene(self, finished: Mapping[str, store.Entry]) -> Comparison:
         """Finished models of one domain, drawn here, with what was measured when they were made."""
         first = next(iter(finished.values()))
         scene = Comparison(first.target, first.source, parse_seeds(_PEOPLE, MAX_PREVIEWS))
@@ -264,7 +264,7 @@ class CompareTab(Tab):
         samples = SideBySide(first.model, first.target, source, critic, count)
         scene.rows[SOURCE].figures = samples.measure()
         remark = show.figures_remark(count, samples.no_judge)
-        entries: dict[str, library.Entry] = {}
+        entries: dict[str, store.Entry] = {}
         for number, (method, config) in enumerate(configs.items(), start=1):
             if stop.is_set():
                 break
@@ -293,7 +293,7 @@ class CompareTab(Tab):
         record, row, throttle = Record(config), scene.rows[config.method], Throttle()
         with closing(find_or_run(self._service, config, stop)) as updates:
             for update in updates:
-                if isinstance(update, library.Entry):
+                if isinstance(update, store.Entry):
                     return update
                 if isinstance(update, Result):
                     if update.stopped == "not finite":
@@ -328,7 +328,7 @@ class CompareTab(Tab):
             changes.update({self._kept[method][0]: gr.Row(visible=False), self.entries[method]: ""})
         return changes
 
-    def _kept_changes(self, method: str, entry: library.Entry, folder: Path) -> dict[Any, Any]:
+    def _kept_changes(self, method: str, entry: store.Entry, folder: Path) -> dict[Any, Any]:
         """What can be done with a method's entry; its settings as a file in `folder`."""
         file = inside(folder, f"{entry.name}.json")
         file.write_text(json_text(entry.settings, indent=2) + "\n", encoding="utf-8")
@@ -340,7 +340,7 @@ class CompareTab(Tab):
         }
 
     def _show_end(
-        self, scene: Comparison, entries: Mapping[str, library.Entry], asked: int, stop: threading.Event
+        self, scene: Comparison, entries: Mapping[str, store.Entry], asked: int, stop: threading.Event
     ) -> Iterator[dict[Any, Any]]:
         complete = f"{len(entries)} of {asked} methods {'is' if len(entries) == 1 else 'are'} complete"
         words = f"Stopped: {complete}" if stop.is_set() else f"Done: {scene.target}, {complete}"
@@ -354,7 +354,7 @@ class CompareTab(Tab):
             yield changes | self._pair_changes(scene, entries, [SOURCE, *entries][-2:], folder)
 
     def _pair_changes(
-        self, scene: Comparison, entries: Mapping[str, library.Entry], pair: Sequence[str], folder: Path
+        self, scene: Comparison, entries: Mapping[str, store.Entry], pair: Sequence[str], folder: Path
     ) -> dict[Any, Any]:
         """Two rows laid over each other, to begin with those of `pair`; all pictures as one file in `folder`."""
         left, right = pair

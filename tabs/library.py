@@ -14,10 +14,8 @@ import gradio as gr
 from ipl_core import InputError
 from ipl_core.drawing.mixing import MAX_STRENGTH
 from ipl_core.latents import parse_seeds
-from ipl_core.library import domain_folder
-from ipl_core.library import inversions as people
-from ipl_core.library import store as library
-from ipl_core.library.exchange import FORMATS, formats
+from ipl_core.library import domain_folder, inversions, store
+from ipl_core.library.import_export import FORMATS, formats
 from ipl_core.library.records import MAX_TITLE
 from ipl_core.methods.config import MAX_PREVIEWS
 from ipl_core.models import catalog
@@ -216,9 +214,9 @@ class LibraryTab(Tab):
 
     def contents(self) -> str:
         """Value for `cards`: what is kept, and what is damaged."""
-        entries, problems = library.scan()
+        entries, problems = store.scan()
         if self._service.roles.may_everything():  # a person's folder is called by the name that somebody gave them
-            problems = [*problems, *people.scan()[1], *study.scan()[1]]
+            problems = [*problems, *inversions.scan()[1], *study.scan()[1]]
         above = "".join(show.trouble(problem) for problem in problems)
         kept = [entry for entry in entries if not entry.shipped]
         total = size_words(sum(entry.bytes for entry in kept))
@@ -234,7 +232,7 @@ class LibraryTab(Tab):
 
     def domain_choices(self, *chosen: str) -> list[Any]:
         """Updates of `domains`: what is kept, with what was chosen before kept where it is still there."""
-        kept = [(show.entry_title(entry), entry.name) for entry in library.list_entries()]
+        kept = [(show.entry_title(entry), entry.name) for entry in store.list_entries()]
         names = {name for _, name in kept}
         return [gr.Dropdown([_NO_DOMAIN, *kept], value=name if name in names else "") for name in chosen]
 
@@ -264,7 +262,7 @@ class LibraryTab(Tab):
     def _open(self, event: gr.EventData) -> dict[Any, Any]:
         return self._shown(find_entry(detail(event, "name")))
 
-    def _shown(self, entry: library.Entry, words: str = "") -> dict[Any, Any]:
+    def _shown(self, entry: store.Entry, words: str = "") -> dict[Any, Any]:
         """What the panel holds for an entry."""
         steps = entry.steps()
         last = entry.run.generator_steps if entry.from_run else 0
@@ -299,7 +297,7 @@ class LibraryTab(Tab):
     def _shut(self) -> dict[Any, Any]:
         return {self._panel: gr.Column(visible=False), self.entry: ""}
 
-    def _pictures(self, entry: library.Entry, after: Path | bytes) -> str:
+    def _pictures(self, entry: store.Entry, after: Path | bytes) -> str:
         adapted = f"{entry.target}, {show.entry_method(entry)}"
         return show.before_and_after(entry.source_picture, after, entry.source, adapted)
 
@@ -322,7 +320,7 @@ class LibraryTab(Tab):
 
     @refusing
     def _give_title(self, name: str, title: str) -> dict[Any, Any]:
-        entry = library.rename(self._service.roles.check_change(find_entry(name)), title)
+        entry = store.rename(self._service.roles.check_change(find_entry(name)), title)
         return {**self._shown(entry, f"Called: {show.entry_name(entry)}"), self.cards: self.contents()}
 
     def _exporter(self, suffix: str) -> Callable[[str, str], Iterator[dict[Any, Any]]]:

@@ -15,7 +15,7 @@ import gradio as gr
 from torch import Tensor
 
 from ipl_core import InputError, InvertConfig, InvertResult, Step, lpips
-from ipl_core.library import inversions as people
+from ipl_core.library import inversions
 from ipl_core.methods.config import INVERT_PRESETS
 from ipl_core.models import catalog
 from ipl_core.pictures.faces import Crop
@@ -210,7 +210,7 @@ class PictureTab(Tab):
         if stop.is_set():
             yield self._show_end("Stopped before the first step", "", 0.0)
             return
-        yield self._controls.say(show.note(f"Loading the models … {people.start_words(config)}"), "Inverting.")
+        yield self._controls.say(show.note(f"Loading the models … {inversions.start_words(config)}"), "Inverting.")
         aligned, crop = align(self._service, path, config.model, *where)
         yield from self._show_job(config, aligned, crop, name, stop, keep)
 
@@ -220,7 +220,7 @@ class PictureTab(Tab):
         progress, throttle = _Progress(config), Throttle()
         with closing(self._service.inversion(config, aligned, name, crop, stop, keep)) as updates:
             for update in updates:
-                if isinstance(update, people.Inverted):
+                if isinstance(update, inversions.Inverted):
                     yield self._show_result(update, progress)
                     return
                 progress.add(update)
@@ -243,7 +243,7 @@ class PictureTab(Tab):
             changes[self._curve] = gr.LinePlot(progress.curve.table(), x_lim=[0, progress.curve.total])
         return changes
 
-    def _show_result(self, inverted: people.Inverted, progress: _Progress) -> dict[Any, Any]:
+    def _show_result(self, inverted: inversions.Inverted, progress: _Progress) -> dict[Any, Any]:
         search = inverted.record.origin
         stopped = search.stopped
         words, share = f"Done: {inverted.name}", 1.0

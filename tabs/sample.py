@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 
 from ipl_core import InputError
-from ipl_core.drawing.seed_people import MAX_PSI
+from ipl_core.drawing.people_by_seed import MAX_PSI
 from ipl_core.latents import MAX_SEED, parse_seeds
 
 from . import show

@@ -17,7 +17,7 @@ import gradio as gr
 
 from ipl_core import InputError
 from ipl_core.latents import parse_seeds
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.study import study
 
 from . import show
@@ -220,7 +220,7 @@ class StudyTab(Tab):
     def _unlock(self, token: Any) -> dict[Any, Any]:
         try:
             self._service.roles.check_token(token)
-            names = [(show.entry_title(entry), entry.name) for entry in library.list_entries()]
+            names = [(show.entry_title(entry), entry.name) for entry in store.list_entries()]
             return {
                 self._gate: "",
                 self._desk: gr.Column(visible=True),

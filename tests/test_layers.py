@@ -33,15 +33,15 @@ ROOMS = {
     "files of networks": "generators.base generators.files library library.quantised library.shipped "
     "library.records library.domain_folder",
     "training": "methods.layers methods.source_samples methods.guidance methods.student methods.adapt",
-    "drawing": "drawing drawing.rendering drawing.sampling drawing.framing pictures.faces drawing.seed_people "
+    "drawing": "drawing drawing.rendering drawing.sampling drawing.framing pictures.faces drawing.people_by_seed "
     "library.latent_settings library.person_records",
     "catalog": "models.catalog",
     "runs": "generators.invert running.previews running.adapting running.inverting running.forecast",
-    "what is kept": "library.store library.inversions models.licences library.exchange drawing.mixing "
+    "what is kept": "library.store library.inversions models.licences library.import_export drawing.mixing "
     "library.examples study",
     "package": "ipl_core",
     "metrics of pictures": "metrics",
-    "running": "library.runs drawing.interpolate drawing.restyle",
+    "running": "library.find_or_run drawing.interpolate drawing.restyle",
     "sweeps: tables of runs": "sweeps",
     "measuring": "metrics.side_by_side metrics.reports",
     "training the embedded models": "studio.training.ends studio.training.supervised studio.training.adversaries "

@@ -24,7 +24,7 @@ from ipl_core.devices import check_precision, choose_device, cores
 from ipl_core.drawing import sampling
 from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.latents import generator_from_seed
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.memory import OutOfMemory, enough_memory, pictures_at_once, saves_memory
 from ipl_core.methods import adapt as loops
 from ipl_core.methods import source_samples
@@ -101,15 +101,15 @@ def test_a_whole_batch_in_one_part_gives_the_same_weights(studio: Path) -> None:
 
 
 def test_memory_is_no_part_of_a_run_and_precision_is(studio: Path) -> None:
-    key = library.run_key(CONFIG)
-    assert library.run_key(replace(CONFIG, memory="low")) == key
-    assert library.run_key(replace(CONFIG, precision="bfloat16")) != key
-    assert library.run_key(replace(CONFIG, shortest_move=0.01)) != key
-    assert library.run_key(replace(CONFIG, avoid="cartoon")) != key
+    key = store.run_key(CONFIG)
+    assert store.run_key(replace(CONFIG, memory="low")) == key
+    assert store.run_key(replace(CONFIG, precision="bfloat16")) != key
+    assert store.run_key(replace(CONFIG, shortest_move=0.01)) != key
+    assert store.run_key(replace(CONFIG, avoid="cartoon")) != key
 
 
 def test_a_run_kept_before_a_setting_was_there_says_what_it_did(studio: Path) -> None:
-    run = library.Run(replace(CONFIG, preset="official", shortest_move=SHORTEST_MOVE))
+    run = store.Run(replace(CONFIG, preset="official", shortest_move=SHORTEST_MOVE))
     for update in adapt(run.config):
         run.add(update)
     entry = run.save()
@@ -213,7 +213,7 @@ def test_a_run_that_lacks_memory_ends_in_a_sentence(
     said = capsys.readouterr().err
     assert "The memory of the GPU is not enough" in said
     assert "Traceback" not in said
-    assert library.list_entries() == []
+    assert store.list_entries() == []
 
 
 def test_drawing_that_lacks_memory_ends_in_a_sentence(

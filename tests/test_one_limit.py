@@ -10,11 +10,11 @@ import pytest
 from gradio.data_classes import FileData
 
 from ipl_core import AdaptConfig, InputError, InvertConfig, adapt
-from ipl_core.drawing.seed_people import SeedPerson
+from ipl_core.drawing.people_by_seed import SeedPerson
 from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.generators.stylegan2.rosinality import save_rosinality
 from ipl_core.latents import MAX_SEED, generator_from_seed, parse_seeds
-from ipl_core.library import exchange
+from ipl_core.library import import_export
 
 pytestmark = pytest.mark.usefixtures("studio")
 
@@ -40,7 +40,7 @@ def test_the_content_of_a_file_decides_and_not_its_name(name: str, tmp_path: Pat
         tensor.add_(0.01)
     save_rosinality(tiny_generator, tmp_path / "made.pt")
     file = shutil.move(tmp_path / "made.pt", tmp_path / name)
-    assert exchange.import_generator(file, "studio", "wolf").config.target == "wolf"
+    assert import_export.import_generator(file, "studio", "wolf").config.target == "wolf"
 
 
 def test_the_tabs_take_files_of_any_name(tmp_path: Path) -> None:

@@ -7,9 +7,8 @@ import argparse
 from ..clip.vocabulary import LISTS, MAX_TEXT
 from ..errors import InputError
 from ..fields import settings
-from ..library import domain_folder
-from ..library import store as library
-from ..library.runs import finished_run
+from ..library import domain_folder, store
+from ..library.find_or_run import finished_run
 from ..methods.config import AdaptConfig
 from ..models import catalog
 from ..storage import folders, stored
@@ -34,7 +33,7 @@ def _run(options: argparse.Namespace) -> int:
     with TransferBar() as transfers:
         catalog.find_generator(config.model, transfers.show)
         catalog.fetch_critic(config.critic or catalog.critic_of(config.model), transfers.show)
-    if library.find(config) is not None:
+    if store.find(config) is not None:
         print("This run exists already.")
     with stop_on_interrupt() as stop, StepBar() as bar:
         entry = finished_run(config, stop, bar.show, options.out)
@@ -66,7 +65,7 @@ def _vocabulary(given: str) -> str:
         ) from error
 
 
-def written(entry: library.Entry, out: str) -> int:
+def written(entry: store.Entry, out: str) -> int:
     """Copies an entry's files to the folder `out` and prints their paths; gives the exit status."""
     run = entry.run
     if not entry.finished:
@@ -75,7 +74,7 @@ def written(entry: library.Entry, out: str) -> int:
     if entry.left_out:
         print(entry.left_out)
     try:
-        folder = library.export(entry, out)
+        folder = store.export(entry, out)
     except InputError as error:
         raise InputError(f"{error} The run is kept in the library, as {entry.name}.") from error
     print(f"{entry.title}: {folder / domain_folder.ADAPTED}, {folder / domain_folder.SAMPLES_PICTURE}")

@@ -13,9 +13,7 @@ from ..drawing.interpolate import EASINGS, MAX_POINTS, SPACES, Frame, Walk, desc
 from ..drawing.mixing import Mixer
 from ..errors import InputError
 from ..latents import parse_seeds
-from ..library import inversions as people
-from ..library import shipped
-from ..library import store as library
+from ..library import inversions, shipped, store
 from ..models import catalog
 from ..pictures.media import ANIMATIONS, check_animation, enlargement, left_out_words, save_animation
 from ..storage import folders
@@ -64,7 +62,7 @@ def _run(options: argparse.Namespace) -> None:
         raise InputError(f"Frames are enlarged 1 to 16 times, not {options.enlarge}.")
     folders.check_writable_file(path)
     seeds = parse_seeds(options.seeds, MAX_POINTS) if options.seeds.strip() else []
-    persons = [*seeds, *(people.load(folder) for folder in options.people)]
+    persons = [*seeds, *(inversions.load(folder) for folder in options.people)]
     source, stations = _stations(options.models)
     with TransferBar() as transfers:
         device = chosen_device(options.device)
@@ -85,7 +83,7 @@ def _run(options: argparse.Namespace) -> None:
         print(words)
 
 
-def _stations(models: list[str]) -> tuple[str, list[library.Entry | None]]:
+def _stations(models: list[str]) -> tuple[str, list[store.Entry | None]]:
     """The source model of all `models`, and each as an entry; None where it is the source itself."""
     entries = [_entry(model) for model in models]
     sources = {model if entry is None else entry.model: None for model, entry in zip(models, entries)}
@@ -94,12 +92,12 @@ def _stations(models: list[str]) -> tuple[str, list[library.Entry | None]]:
     return next(iter(sources)), entries
 
 
-def _entry(model: str) -> library.Entry | None:
+def _entry(model: str) -> store.Entry | None:
     """The adapted domain that `model` stands for; None for a generator as it is."""
     if model in catalog.generators():
         return None
     path = catalog.find_generator(model)
-    return library.open_entry(path) if is_folder(path) or shipped.is_one(path) else None
+    return store.open_entry(path) if is_folder(path) or shipped.is_one(path) else None
 
 
 def _all(frames: Iterator[Frame], total: int) -> list[Tensor]:

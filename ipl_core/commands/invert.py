@@ -7,9 +7,9 @@ import argparse
 from PIL import Image
 
 from ..errors import InputError
-from ..library import inversions as people
+from ..library import inversions
+from ..library.find_or_run import crop_for, finished_inversion
 from ..library.inversions import start_words
-from ..library.runs import crop_for, finished_inversion
 from ..methods.config import InvertConfig
 from ..models import catalog
 from ..pictures.faces import Crop, cut
@@ -73,7 +73,7 @@ def _fetch(config: InvertConfig) -> None:
             catalog.find_encoder(encoder, transfers.show)
 
 
-def _written(inverted: people.Inverted, out: str) -> int:
+def _written(inverted: inversions.Inverted, out: str) -> int:
     """Copies an inversion to the folder `out` and prints its figures; gives the exit status."""
     search = inverted.record.origin
     stopped = search.stopped
@@ -81,12 +81,12 @@ def _written(inverted: people.Inverted, out: str) -> int:
         why = WHY_STOPPED[stopped]
         print(f"Stopped {why} after {search.latent_steps} steps of the latent and {search.tuning_steps} of tuning.")
     try:
-        kept = people.save(inverted, out)
+        kept = inversions.save(inverted, out)
     except InputError as error:
         raise InputError(f"{error} The inversion is kept with the people, as {inverted.path.name}.") from error
     figures = {**inverted.record.distances, "identity": inverted.record.identity}
     print(", ".join(f"{name} {value:.4f}" for name, value in figures.items() if value is not None))
-    print(kept.path / people.INVERTED)
+    print(kept.path / inversions.INVERTED)
     return exit_status(stopped)
 
 

@@ -6,10 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..library import inversions as people
-from ..library import shipped
-from ..library import store as library
-from ..library.exchange import export_generator, import_generator
+from ..library import inversions, shipped, store
+from ..library.import_export import export_generator, import_generator
 from ..storage import durable, folders
 from ..storage.paths import as_path, exists, is_folder
 from ..storage.words import readable, size_words
@@ -17,14 +15,14 @@ from .command import Command, no_options, with_actions
 from .options import number
 
 
-def named_entry(name: str) -> library.Entry:
+def named_entry(name: str) -> store.Entry:
     """The entry in the library's folder called `name`, in the folder with that path, or a finished model's."""
-    durable.settle(library.runs_folder())
-    path = library.runs_folder() / name
+    durable.settle(store.runs_folder())
+    path = store.runs_folder() / name
     if is_folder(path):
-        return library.open_entry(path)
+        return store.open_entry(path)
     finished = None if exists(name) else shipped.find(name)
-    return library.open_entry(finished or name)
+    return store.open_entry(finished or name)
 
 
 def add_entry(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +31,7 @@ def add_entry(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
-    entries, problems = library.scan()
+    entries, problems = store.scan()
     for entry in entries:
         steps = f", steps kept: {', '.join(map(str, entry.steps()))}" if entry.steps() else ""
         whose = ", comes with the app" if entry.shipped else ""
@@ -48,12 +46,12 @@ def _rename_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _rename(options: argparse.Namespace) -> None:
-    print(library.rename(named_entry(options.entry), options.title).title)
+    print(store.rename(named_entry(options.entry), options.title).title)
 
 
 def _delete(options: argparse.Namespace) -> None:
     entry = named_entry(options.entry)
-    library.delete(entry)
+    store.delete(entry)
     print(f"Deleted: {entry.title}")
 
 
@@ -63,7 +61,7 @@ def _pick_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _pick(options: argparse.Namespace) -> None:
-    print(library.pick(named_entry(options.entry), options.step).path)
+    print(store.pick(named_entry(options.entry), options.step).path)
 
 
 def _export_options(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +103,7 @@ def _import(options: argparse.Namespace) -> None:
 
 def _bring_in(folder: Path) -> None:
     """Takes in a folder that `adapt` or `invert` wrote."""
-    kept = people.bring_in(folder) if (folder / people.INVERTED).is_file() else library.bring_in(folder)
+    kept = inversions.bring_in(folder) if (folder / inversions.INVERTED).is_file() else store.bring_in(folder)
     print(f"{kept.title}: {kept.path}")
 
 

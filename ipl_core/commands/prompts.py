@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..latents import parse_seeds
-from ..library.runs import readings
+from ..library.find_or_run import readings
 from ..storage.values import truncation
 from .command import Command
 from .library import add_entry, named_entry

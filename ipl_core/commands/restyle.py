@@ -8,7 +8,7 @@ import torch
 
 from ..drawing.restyle import Restyler
 from ..errors import InputError
-from ..library import inversions as people
+from ..library import inversions
 from ..pictures.media import labelled, save_png, to_uint8
 from ..storage import folders
 from .command import Command
@@ -35,7 +35,7 @@ def _run(options: argparse.Namespace) -> None:
     path = png_path(options)
     folders.check_writable_file(path)
     entries = [named_entry(target) for target in options.targets]
-    restyler = Restyler(people.load(options.inverted), chosen_device(options.device))
+    restyler = Restyler(inversions.load(options.inverted), chosen_device(options.device))
     inverted = restyler.inverted
     if options.mix is None:
         mixes = [[(entry, options.strength)] for entry in entries]

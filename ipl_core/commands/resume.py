@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..library.runs import resumed_run
+from ..library.find_or_run import resumed_run
 from ..storage import folders
 from .adapt import written
 from .command import Command

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from ..errors import InputError
 from ..latents import parse_seeds
 from ..library.examples import MAX_BYTES, ROW, drawn, save
-from ..library.runs import finished_run
+from ..library.find_or_run import finished_run
 from ..methods.config import AdaptConfig
 from ..methods.registry import settings_of
 from ..models import catalog

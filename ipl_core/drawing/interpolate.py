@@ -17,13 +17,13 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..latents import latents_from_seeds, lerp, slerp
-from ..library import store as library
+from ..library import store
 from ..library.inversions import Inverted
 from ..pictures.media import to_uint8
 from ..storage.values import MAX_PSI as MAX_PSI
 from ..storage.values import choice, truncation, whole
 from .mixing import Mixer, Share
-from .seed_people import SeedPerson
+from .people_by_seed import SeedPerson
 
 SPACES = ("z", "w")
 MAX_FRAMES = 600
@@ -133,7 +133,7 @@ def through_people(
 def through_domains(
     mixer: Mixer,
     person: Person,
-    domains: Sequence[library.Entry | None],
+    domains: Sequence[store.Entry | None],
     walk: Walk,
     side_by_side: bool = False,
     stop: threading.Event | None = None,

@@ -21,8 +21,7 @@ from torch.func import functional_call
 from ..errors import InputError
 from ..generators.files import save_generator
 from ..generators.stylegan2.network import Generator
-from ..library import domain_folder
-from ..library import store as library
+from ..library import domain_folder, store
 from ..library.records import Domain
 from ..memory import pictures_at_once
 from ..methods.config import MAX_TEXT
@@ -32,7 +31,7 @@ from ..storage.values import number
 from .sampling import draw, seed_latents
 
 #: A domain of the library, and how much of it.
-Share = tuple[library.Entry, float]
+Share = tuple[store.Entry, float]
 
 MAX_STRENGTH = 2.0
 _MAX_DOMAINS = 8  # whose tensors stay in memory
@@ -116,11 +115,11 @@ class Mixer:
         save_generator(self.generator(domains), path, self.described(domains))
         return Path(path)
 
-    def keep(self, domains: Sequence[Share], title: str = "") -> library.Entry:
+    def keep(self, domains: Sequence[Share], title: str = "") -> store.Entry:
         """Keeps the mix in the library and gives its entry, which is used as any other; kept again, it is the same.
 
         title: what to call it; "" leaves its name, such as “60 % zombie + 40 % neon”. Raises InputError as `weights`
-        does, for no domains, for a title as `library.check_title` does, and if the library can't be written; nothing is
+        does, for no domains, for a title as `store.check_title` does, and if the library can't be written; nothing is
         kept then.
         """
         if not any(share for _, share in domains):
@@ -129,12 +128,12 @@ class Mixer:
         first = parts[0][0]
         target = " + ".join(f"{100 * share:.0f} % {entry.target}" for entry, share in parts)[:MAX_TEXT]
         domain = Domain.named(target, first.source, self.model, first.record.critic)
-        title = library.check_title(title, library.mixed_path(domain, parts))  # before the work, not after it
+        title = store.check_title(title, store.mixed_path(domain, parts))  # before the work, not after it
         mixed = self.generator(parts)
         pictures = [draw(generator, domain.preview_seeds, domain.preview_psi) for generator in (self.source, mixed)]
         weights = {name: tensor.cpu() for name, tensor in self.weights(parts).items()}
-        entry = library.keep_mixed(domain, parts, weights, *pictures)
-        return library.rename(entry, title) if title else entry
+        entry = store.keep_mixed(domain, parts, weights, *pictures)
+        return store.rename(entry, title) if title else entry
 
     def described(self, domains: Sequence[Share]) -> dict[str, Any]:
         """The mix in plain values, for settings beside a picture or a file."""
@@ -152,7 +151,7 @@ class Mixer:
                 raise InputError(f"The tensor {name} of “{of}” doesn't fit the model “{self.model}”.")
         return {name: tensor.to(self.source.device) for name, tensor in tensors.items()}
 
-    def _domain(self, entry: library.Entry) -> dict[str, Tensor]:
+    def _domain(self, entry: store.Entry) -> dict[str, Tensor]:
         if entry.record.model_sha256 != self.model_sha256:
             raise InputError(
                 f"The domain “{entry.target}” in {entry.path} was adapted from another model than "

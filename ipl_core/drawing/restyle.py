@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ..generators.stylegan2.network import Generator
-from ..library import store as library
+from ..library import store
 from ..library.inversions import Inverted
 from .mixing import Mixer, Share
 
@@ -40,7 +40,7 @@ class Restyler:
         return self.mixer.draw(self.inverted.w_plus, weights, self._noise)
 
 
-def restyle(inverted: Inverted, entry: library.Entry, strength: float = 1.0, device: str = "cpu") -> Tensor:
+def restyle(inverted: Inverted, entry: store.Entry, strength: float = 1.0, device: str = "cpu") -> Tensor:
     """An inverted picture in one domain, (1, 3, R, R) about [-1, 1]; see `Restyler`, which is cheaper for several.
 
     strength: 0 the inversion as it is, 1 the domain, between them the weights are interpolated.

@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..models import catalog
 from ..pictures.media import grid, read_settings, save_webp, to_pictures, to_uint8
 from ..storage.files import atomic_path
-from . import store as library
+from . import store
 
 ROW = Path(__file__).resolve().parents[2] / "examples" / "start.webp"
 WALK = ROW.with_name("walk.webp")
@@ -43,7 +43,7 @@ class Row:
     settings: dict[str, Any]
 
 
-def drawn(entries: Sequence[library.Entry], seeds: Sequence[int], psi: float = 0.7) -> Row:
+def drawn(entries: Sequence[store.Entry], seeds: Sequence[int], psi: float = 0.7) -> Row:
     """The row of `entries`, which are all of one model, before it `seeds` as that model draws them.
 
     Raises InputError for no entries or seeds, for entries of several models, or if one can't be drawn.

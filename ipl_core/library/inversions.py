@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from .. import lpips
+from ..drawing.people_by_seed import SeedPerson
 from ..drawing.sampling import draw_latents
-from ..drawing.seed_people import SeedPerson
 from ..errors import InputError
 from ..generators.stylegan2.network import Generator
 from ..methods.config import InvertConfig
@@ -38,7 +38,7 @@ from ..storage.folders import HISTORY, SETTINGS, home
 from ..storage.paths import as_path, is_folder
 from ..storage.tensors import MAX_HEADER, load_tensors
 from ..storage.words import quoted, read_json
-from . import store as library
+from . import store
 from .domain_folder import apply_weights
 from .latent_settings import taken_over
 from .person_records import MAX_NAME, Found, PersonRecord, read_person
@@ -437,7 +437,7 @@ def check_room(config: InvertConfig, out: str | os.PathLike[str] | None = None, 
 
     Raises InputError if the model can't be found.
     """
-    needed = space.SPARE + (library.synthesis_bytes(config.model) if config.tune else 0)
+    needed = space.SPARE + (store.synthesis_bytes(config.model) if config.tune else 0)
     places = [folder or people_folder(), *([] if out is None else [Path(out)])]
     space.check([(place, needed) for place in places], "The inversion")
 

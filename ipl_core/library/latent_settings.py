@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
-from ..drawing.seed_people import SeedPerson
+from ..drawing.people_by_seed import SeedPerson
 from ..methods.config import STARTS, InvertConfig
 from ..pictures.faces import Crop
 from ..storage.words import clean_line

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..drawing.seed_people import SeedPerson
+from ..drawing.people_by_seed import SeedPerson
 from ..methods.config import InvertConfig
 from ..storage import stored, words
 from .records import FileFacts

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..drawing.sampling import draw
-from ..library.runs import finished_run
+from ..library.find_or_run import finished_run
 from ..methods.config import AdaptConfig
 from ..methods.registry import settings_of
 from ..metrics.reports.inversion import held_out_portraits

@@ -18,8 +18,7 @@ from torch import Tensor
 from ..drawing.sampling import draw
 from ..errors import InputError
 from ..generators.stylegan2.network import Generator
-from ..library import domain_folder, shipped
-from ..library import store as library
+from ..library import domain_folder, shipped, store
 from ..metrics.side_by_side import Figures, SideBySide
 from ..models import catalog
 from ..pictures.media import grid, to_uint8
@@ -47,7 +46,7 @@ class Shipment:
 
 
 def ship(
-    entries: Sequence[library.Entry], out: Path, bits: int = shipped.BITS, samples: int = 200, psi: float = 0.7
+    entries: Sequence[store.Entry], out: Path, bits: int = shipped.BITS, samples: int = 200, psi: float = 0.7
 ) -> Iterator[Shipment]:
     """Writes each entry to the folder `out` as a finished model, and yields a Shipment when it is measured.
 
@@ -69,7 +68,7 @@ def ship(
         )
 
 
-def _paths(entries: Sequence[library.Entry], out: Path) -> list[Path]:
+def _paths(entries: Sequence[store.Entry], out: Path) -> list[Path]:
     """The file of each entry, called by domain and method, and by its source where that isn't the first of all."""
     first = next(iter(catalog.generators()))
     paths: list[Path] = []
@@ -85,7 +84,7 @@ def _paths(entries: Sequence[library.Entry], out: Path) -> list[Path]:
     return paths
 
 
-def _shipped(entry: library.Entry, path: Path, bits: int, samples: int, psi: float) -> Shipment:
+def _shipped(entry: store.Entry, path: Path, bits: int, samples: int, psi: float) -> Shipment:
     config = entry.config
     source, exact = catalog.load_generator(config.model), catalog.load_adapted(entry.path)
     own = source.state_dict()

@@ -22,9 +22,7 @@ from typing import Any
 from torch import Tensor
 
 from ipl_core import AdaptConfig, AdaptResult, InputError, InvertConfig, InvertResult, Step, invert
-from ipl_core.library import inversions as people
-from ipl_core.library import runs
-from ipl_core.library import store as library
+from ipl_core.library import find_or_run, inversions, store
 from ipl_core.pictures.faces import Crop
 from ipl_core.storage.lru import LRU
 from ipl_core.storage.values import flag
@@ -176,7 +174,7 @@ class Roles:
         if self.is_admin():
             return
         if self.policy.library_bytes < math.inf:
-            taken = sum(_bytes_in(folder) for folder in (library.runs_folder(), people.people_folder()))
+            taken = sum(_bytes_in(folder) for folder in (store.runs_folder(), inversions.people_folder()))
             if taken >= self.policy.library_bytes:
                 raise InputError(
                     f"The library is full ({taken / 1000 / MEGABYTE:.3g} of "
@@ -192,18 +190,18 @@ class Roles:
                 )
 
     def _count_of(self, owner: str) -> int:
-        kept = ((ENTRY, library.runs_folder()), (PERSON, people.people_folder()))
+        kept = ((ENTRY, store.runs_folder()), (PERSON, inversions.people_folder()))
         return sum((shelf / folder).is_dir() for kind, shelf in kept for folder in self._owners.belongings(owner, kind))
 
     # --- library entries ----------------------------------------------------------------------------------------
 
-    def may_change(self, entry: library.Entry) -> bool:
+    def may_change(self, entry: store.Entry) -> bool:
         """Whether who asks may rename and delete an entry, and keep its steps as models."""
         if entry.shipped:
             return False
         return self.may_everything() or self._owners.owns(self.visitor().owner, ENTRY, entry.name, entry.settings)
 
-    def check_change(self, entry: library.Entry) -> library.Entry:
+    def check_change(self, entry: store.Entry) -> store.Entry:
         """The entry, if who asks may change it; else raises InputError."""
         if entry.shipped:
             raise InputError(
@@ -216,26 +214,26 @@ class Roles:
             )
         return entry
 
-    def claimed(self, entry: library.Entry) -> library.Entry:
+    def claimed(self, entry: store.Entry) -> store.Entry:
         """The entry, noted as made by who asks."""
         if self.policy.shared:
             self._owners.claim(ENTRY, entry.name, entry.settings, self.visitor().owner)
         return entry
 
-    def pick(self, entry: library.Entry, step: int) -> library.Entry:
+    def pick(self, entry: store.Entry, step: int) -> store.Entry:
         """An earlier step of an entry that who asks may change, as an entry of its own. Raises InputError."""
         self.check_change(entry)
         self.check_room()
-        return self.claimed(library.pick(entry, step))
+        return self.claimed(store.pick(entry, step))
 
-    def delete(self, entry: library.Entry) -> None:
+    def delete(self, entry: store.Entry) -> None:
         """Deletes an entry that who asks may change. Raises InputError."""
-        library.delete(self.check_change(entry))
+        store.delete(self.check_change(entry))
         self._owners.forget(ENTRY, entry.name)
 
     def runs(
-        self, config: AdaptConfig, updates: Iterator[Step | AdaptResult | library.Entry]
-    ) -> Iterator[Step | AdaptResult | library.Entry]:
+        self, config: AdaptConfig, updates: Iterator[Step | AdaptResult | store.Entry]
+    ) -> Iterator[Step | AdaptResult | store.Entry]:
         """The updates of a run that who asks may start, whose entry is noted as theirs.
 
         Raises InputError before the first step otherwise.
@@ -243,7 +241,7 @@ class Roles:
         with closing(updates):
             self.check_run(config)
             for update in updates:
-                yield self.claimed(update) if isinstance(update, library.Entry) else update
+                yield self.claimed(update) if isinstance(update, store.Entry) else update
 
     # --- inverted people ----------------------------------------------------------------------------------------
 
@@ -256,8 +254,8 @@ class Roles:
         stop: threading.Event,
         keep: Any = None,
         search: Callable[..., Iterator[Step | InvertResult]] = invert,
-    ) -> Iterator[Step | InvertResult | people.Inverted]:
-        """`runs.inversion` for who asks. keep: whether the person stays on the server; None for what the policy says.
+    ) -> Iterator[Step | InvertResult | inversions.Inverted]:
+        """`find_or_run.inversion` for who asks. keep: whether the person stays on the server; None: as the policy says.
 
         One that isn't kept lies in the private folder of this process until the session ends. Raises InputError.
         """
@@ -265,14 +263,14 @@ class Roles:
         self.check_run(config)
         visitor = self.visitor()
         folder, whose = self._place(visitor, keep)
-        made = runs.inversion(config, aligned, name, crop, stop, folder=folder, whose=whose, search=search)
+        made = find_or_run.inversion(config, aligned, name, crop, stop, folder=folder, whose=whose, search=search)
         with closing(made) as updates:
             for update in updates:
-                if isinstance(update, people.Inverted):
+                if isinstance(update, inversions.Inverted):
                     self._note(update, visitor, keep)
                 yield update
 
-    def keep_person(self, inverted: people.Inverted) -> people.Inverted:
+    def keep_person(self, inverted: inversions.Inverted) -> inversions.Inverted:
         """Keeps a person that who asks has brought along or chosen, as the policy says. Raises InputError."""
         self.check_room()
         visitor, keep = self.visitor(), self.policy.keeps_people
@@ -280,54 +278,54 @@ class Roles:
         if whose:  # somebody else may have kept the same one
             key = hashlib.sha256(f"{inverted.record.key} {whose}".encode()).hexdigest()
             inverted = replace(inverted, settings={**inverted.settings, "key": key})
-        kept = people.keep(inverted, folder=folder)
+        kept = inversions.keep(inverted, folder=folder)
         self._note(kept, visitor, keep)
         return kept
 
-    def list_people(self) -> list[people.Kept]:
-        """The inverted people that who asks may see, the newest first. Raises InputError as `people.list_people`."""
+    def list_people(self) -> list[inversions.Kept]:
+        """The inverted people that who asks may see, newest first. Raises InputError as `inversions.list_people`."""
         self._remove_forgotten_guests()
         visitor = self.visitor()
-        kept = people.list_people()
+        kept = inversions.list_people()
         if not self.may_everything():
             mine = self._owners.belongings(visitor.owner, PERSON)
             kept = [one for one in kept if mine.get(one.path.name) == one.record.created]
         with self._lock:
             names = {name for name, guest in self._guests.items() if guest.owner == visitor.owner}
-        guests = [one for one in people.list_people(_guests_folder()) if one.path.name in names] if names else []
+        guests = [one for one in inversions.list_people(_guests_folder()) if one.path.name in names] if names else []
         return sorted([*guests, *kept], key=lambda one: one.record.created, reverse=True)
 
-    def open_person(self, name: str) -> people.Inverted:
+    def open_person(self, name: str) -> inversions.Inverted:
         """The person in the folder called `name`. Raises InputError if there is none whom who asks may see."""
         visitor, everything = self.visitor(), self.may_everything()
         if self._is_guest_of(name, visitor):
-            return people.open_person(name, _guests_folder())
+            return inversions.open_person(name, _guests_folder())
         if everything or name in self._owners.belongings(visitor.owner, PERSON):
-            inverted = people.open_person(name)
+            inverted = inversions.open_person(name)
             if everything or self._owners.owns(visitor.owner, PERSON, name, inverted.settings):
                 return inverted
         raise InputError(f"There is no inverted picture {quoted(name)} here: choose one that is listed.")
 
-    def is_kept(self, inverted: people.Inverted) -> bool:
+    def is_kept(self, inverted: inversions.Inverted) -> bool:
         """Whether a person stays when the session ends."""
         return inverted.path.parent != _guests_folder()
 
-    def delete_person(self, inverted: people.Inverted) -> None:
+    def delete_person(self, inverted: inversions.Inverted) -> None:
         """Deletes a person whom `open_person` gave. Raises InputError."""
         name = inverted.path.name
         if inverted.path.parent == _guests_folder():
             self._remove_guests([name])
             return
-        people.delete(inverted)
+        inversions.delete(inverted)
         self._owners.forget(PERSON, name)
 
     def _place(self, visitor: Visitor, keep: bool) -> tuple[Path, str]:
         """Where a person of a visitor goes, and what sets them apart from the same picture of another."""
         if keep:
-            return people.people_folder(), visitor.owner if self.policy.shared else ""
+            return inversions.people_folder(), visitor.owner if self.policy.shared else ""
         return _guests_folder(), f"{visitor.owner} {visitor.session}"
 
-    def _note(self, inverted: people.Inverted, visitor: Visitor, keep: bool) -> None:
+    def _note(self, inverted: inversions.Inverted, visitor: Visitor, keep: bool) -> None:
         name = inverted.path.name
         if not keep:
             with self._lock:
@@ -355,7 +353,7 @@ class Roles:
             with self._lock:
                 known = self._guests.pop(name, None)
             if known is not None:  # else another thread removes it
-                people.delete(people.Kept(_guests_folder() / name, {}), _guests_folder())
+                inversions.delete(inversions.Kept(_guests_folder() / name, {}), _guests_folder())
 
 
 def _guests_folder() -> Path:

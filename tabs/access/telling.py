@@ -16,9 +16,7 @@ from gradio.exceptions import AppError
 from gradio.utils import get_upload_folder
 
 from ipl_core import InputError
-from ipl_core.library import inversions as people
-from ipl_core.library import shipped
-from ipl_core.library import store as library
+from ipl_core.library import inversions, shipped, store
 from ipl_core.models import catalog
 from ipl_core.storage import folders
 from ipl_core.storage.space import KeptElsewhere
@@ -83,8 +81,8 @@ def _roots() -> list[tuple[str, str]]:
         Path(tempfile.gettempdir()): "a temporary folder",
         Path(get_upload_folder()): UPLOADS,
         folders.home(): "the server’s library",
-        library.runs_folder(): "the library",
-        people.people_folder(): "the library of people",
+        store.runs_folder(): "the library",
+        inversions.people_folder(): "the library of people",
     }
     known = {str(path): words for root, words in roots.items() for path in (root, root.absolute(), root.resolve())}
     return sorted(

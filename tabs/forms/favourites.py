@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ipl_core import InputError
-from ipl_core.drawing.seed_people import SeedPerson
+from ipl_core.drawing.people_by_seed import SeedPerson
 
 from ..access.gate import detail
 from ..requests.drawing import MAX_FAVOURITES, known

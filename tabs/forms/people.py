@@ -11,8 +11,8 @@ from typing import Any
 import gradio as gr
 
 from ipl_core import InputError
-from ipl_core.drawing.seed_people import SeedPerson
-from ipl_core.library import inversions as people
+from ipl_core.drawing.people_by_seed import SeedPerson
+from ipl_core.library import inversions
 from ipl_core.models import catalog
 from ipl_core.pictures.media import save_png, to_pictures, to_uint8
 from ipl_core.storage.values import number
@@ -141,7 +141,7 @@ class PeoplePanel:
             sitter = SeedPerson.parse(text or "")
             if sitter.model not in catalog.generators():
                 raise InputError(f"There is no model {quoted(sitter.model)} here: choose another favourite.")
-            drawn = people.drawn_person(sitter, self._service.generators.get(sitter.model))
+            drawn = inversions.drawn_person(sitter, self._service.generators.get(sitter.model))
             kept = self._service.roles.keep_person(drawn)
         except InputError as error:
             return gr.skip(), show.trouble(error)
@@ -150,12 +150,12 @@ class PeoplePanel:
     def _load_latent(self, path: str) -> tuple[Any, str]:
         try:
             self._service.roles.check_latent(path)
-            kept = self._service.roles.keep_person(people.read_latent(path))
+            kept = self._service.roles.keep_person(inversions.read_latent(path))
         except InputError as error:
             return gr.skip(), show.trouble(error)
         return self.choices(kept.path.name), show.note(f"Loaded: {kept.name}.{self._how_long(kept)}")
 
-    def _how_long(self, person: people.Inverted) -> str:
+    def _how_long(self, person: inversions.Inverted) -> str:
         return "" if self._service.roles.is_kept(person) else " Gone when you close or reload this page."
 
     def _delete_person(self, person: str | None, doomed: str) -> tuple[Any, str, Any, str]:

@@ -10,8 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ipl_core import AdaptResult, InputError, Step
-from ipl_core.library import domain_folder
-from ipl_core.library import store as library
+from ipl_core.library import domain_folder, store
 from ipl_core.pictures.media import grid, pairs, save_png
 from ipl_core.storage.values import whole
 
@@ -96,7 +95,7 @@ class RunResult:
         }
         return {self._curves_row: gr.Row(visible=True), **plots}
 
-    def show_kept(self, entry: library.Entry) -> Iterator[dict[Any, Any]]:
+    def show_kept(self, entry: store.Entry) -> Iterator[dict[Any, Any]]:
         """A run that is in the library already."""
         record = drawn(self._service, entry)
         record.recall(entry)
@@ -107,7 +106,7 @@ class RunResult:
         }
         yield from self.show_end(entry, record, "made before with the same settings, and kept")
 
-    def show_end(self, entry: library.Entry, record: Record, how: str = "kept") -> Iterator[dict[Any, Any]]:
+    def show_end(self, entry: store.Entry, record: Record, how: str = "kept") -> Iterator[dict[Any, Any]]:
         """A run that has ended, with its files. how: it got to the library."""
         words, details, how = _end_words(entry, how)
         steps = entry.run.generator_steps
@@ -158,7 +157,7 @@ class RunResult:
         return {**lines, self.entry: picked.name, self.pick: gr.Button(interactive=False)}
 
 
-def _end_words(entry: library.Entry, how: str) -> tuple[str, str, str]:
+def _end_words(entry: store.Entry, how: str) -> tuple[str, str, str]:
     """How a run ended, the details of that, and how it got to the library."""
     run = entry.run
     config, steps = run.config, run.generator_steps
@@ -175,7 +174,7 @@ def _end_words(entry: library.Entry, how: str) -> tuple[str, str, str]:
     return words, details + (f". {entry.left_out}" if entry.left_out else ""), how
 
 
-def _copies(entry: library.Entry, record: Record, folder: Path) -> tuple[str, Path]:
+def _copies(entry: store.Entry, record: Record, folder: Path) -> tuple[str, Path]:
     """An entry's weights, and one picture of the watched people before and after, as files in `folder`."""
     weights = shutil.copy(entry.path / domain_folder.ADAPTED, inside(folder, f"{entry.name}.safetensors"))
     sheet = grid(pairs(record.before, record.after), columns=8)

@@ -9,7 +9,7 @@ from typing import Any
 from ipl_core import AdaptConfig, AdaptResult, InputError, Step
 from ipl_core.clip.ensemble import members
 from ipl_core.latents import parse_seeds
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.methods.config import MAX_PREVIEWS, MAX_TEXT, PRESETS, preset_settings
 from ipl_core.methods.registry import vocabulary_of
 from ipl_core.models import catalog
@@ -72,9 +72,9 @@ def critics_asked(asked: Any, model: catalog.GeneratorEntry) -> str | None:
     return "+".join(named)
 
 
-def find_or_run(service: Service, config: AdaptConfig, stop: Stop) -> Iterator[Step | AdaptResult | library.Entry]:
+def find_or_run(service: Service, config: AdaptConfig, stop: Stop) -> Iterator[Step | AdaptResult | store.Entry]:
     """The updates of a run as `Service.run` gives them, or at once the entry of the same run where it is kept."""
-    kept = library.find(config)
+    kept = store.find(config)
     if kept is not None:
         yield kept
     else:
@@ -83,10 +83,10 @@ def find_or_run(service: Service, config: AdaptConfig, stop: Stop) -> Iterator[S
 
 def go_on(
     service: Service, name: Any, steps: Any, stop: Stop
-) -> tuple[library.Entry, AdaptConfig, Iterator[Step | AdaptResult | library.Entry]]:
+) -> tuple[store.Entry, AdaptConfig, Iterator[Step | AdaptResult | store.Entry]]:
     """A run of the library, the configuration for `steps` more, and the updates of these. Raises InputError."""
     entry = find_entry(name)
-    config, start = library.continuation(entry, steps)
+    config, start = store.continuation(entry, steps)
     return entry, config, service.run(config, stop, entry, start)
 
 

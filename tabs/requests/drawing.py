@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from ipl_core import InputError
-from ipl_core.drawing.seed_people import SeedPerson
-from ipl_core.drawing.seed_people import draw_people as draw
+from ipl_core.drawing.people_by_seed import SeedPerson
+from ipl_core.drawing.people_by_seed import draw_people as draw
 from ipl_core.latents import MAX_SEED
 from ipl_core.pictures.media import grid, pairs, save_png, to_pictures, to_uint8
 from ipl_core.storage.values import truncation, whole

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ipl_core import InputError
-from ipl_core.library import runs
-from ipl_core.library import store as library
-from ipl_core.library.exchange import FORMATS, export_generator, import_generator
+from ipl_core.library import find_or_run, store
+from ipl_core.library.import_export import FORMATS, export_generator, import_generator
 from ipl_core.methods.config import MAX_TEXT
 from ipl_core.methods.registry import METHODS
 from ipl_core.storage.values import whole
@@ -35,7 +34,7 @@ def exported(name: str, suffix: Any, step: Any, folder: Path) -> Path:
     return export_generator(entry, inside(folder, f"{name}{f'-step-{step}' if step else ''}{suffix}"), step or None)
 
 
-def taken_in(service: Service, path: str | None, model: Any, target: Any, stop: threading.Event) -> library.Entry:
+def taken_in(service: Service, path: str | None, model: Any, target: Any, stop: threading.Event) -> store.Entry:
     """The library entry of an adapted generator in an uploaded file. Raises InputError, also once `stop` is set.
 
     Visitors name models, never paths.
@@ -49,18 +48,18 @@ def taken_in(service: Service, path: str | None, model: Any, target: Any, stop: 
     return service.roles.claimed(import_generator(path, model, target, stop=stop))
 
 
-def said(entry: library.Entry, seeds: Sequence[int], psi: float) -> dict[int, str]:
+def said(entry: store.Entry, seeds: Sequence[int], psi: float) -> dict[int, str]:
     """What the prompts of a run say of these people, by seed: as it was noted, else read; {} where they say nothing."""
     if not (entry.from_run and entry.config.readable):
         return {}
     noted = entry.readings if entry.config.preview_psi == psi else {}
-    return noted if noted.keys() >= set(seeds) else runs.readings(entry, seeds, psi)
+    return noted if noted.keys() >= set(seeds) else find_or_run.readings(entry, seeds, psi)
 
 
-def finished_models() -> dict[str, library.Entry]:
+def finished_models() -> dict[str, store.Entry]:
     """The finished models of the domain that most methods come with, by method; none where there is no such two."""
-    groups: dict[tuple[Any, ...], dict[str, library.Entry]] = {}
-    for entry in library.list_entries():
+    groups: dict[tuple[Any, ...], dict[str, store.Entry]] = {}
+    for entry in store.list_entries():
         if entry.shipped:
             config, samples = entry.config, entry.measured.samples
             same = (entry.record.model_sha256, config.source, config.target, config.seed, samples)

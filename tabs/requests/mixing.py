@@ -11,7 +11,7 @@ from ipl_core import AdaptConfig, InputError
 from ipl_core.drawing.mixing import MAX_STRENGTH, Mixer
 from ipl_core.drawing.sampling import draw
 from ipl_core.latents import parse_seeds
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.methods.config import MAX_PREVIEWS, MAX_TEXT
 from ipl_core.pictures.media import to_uint8
 from ipl_core.storage.values import number
@@ -25,10 +25,10 @@ MAX_NAMED = 100  # domains in one request
 MAX_PARTS = 1_000_000  # of one domain among those of a mix
 
 #: Library entries with a weight each, drawn as one picture.
-Mix = Sequence[tuple[library.Entry, float]]
+Mix = Sequence[tuple[store.Entry, float]]
 
 
-def weighted(entries: Sequence[library.Entry], strength: float, shares: str = "") -> list[Mix]:
+def weighted(entries: Sequence[store.Entry], strength: float, shares: str = "") -> list[Mix]:
     """Every entry by itself at that strength, or a mix of all by shares such as "0.5,0.5". Raises InputError."""
     strength = number(strength, "The strength", 0, MAX_STRENGTH)
     if not clean_line(shares, "The shares", MAX_TEXT):
@@ -66,7 +66,7 @@ def mix_words(mix: Mix) -> str:
     return " and ".join(f"{100 * share:.0f} % {domain_words(entry)}" for entry, share in mix)
 
 
-def domain_words(entry: library.Entry) -> str:
+def domain_words(entry: store.Entry) -> str:
     """A domain and the method that made it, in words."""
     return f"{entry.target}, {show.entry_method(entry)}"
 
@@ -98,7 +98,7 @@ def draw_mix(service: Service, mix: Mix, seeds: str) -> tuple[Tensor, Tensor]:
     return to_uint8(draw(source, chosen, psi)), to_uint8(mixer.draw_seeds(chosen, psi, mixer.weights(mix)))
 
 
-def keep_mix(service: Service, mix: Mix, title: str) -> library.Entry:
+def keep_mix(service: Service, mix: Mix, title: str) -> store.Entry:
     """The mix as a library entry. Raises InputError."""
     service.roles.check_room()
     model = mix[0][0].model

@@ -9,7 +9,7 @@ from typing import Any
 from ipl_core import AdaptConfig, InputError
 from ipl_core.clip.ensemble import members
 from ipl_core.generators.stylegan2.network import Generator
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.models import catalog
 from ipl_core.storage.words import quoted
 
@@ -26,7 +26,7 @@ class Model:
     """One of them. source: name in the catalog. entry: what it was adapted to; None for the source as it is."""
 
     source: str
-    entry: library.Entry | None = None
+    entry: store.Entry | None = None
 
     @property
     def value(self) -> str:
@@ -60,7 +60,7 @@ class Model:
 
 def choices() -> list[tuple[str, str]]:
     """All that can be drawn here for a `gr.Dropdown`: what the library holds, the newest first, then the sources."""
-    offered = [Model(entry.model, entry) for entry in library.list_entries()]
+    offered = [Model(entry.model, entry) for entry in store.list_entries()]
     offered += [Model(name) for name, entry in catalog.generators().items() if catalog.is_here(entry)]
     return [(model.title, model.value) for model in offered]
 
@@ -126,12 +126,12 @@ def is_here(config: AdaptConfig) -> bool:
     return all(entry is None or catalog.is_here(entry) for entry in (catalog.generators()[config.model], *critics))
 
 
-def find_entry(name: str) -> library.Entry:
+def find_entry(name: str) -> store.Entry:
     """The library entry in the folder called `name`; a path is no name, so nothing outside the library is read.
 
     Raises InputError if there is none.
     """
-    for entry in library.list_entries():
+    for entry in store.list_entries():
         if entry.name == name:
             return entry
     if not name:

@@ -12,8 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from ipl_core.drawing.restyle import Restyler
-from ipl_core.library import inversions as people
-from ipl_core.library import store as library
+from ipl_core.library import inversions, store
 from ipl_core.pictures.media import labelled, save_png, to_pictures, to_uint8
 
 from .. import show
@@ -23,24 +22,24 @@ from .mixing import Mix, domain_words
 SLIDER_SIDE = 384  # a small picture would be a stamp in the before/after slider
 
 
-def copies(inverted: people.Inverted, folder: Path) -> tuple[Path, Path]:
+def copies(inverted: inversions.Inverted, folder: Path) -> tuple[Path, Path]:
     """Copies of a kept person's latent and picture, named after them."""
     name = inverted.path.name
-    latent = shutil.copy(inverted.path / people.INVERTED, inside(folder, f"{name}.safetensors"))
-    return Path(latent), Path(shutil.copy(inverted.path / people.INVERTED_PICTURE, inside(folder, f"{name}.png")))
+    latent = shutil.copy(inverted.path / inversions.INVERTED, inside(folder, f"{name}.safetensors"))
+    return Path(latent), Path(shutil.copy(inverted.path / inversions.INVERTED_PICTURE, inside(folder, f"{name}.png")))
 
 
-def fitting_entries(inverted: people.Inverted) -> list[library.Entry]:
+def fitting_entries(inverted: inversions.Inverted) -> list[store.Entry]:
     """The library's entries that were adapted from the weights which the latent belongs to, the newest first."""
     own = inverted.record.model_sha256
-    return [entry for entry in library.list_entries() if entry.record.model_sha256 == own]
+    return [entry for entry in store.list_entries() if entry.record.model_sha256 == own]
 
 
 @dataclass(frozen=True)
 class Collage:
     """A person as given, as inverted, and in some mixes of domains: bytes (1, R, R, 3) with a label each."""
 
-    inverted: people.Inverted
+    inverted: inversions.Inverted
     pictures: tuple[Tensor, ...]
     labels: tuple[str, ...]
     mixes: tuple[Mix, ...] = ()
@@ -70,7 +69,7 @@ def collages(restyler: Restyler, mixes: Sequence[Mix]) -> Iterator[Collage]:
         yield collage
 
 
-def restyle_settings(inverted: people.Inverted, mixes: Sequence[Mix]) -> dict[str, Any]:
+def restyle_settings(inverted: inversions.Inverted, mixes: Sequence[Mix]) -> dict[str, Any]:
     """What restyled pictures were drawn with, for their file."""
     return {
         "person": inverted.name,

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from ipl_core import InputError, InvertConfig
-from ipl_core.library.runs import crop_for
+from ipl_core.library.find_or_run import crop_for
 from ipl_core.pictures.faces import CROPS, Crop, Face, cut, find_faces
 from ipl_core.pictures.media import to_uint8
 from ipl_core.pictures.reading import read_smaller

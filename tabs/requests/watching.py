@@ -6,8 +6,7 @@ import logging
 
 from ipl_core import AdaptConfig, InputError
 from ipl_core.drawing.sampling import draw
-from ipl_core.library import domain_folder, examples
-from ipl_core.library import store as library
+from ipl_core.library import domain_folder, examples, store
 from ipl_core.models import catalog
 from ipl_core.pictures.media import to_uint8
 
@@ -57,7 +56,7 @@ def examples_row(model: str) -> str:
     return show.examples(row.domains, row.people, row.seeds)
 
 
-def drawn(service: Service, entry: library.Entry, step: int = LAST) -> Record:
+def drawn(service: Service, entry: store.Entry, step: int = LAST) -> Record:
     """The watched people of a run at one of its steps. Raises InputError if that can't be drawn."""
     config, record = entry.config, Record(entry.config)
     path = entry.path if step == LAST else entry.path / domain_folder.step_file(step)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 from ipl_core import AdaptConfig, InputError
+from ipl_core.drawing.people_by_seed import Likenesses
 from ipl_core.drawing.restyle import Restyler
-from ipl_core.drawing.seed_people import Likenesses
 from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.models import catalog
 from ipl_core.running.forecast import Speed, speed_key

@@ -14,7 +14,7 @@ from typing import Any
 
 from ipl_core import AdaptConfig, AdaptResult, Step, adapt
 from ipl_core.clip.ensemble import members
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.models import catalog
 from ipl_core.models.hub import Stopped
 from ipl_core.running.steps import Start
@@ -86,19 +86,19 @@ def _fetched(
 def job(
     config: AdaptConfig,
     stop: threading.Event,
-    goes_on: library.Entry | None = None,
+    goes_on: store.Entry | None = None,
     start: Start | None = None,
     train: Callable[..., Iterator[Step | AdaptResult]] = adapt,
-) -> Iterator[Step | AdaptResult | library.Entry]:
+) -> Iterator[Step | AdaptResult | store.Entry]:
     """Runs `config`: what `adapt` yields, then the library entry that keeps the result.
 
-    goes_on, start: the entry that the run goes on from, and where; see `library.continuation`. train: takes the
+    goes_on, start: the entry that the run goes on from, and where; see `store.continuation`. train: takes the
     place of `adapt`. No entry comes if the run was stopped before the generator had changed. Closing
     the iterator ends the run and keeps nothing.
     """
-    folders.check_writable(library.runs_folder())  # before the work, not after it
-    library.check_room(config)
-    run = library.Run(config, goes_on)
+    folders.check_writable(store.runs_folder())  # before the work, not after it
+    store.check_room(config)
+    run = store.Run(config, goes_on)
     with closing(train(config, stop, start=start)) as updates:
         for update in updates:
             run.add(update)

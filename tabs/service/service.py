@@ -14,8 +14,7 @@ import gradio as gr
 from torch import Tensor
 
 from ipl_core import AdaptConfig, AdaptResult, InputError, InvertConfig, InvertResult, Step
-from ipl_core.library import inversions as people
-from ipl_core.library import store as library
+from ipl_core.library import inversions, store
 from ipl_core.models import catalog
 from ipl_core.pictures.faces import Crop
 from ipl_core.running.steps import Start
@@ -61,15 +60,15 @@ class Service:
         return fetched(config, stop, self.roles.check_run)
 
     def run(
-        self, config: AdaptConfig, stop: Stop, goes_on: library.Entry | None = None, start: Start | None = None
-    ) -> Iterator[Step | AdaptResult | library.Entry]:
+        self, config: AdaptConfig, stop: Stop, goes_on: store.Entry | None = None, start: Start | None = None
+    ) -> Iterator[Step | AdaptResult | store.Entry]:
         """The run of `config` for who asks, where it can be computed best; see `running.job` and `Roles.runs`."""
         config = self.gpu.placed(config)
         return self.roles.runs(config, job(config, stop, goes_on, start, self.gpu.adapt))
 
     def inversion(
         self, config: InvertConfig, aligned: Tensor, name: str, crop: Crop, stop: Stop, keep: Any = None
-    ) -> Iterator[Step | InvertResult | people.Inverted]:
+    ) -> Iterator[Step | InvertResult | inversions.Inverted]:
         """The same for an inversion; see `Roles.inversion`."""
         return self.roles.inversion(self.gpu.placed(config), aligned, name, crop, stop, keep, self.gpu.invert)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.methods.registry import METHODS
 from ipl_core.metrics.side_by_side import Figures
 
@@ -58,7 +58,7 @@ class Comparison:
         return figures(measured, remark) if measured else ""
 
 
-def run_words(entry: library.Entry) -> str:
+def run_words(entry: store.Entry) -> str:
     """How a run was made, in the few words that stand beside its row."""
     of_words = "prompts of words, " if entry.config.method == "ipl" and entry.config.readable else ""
     return f"{of_words}{entry.run.generator_steps} steps, {duration(entry.run.seconds)}"

@@ -7,7 +7,7 @@ from datetime import datetime
 from html import escape
 
 from ipl_core import AdaptConfig, lpips
-from ipl_core.library import inversions as people
+from ipl_core.library import inversions
 from ipl_core.library.person_records import Found
 from ipl_core.library.records import Imported, Mixed, Part, Picked
 from ipl_core.library.store import Entry
@@ -112,7 +112,7 @@ def _parts(mixed: Sequence[Part]) -> str:
     return ", ".join(f"{100 * part.share:.0f} % {part.config['target']}" for part in mixed)
 
 
-def likeness(inverted: people.Inverted) -> dict[str, str]:
+def likeness(inverted: inversions.Inverted) -> dict[str, str]:
     """How near an inverted picture came, by name, with what the numbers mean, and where the search began."""
     record = inverted.record
     view, identity = record.view, record.identity

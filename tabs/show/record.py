@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ipl_core import AdaptConfig, AdaptResult, Step
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.running import step_history
 
 from .curves import Curve
@@ -31,7 +31,7 @@ class Record:
         self.readings: dict[int, str] = {}  # what the watched people's prompts say, by seed
         self.stopped: str | None = None
 
-    def recall(self, entry: library.Entry) -> None:
+    def recall(self, entry: store.Entry) -> None:
         """Takes over the curves of a run that is kept."""
         for row in entry.history():
             terms = step_history.terms(row)

@@ -14,9 +14,8 @@ import pytest
 
 from ipl_core import AdaptConfig, InputError, adapt
 from ipl_core.clip.model import load_critic
-from ipl_core.library import examples
-from ipl_core.library import store as library
-from ipl_core.library.runs import finished_run
+from ipl_core.library import examples, store
+from ipl_core.library.find_or_run import finished_run
 from ipl_core.methods.prompts import ManualPrompts
 from ipl_core.methods.registry import METHODS, Method
 from ipl_core.models import catalog
@@ -43,7 +42,7 @@ def tab(monkeypatch: pytest.MonkeyPatch) -> AdaptTab:
 
 
 @pytest.fixture
-def entry() -> library.Entry:
+def entry() -> store.Entry:
     return finished_run(AdaptConfig("zombie", **FEW))
 
 
@@ -61,13 +60,13 @@ def test_described_people_are_adapted_in_one_stage(tab: AdaptTab) -> None:
     assert ("IPL, described", "described") in tab.fields["method"].choices
     *_, last = tab.run(threading.Event(), *asked(tab, method="described"))
     assert "Done: zombie by IPL, described" in last[tab.controls.status]
-    assert not library.open_entry(library.runs_folder() / last[tab.result.run]).settings["steps"]["prompts"]
+    assert not store.open_entry(store.runs_folder() / last[tab.result.run]).settings["steps"]["prompts"]
 
 
 def test_what_a_described_prompt_says_stands_under_each_person_from_the_first_step_on(tab: AdaptTab) -> None:
     values = asked(tab, method="described", preview_seeds="3, 5")
     seen = list(tab.run(threading.Event(), *values))
-    (entry,) = library.list_entries()
+    (entry,) = store.list_entries()
     assert list(entry.readings) == [3, 5]
     expected = [("3", entry.readings[3]), ("5", entry.readings[5])]
     drawn = [update[tab.result.people] for update in seen if tab.result.people in update]
@@ -89,7 +88,7 @@ def test_prompts_of_words_are_read_when_they_are_learned(tab: AdaptTab, monkeypa
     monkeypatch.setattr(adapt, "__defaults__", (None, 0.0, None))  # pictures at every step
     seen = list(tab.run(threading.Event(), *asked(tab, prompts="words", preview_seeds="3, 5")))
     assert "Done: zombie by IPL with prompts of words" in seen[-1][tab.controls.status]
-    (entry,) = library.list_entries()
+    (entry,) = store.list_entries()
     assert entry.config.prompts == "words"
     expected = [(str(seed), said) for seed, said in entry.readings.items()]
     drawn = [said_under(update[tab.result.people]) for update in seen if tab.result.people in update]
@@ -183,7 +182,7 @@ def test_a_run_shows_its_earlier_steps_and_can_go_on(tab: AdaptTab) -> None:
     assert last[tab.result.entry] == name
     seen = list(tab.resume(threading.Event(), name, 3))
     assert "went on from step 4 with a fresh optimiser" in seen[-1][tab.controls.status]
-    assert library.list_entries()[0].settings["resumed"]["entry"] == name
+    assert store.list_entries()[0].settings["resumed"]["entry"] == name
     curve = settings(seen[1][tab.result.curves["generator"]])
     assert curve["x_lim"] == [0, 7]
     assert len(curve["value"]) == 5, "the steps before are part of the curve"
@@ -198,12 +197,12 @@ def test_with_its_optimiser_it_goes_on_exactly(tab: AdaptTab) -> None:
 
 
 @pytest.mark.parametrize(("more", "words"), [(0, "from 1 to 5000"), (None, "from 1 to 5000"), (9999, "from 1 to 5000")])
-def test_steps_that_cannot_be_meant_are_refused(tab: AdaptTab, entry: library.Entry, more: Any, words: str) -> None:
+def test_steps_that_cannot_be_meant_are_refused(tab: AdaptTab, entry: store.Entry, more: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         next(tab.resume(threading.Event(), entry.path.name, more))
 
 
-def test_an_earlier_step_is_looked_at_and_kept(tab: AdaptTab, entry: library.Entry) -> None:
+def test_an_earlier_step_is_looked_at_and_kept(tab: AdaptTab, entry: store.Entry) -> None:
     earlier, last = tab.result.look_at_step(entry.path.name, 2), tab.result.look_at_step(entry.path.name, LAST)
     assert earlier[tab.result.people] != last[tab.result.people]
     assert (settings(earlier[tab.result.pick])["interactive"], settings(last[tab.result.pick])["interactive"]) == (
@@ -281,7 +280,7 @@ def test_how_many_steps_are_kept_is_checked_against_those_asked_for(
 
 
 def test_the_examples_are_shown_for_the_weights_that_drew_them(
-    tab: AdaptTab, entry: library.Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tab: AdaptTab, entry: store.Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(examples.read, "__defaults__", (tmp_path / "start.webp",))
     assert examples_row("studio") == ""

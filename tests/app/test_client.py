@@ -15,7 +15,7 @@ from PIL import Image, ImageChops
 from visitor import PATIENCE
 
 from ipl_core import load_generator
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.pictures.media import read_settings
 
 FEW = {"mapper_steps": 3, "steps": 4, "batch": 2}
@@ -80,14 +80,14 @@ def test_every_method_runs(client: Client, method: str) -> None:
 def test_what_is_left_out_is_what_suits_the_critic(client: Client) -> None:
     for asked, expected in (({}, ("described", "read")), ({"method": "ipl"}, ("ipl", "read"))):
         name = client.predict("pencil sketch", **FEW, **asked, api_name="/adapt")["entry"]
-        config = library.open_entry(library.runs_folder() / name).config
+        config = store.open_entry(store.runs_folder() / name).config
         assert (config.method, config.prompts) == expected
 
 
 def test_prompts_that_can_be_read_are_asked_for(client: Client) -> None:
     for asked in ({"method": "described"}, {"prompts": "words"}):
         name = client.predict("zombie", **FEW, **asked, vocabulary="bald, curly; smiling, frowning", api_name="/adapt")
-        entry = library.open_entry(library.runs_folder() / name["entry"])
+        entry = store.open_entry(store.runs_folder() / name["entry"])
         assert len(entry.readings) == 8
         said = {word for words in entry.readings.values() for word in words.split(", ")}
         assert said <= {"bald", "curly", "smiling", "frowning"}

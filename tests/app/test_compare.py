@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from ipl_core import AdaptResult
-from ipl_core.library import runs
-from ipl_core.library import store as library
+from ipl_core.library import find_or_run, store
 from ipl_core.metrics.clip_distance import clip_distance
 from ipl_core.metrics.side_by_side import SideBySide
 from ipl_core.models.catalog import load_critic, load_generator
@@ -66,14 +65,14 @@ def test_described_people_stand_beside_the_other_methods_when_they_are_asked_for
     seen = list(updates(tab, methods=["described", "nada"]))
     assert "Done: zombie, 2 of 2 methods are complete" in last(seen, tab._controls.status)
     assert "zombie, IPL, described" in last(seen, tab.pictures)
-    (entry,) = [entry for entry in library.list_entries() if entry.config.method == "described"]
+    (entry,) = [entry for entry in store.list_entries() if entry.config.method == "described"]
     assert {row["stage"] for row in entry.history()} == {"generator"}
 
 
 def test_what_prompts_say_stands_under_each_person_of_a_method_whose_prompts_say_something(tab: CompareTab) -> None:
     words = {"prompts": "words", "vocabulary": "own", "own_words": "bald, curly\nsmiling, frowning"}
     seen = list(updates(tab, methods=["nada", "ipl", "described"], **words))
-    runs = {entry.config.method: entry for entry in library.list_entries()}
+    runs = {entry.config.method: entry for entry in store.list_entries()}
     assert {run.config.vocabulary for run in runs.values()} == {"bald, curly;smiling, frowning"}
     source, nada, ipl, described = re.findall('<div class="row">.*?</div>.*?</div>', last(seen, tab.pictures))
     assert "reads as" not in source + nada
@@ -91,13 +90,13 @@ def test_kept_runs_are_read_for_people_whom_they_did_not_watch(
     tab: CompareTab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     list(updates(tab, methods=["described"]))
-    (entry,) = library.list_entries()
-    read = runs.readings(entry, [2, 9])
+    (entry,) = store.list_entries()
+    read = find_or_run.readings(entry, [2, 9])
     again = list(updates(tab, methods=["described"], preview_seeds="2, 9"))
-    assert len(library.list_entries()) == 1
+    assert len(store.list_entries()) == 1
     captions = re.findall('class="reads" title="(.*?)"', last(again, tab.pictures))
     assert captions == [read[2], read[9]]
-    monkeypatch.setattr(runs, "readings", None)
+    monkeypatch.setattr(find_or_run, "readings", None)
     noted = list(updates(tab, methods=["described"], preview_seeds="1, 0"))
     captions = re.findall('class="reads" title="(.*?)"', last(noted, tab.pictures))
     assert captions == [entry.readings[1], entry.readings[0]]
@@ -114,7 +113,7 @@ def test_before_any_comparison_its_people_and_ideas_are_shown_once(tab: CompareT
 
 def test_every_method_is_run_kept_measured_and_shown(tab: CompareTab) -> None:
     seen = list(updates(tab))
-    assert {entry.config.method for entry in library.list_entries()} == {"ipl", "nada"}
+    assert {entry.config.method for entry in store.list_entries()} == {"ipl", "nada"}
     html = last(seen, tab.pictures)
     alts = re.findall('alt="(.*?)"', html)
     assert len(alts) == 3 * 3
@@ -126,7 +125,7 @@ def test_every_method_is_run_kept_measured_and_shown(tab: CompareTab) -> None:
     assert "Done: zombie, 2 of 2 methods are complete" in last(seen, tab._controls.status)
     for method in ("ipl", "nada"):
         entry = last(seen, tab.entries[method])
-        assert library.open_entry(library.runs_folder() / entry).config.method == method
+        assert store.open_entry(store.runs_folder() / entry).config.method == method
         handed_out = Path(last(seen, tab._kept[method][1]).constructor_args["value"])
         assert not handed_out.is_relative_to(folders.home()), "Gradio hands out no file of the library"
         assert handed_out.name == f"{entry}.json"
@@ -151,7 +150,7 @@ def test_stop_ends_all_and_keeps_what_is_complete(tab: CompareTab) -> None:
         seen.append(update)
         if "Method 2 of 3" in str(update.get(tab._controls.status)):
             stop.set()
-    assert [entry.config.method for entry in library.list_entries()] == ["nada"]
+    assert [entry.config.method for entry in store.list_entries()] == ["nada"]
     assert "Stopped: 1 of 3 methods is complete" in last(seen, tab._controls.status)
     html = last(seen, tab.pictures)
     assert "not finished, not kept" in html
@@ -165,7 +164,7 @@ def test_a_comparison_stopped_at_once_keeps_nothing(tab: CompareTab) -> None:
         seen.append(update)
         if "Method 1 of 2" in str(update.get(tab._controls.status)):
             stop.set()
-    assert not library.list_entries()
+    assert not store.list_entries()
     assert "Stopped: 0 of 2 methods are complete" in last(seen, tab._controls.status)
     assert not any(tab._slider in update for update in seen)
 

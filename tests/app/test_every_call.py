@@ -31,9 +31,8 @@ from gradio.utils import safe_aclose_iterator
 from PIL import Image
 from starlette.requests import Request
 
-from ipl_core.drawing.seed_people import SeedPerson
-from ipl_core.library import inversions as people
-from ipl_core.library import store as library
+from ipl_core.drawing.people_by_seed import SeedPerson
+from ipl_core.library import inversions, store
 from ipl_core.models import catalog
 from ipl_core.storage.folders import SETTINGS
 from tabs.access.telling import UNEXPECTED
@@ -144,7 +143,7 @@ def app(app_module: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Ite
         patch.setattr(tempfile, "tempdir", str(folder / "temporary"))
         demo = app_module.build()
         entry_of("zombie", 0.3)
-        people.keep(people.drawn_person(SeedPerson("studio", 3), catalog.load_generator("studio")))
+        inversions.keep(inversions.drawn_person(SeedPerson("studio", 3), catalog.load_generator("studio")))
         _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **app_module.LAUNCH)
         yield App(demo, url, folder)
         demo.close()
@@ -153,7 +152,7 @@ def app(app_module: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture(scope="module")
 def usual(app: App) -> dict[str, list[Any]]:
     """Values for every public function with which a call does as little as it can, in the order of its parameters."""
-    (entry,), (person,) = library.list_entries(), people.list_people()
+    (entry,), (person,) = store.list_entries(), inversions.list_people()
     name = entry.path.name
     picture = io.BytesIO()
     Image.new("RGB", (64, 64), "grey").save(picture, "PNG")
@@ -281,8 +280,8 @@ def test_every_public_call_ends_in_a_result_or_a_sentence(app: App, usual: dict[
     assert refused > 1000
     assert app.is_well()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # kilobytes
-    assert len(library.list_entries()) <= 2
-    assert [entry.path.name for entry in library.list_entries()].count(usual["mix"][0]) == 1
+    assert len(store.list_entries()) <= 2
+    assert [entry.path.name for entry in store.list_entries()].count(usual["mix"][0]) == 1
 
 
 @pytest.mark.usefixtures("untouched")
@@ -349,10 +348,10 @@ def test_each_odd_value_has_a_sentence_of_its_own(
 
 
 def test_a_mix_with_a_bad_title_is_not_kept(app: App, usual: dict[str, list[Any]]) -> None:
-    kept = {entry.path for entry in library.list_entries()}
+    kept = {entry.path for entry in store.list_entries()}
     for title in ("x" * 81, "half \ud83d", 7):
         assert app.call(app.public["mix"], [usual["mix"][0], "1", 0.5, title])
-    assert {entry.path for entry in library.list_entries()} == kept
+    assert {entry.path for entry in store.list_entries()} == kept
 
 
 def test_no_file_of_the_server_is_read_or_served(app: App, usual: dict[str, list[Any]]) -> None:
@@ -377,7 +376,7 @@ def test_no_file_of_the_server_is_read_or_served(app: App, usual: dict[str, list
                 said = app.call(function, values)
                 assert said is not None, f"{function['id']} {function['api_name']}"
                 assert "wasn't uploaded" in html.unescape(said)
-        for path in (private, "/etc/passwd", library.list_entries()[0].path / SETTINGS, CHECKOUT / "app.py"):
+        for path in (private, "/etc/passwd", store.list_entries()[0].path / SETTINGS, CHECKOUT / "app.py"):
             assert app._http.get(f"file={path}").status_code in (403, 404)
     finally:
         private.unlink()

@@ -12,8 +12,7 @@ from playwright.sync_api import expect
 from test_browser import SIZES, UNREADABLE
 from visitor import PATIENCE, Visitor
 
-from ipl_core.library import inversions as people
-from ipl_core.library import store as library
+from ipl_core.library import inversions, store
 from ipl_core.pictures.media import read_settings
 
 expect.set_options(timeout=1000 * PATIENCE)
@@ -21,7 +20,7 @@ Visit = Callable[..., Visitor]
 
 
 @pytest.fixture
-def domains(app_url: str) -> list[library.Entry]:
+def domains(app_url: str) -> list[store.Entry]:
     """Two domains in the app's library."""
     return [entry_of("zombie", 0.1), entry_of("mosaic", -0.1)]
 
@@ -76,8 +75,8 @@ def test_favourites_are_marked_kept_and_taken_by_other_tabs(visit: Visit, width:
     visitor.sees("Kept: seed 5 with fine layers of 8")
     page.locator(".collage figure").nth(2).wait_for()
     assert not visitor.errors
-    for person in people.list_people():
-        people.delete(person)
+    for person in inversions.list_people():
+        inversions.delete(person)
 
 
 @pytest.mark.usefixtures("domains")
@@ -139,7 +138,7 @@ def test_lucky_draws_others_and_bad_input_is_said(visit: Visit) -> None:
 
 @pytest.mark.parametrize(("width", "height", "scheme"), SIZES)
 def test_domains_are_mixed_and_the_mix_is_kept(
-    visit: Visit, domains: list[library.Entry], width: int, height: int, scheme: str
+    visit: Visit, domains: list[store.Entry], width: int, height: int, scheme: str
 ) -> None:
     visitor = visit(width, height, scheme)
     page = visitor.page
@@ -161,5 +160,5 @@ def test_domains_are_mixed_and_the_mix_is_kept(
     page.get_by_role("button", name="Draw people").click()
     page.locator(".people.beside img[alt$=', mixed']").first.wait_for()
     assert not visitor.errors
-    kept = next(entry for entry in library.list_entries() if entry.made_by == "mixed")
-    library.delete(kept)
+    kept = next(entry for entry in store.list_entries() if entry.made_by == "mixed")
+    store.delete(kept)

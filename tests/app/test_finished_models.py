@@ -17,9 +17,8 @@ from gradio_client.exceptions import AppError
 from visitor import SHARED_TOKEN
 
 from ipl_core import InputError
-from ipl_core.drawing.seed_people import SeedPerson
-from ipl_core.library import inversions as people
-from ipl_core.library import store as library
+from ipl_core.drawing.people_by_seed import SeedPerson
+from ipl_core.library import inversions, store
 from ipl_core.models.catalog import load_generator
 from tabs import show
 from tabs.base import Page
@@ -65,13 +64,13 @@ def test_lists_offer_them_after_what_was_made_here(service: Service) -> None:
     assert [value for _, value in offered[:5]] == [own.name, "mosaic-ipl", "zombie-nada", "zombie-shared", "zombie-ipl"]
     assert offered[1][0] == "mosaic · IPL · comes with the app"
     assert build(SampleTab, service).choices().constructor_args["value"] == own.name
-    library.delete(own)
+    store.delete(own)
     assert build(SampleTab, service).choices().constructor_args["value"] == "mosaic-ipl"
     assert build(InterpolateTab, service).choices()[0].constructor_args["value"] == "mosaic-ipl"
 
 
 def test_a_person_goes_through_them(service: Service) -> None:
-    person = people.keep(people.drawn_person(SeedPerson("studio", 3), load_generator("studio")))
+    person = inversions.keep(inversions.drawn_person(SeedPerson("studio", 3), load_generator("studio")))
     entries = fitting_entries(person)
     assert len(entries) == 4
     *_, collage = collages(service.restylers.get(person.path.name), weighted(entries, 1.0))
@@ -115,7 +114,7 @@ def test_one_that_is_managed_can_be_exported_and_not_changed(service: Service) -
     assert "Comes</b> with the app" in shown[tab._facts]
     for change in (tab._give_title("zombie-ipl", "Mine"), tab._delete_entry("zombie-ipl")):
         assert "comes with the app" in change[tab._status]
-    assert (library.open_entry(find_entry("zombie-ipl").path)).title == "photo → zombie (ipl, seed 0)"
+    assert (store.open_entry(find_entry("zombie-ipl").path)).title == "photo → zombie (ipl, seed 0)"
     with pytest.raises(InputError, match="nobody can change it"):
         service.roles.check_change(find_entry("zombie-ipl"))
 

@@ -13,8 +13,8 @@ from visitor import Visitor
 
 from ipl_core import InvertConfig
 from ipl_core.drawing.sampling import draw
-from ipl_core.library import inversions as people
-from ipl_core.library.runs import finished_inversion
+from ipl_core.library import inversions
+from ipl_core.library.find_or_run import finished_inversion
 from ipl_core.models import catalog
 from ipl_core.pictures.media import read_settings, to_uint8
 
@@ -105,7 +105,7 @@ def test_a_person_becomes_a_domain(visit: Visit, zombie: str, tmp_path: Path) ->
         assert read_settings(download(page, "Download WebP", tmp_path))["people"] == ["<b>Ada</b>"]
         assert not visitor.errors
     finally:
-        people.delete(person)
+        inversions.delete(person)
 
 
 def test_stop_keeps_nothing_and_frees_the_tab(visit: Visit) -> None:

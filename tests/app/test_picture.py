@@ -14,7 +14,7 @@ from PIL import Image
 from visitor import PATIENCE
 
 from ipl_core import InputError
-from ipl_core.library import inversions as people
+from ipl_core.library import inversions
 from ipl_core.pictures.media import read_settings
 from ipl_core.pictures.reading import MAX_PIXELS
 from tabs.forms.crop import crop_view
@@ -51,7 +51,7 @@ def test_invert_reports_its_steps_and_keeps_the_person(client: Client) -> None:
     assert -1 <= last["identity"] <= 1.001
     assert last["crop"] == "The whole picture is taken as it is."
     assert read_settings(picture)["name"] == "Grace & Co"
-    found = people.read_latent(latent)
+    found = inversions.read_latent(latent)
     assert (found.name, found.settings["steps"]) == ("Grace & Co", {"latent": 3, "tuning": 2})
     assert last["person"] in [row["name"] for row in client.predict(api_name="/people")]
     again = list(client.submit(handle_file(PORTRAIT), "Grace & Co", **FEW, tune_steps=2, seed=1, api_name="/invert"))
@@ -64,14 +64,14 @@ def test_stop_keeps_what_was_reached(client: Client) -> None:
     assert client.predict(api_name="/stop") is True
     last, latent, _ = job.result(timeout=PATIENCE)
     assert last["stopped"] == "asked"
-    assert people.read_latent(latent).w_plus.isfinite().all()
+    assert inversions.read_latent(latent).w_plus.isfinite().all()
 
 
 def test_the_search_begins_where_it_is_told_to(client: Client) -> None:
     for start in ("mean", "encoder"):
         last, latent, _ = client.predict(handle_file(PORTRAIT), start, **FEW, seed=5, start=start, api_name="/invert")
         assert last["stage"] == "done"
-        assert people.read_latent(latent).settings["start"] == start
+        assert inversions.read_latent(latent).settings["start"] == start
 
 
 def test_a_person_goes_through_every_domain(client: Client, person: str, domains: list[str]) -> None:

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from test_browser import SIZES, UNREADABLE
 from visitor import PATIENCE, Visitor
 
-from ipl_core.library import inversions as people
+from ipl_core.library import inversions
 from ipl_core.pictures.media import read_settings
 from tabs.requests.pictures import EXAMPLES
 
@@ -100,7 +100,7 @@ def test_from_an_example_to_every_domain(visit: Visit, tmp_path: Path, width: in
         page.get_by_role("button", name="Download latent").click()
     latent = tmp_path / "me.safetensors"
     coming.value.save_as(latent)
-    assert people.read_latent(latent).name == "portrait-1"
+    assert inversions.read_latent(latent).name == "portrait-1"
     for button, key in (("Download the collage", "domains"), ("Download this picture", "inverted by")):
         with page.expect_download() as coming:
             page.get_by_role("button", name=button).click()

@@ -19,8 +19,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from ipl_core import InputError
-from ipl_core.library import inversions as people
-from ipl_core.library import store as library
+from ipl_core.library import inversions, store
 from ipl_core.storage import folders
 from ipl_core.storage.space import KeptElsewhere
 from tabs.access import gate
@@ -120,11 +119,11 @@ def test_a_person_has_a_name_that_can_be_kept(name: str | None, file: str) -> No
 def test_folders_of_the_server_are_not_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("IPL_HOME", str(tmp_path / "my home"))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(Path(tempfile.gettempdir()) / "gradio"))
-    entry, person = library.runs_folder() / "zombie-nada-12", people.people_folder() / "ada-34"
+    entry, person = store.runs_folder() / "zombie-nada-12", inversions.people_folder() / "ada-34"
     checkout, folder = Path(__file__).parents[2], Path(tempfile.gettempdir())
     for error, words in (
         (f"The adapted domain in {entry} is damaged (x): delete it.", "domain in “zombie-nada-12” in the library is"),
-        (f"Nothing can be kept in {library.runs_folder()}: full.", "Nothing can be kept in the library: full."),
+        (f"Nothing can be kept in {store.runs_folder()}: full.", "Nothing can be kept in the library: full."),
         (f"There is no picture “x” in {person.parent}: choose one.", "in the library of people: choose one."),
         (f"There is nothing in {person}.", "nothing in “ada-34” in the library of people."),
         (f"{folders.home()}/studies.sqlite3 can't be used.", "The server’s library can't be used."),

@@ -13,8 +13,7 @@ from gradio_client.exceptions import AppError
 from visitor import PATIENCE, SHARED_TOKEN
 
 from ipl_core import InputError
-from ipl_core.library import inversions as people
-from ipl_core.library import store as library
+from ipl_core.library import inversions, store
 from ipl_core.storage.folders import home
 from tabs.access import private
 from tabs.access.policy import Policy
@@ -70,7 +69,7 @@ def test_an_entry_is_its_makers_and_everybody_may_look_at_it(browser_of: Callabl
 def test_nobody_inherits_what_is_made_again_under_a_name(browser_of: Callable[..., Client]) -> None:
     first, second = browser_of(), browser_of()
     entry = first.predict("zombie", **FEW, steps=3, api_name="/adapt")["entry"]
-    library.delete(library.open_entry(library.runs_folder() / entry))  # by the command line
+    store.delete(store.open_entry(store.runs_folder() / entry))  # by the command line
     assert second.predict("zombie", **FEW, steps=3, api_name="/adapt")["entry"] == entry
     with pytest.raises(AppError, match="made in another browser"):
         first.predict(entry, api_name="/delete")
@@ -128,8 +127,8 @@ def test_an_inverted_person_is_gone_with_the_session(browser_of: Callable[..., C
     person = last["person"]
     assert person in names(visitor)
     assert visitor.predict(person, api_name="/restyle")
-    assert people.read_latent(latent).name == "Ada"
-    assert not people.list_people(), "it isn't among what is kept"
+    assert inversions.read_latent(latent).name == "Ada"
+    assert not inversions.list_people(), "it isn't among what is kept"
     assert person not in names(other)
     with pytest.raises(AppError, match="no inverted picture"):
         other.predict(person, api_name="/restyle")
@@ -152,11 +151,11 @@ def test_a_kept_person_is_shown_to_its_browser_and_the_admin(browser_of: Callabl
     assert names(browser_of(same_as=visitor)) == [person]
     with pytest.raises(AppError, match="no inverted picture"):
         other.predict(person, api_name="/restyle")
-    assert len(people.list_people()) == 2
+    assert len(inversions.list_people()) == 2
     other.predict(SHARED_TOKEN, api_name="/admin")
     assert set(names(other)) == {person, same}
-    for kept in people.list_people():
-        people.delete(kept)
+    for kept in inversions.list_people():
+        inversions.delete(kept)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ import torch
 from fakes.kept_domains import entry_of
 
 from ipl_core import InputError
-from ipl_core.drawing.seed_people import SeedPerson
-from ipl_core.library import store as library
+from ipl_core.drawing.people_by_seed import SeedPerson
+from ipl_core.library import store
 from ipl_core.pictures.media import read_settings
 from tabs import sample as room
 from tabs.base import Page
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("studio")
 
 
 @pytest.fixture
-def entry() -> library.Entry:
+def entry() -> store.Entry:
     return entry_of("zombie", 0.3)
 
 
@@ -47,7 +47,7 @@ def tab(service: Service) -> SampleTab:
         return SampleTab(Page(service))
 
 
-def test_the_fine_layers_of_one_seed_reach_all(service: Service, entry: library.Entry, tmp_path: Path) -> None:
+def test_the_fine_layers_of_one_seed_reach_all(service: Service, entry: store.Entry, tmp_path: Path) -> None:
     plain = draw_seeds(service, Model("studio", entry), [3, 4], 0.7)
     mixed = draw_seeds(service, Model("studio", entry), [3, 4], 0.7, fine=8, crossover=5)
     for before, after in ((plain.before, mixed.before), (plain.after, mixed.after)):
@@ -78,7 +78,7 @@ def test_a_model_as_it_is_is_drawn_alone(service: Service, tab: SampleTab, tmp_p
         assert sorted(files.namelist()) == ["seed-0003-source.png", "seed-0004-source.png", "settings.json"]
 
 
-def test_an_adapted_model_comes_before_its_source(tab: SampleTab, entry: library.Entry) -> None:
+def test_an_adapted_model_comes_before_its_source(tab: SampleTab, entry: store.Entry) -> None:
     update = tab.choices("gone").constructor_args
     assert [value for _, value in update["choices"]][:2] == [entry.path.name, "source studio"]
     assert update["value"] == entry.path.name
@@ -97,7 +97,7 @@ def test_an_adapted_model_comes_before_its_source(tab: SampleTab, entry: library
         ({"fine": 3, "crossover": "x"}, "from 1 to 7"),
     ],
 )
-def test_what_cannot_be_mixed_is_refused(service: Service, entry: library.Entry, changes: dict, words: str) -> None:
+def test_what_cannot_be_mixed_is_refused(service: Service, entry: store.Entry, changes: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         draw_seeds(service, Model("studio", entry), [3], **{"psi": 0.7, **changes})
 
@@ -111,7 +111,7 @@ def test_the_nearest_come_with_progress_and_are_remembered(service: Service) -> 
     assert len(list(nearest(service, "studio", 9, 40, 1.0, 3, threading.Event()))) == 1, "they were seen before"
 
 
-def test_stop_ends_the_search_and_says_so(tab: SampleTab, entry: library.Entry) -> None:
+def test_stop_ends_the_search_and_says_so(tab: SampleTab, entry: store.Entry) -> None:
     stop, seen = threading.Event(), []
     for update in tab._find_nearest(stop, entry.path.name, 7, 64, 0.7, []):
         seen.append(update)
@@ -121,7 +121,7 @@ def test_stop_ends_the_search_and_says_so(tab: SampleTab, entry: library.Entry) 
     assert not any(tab._people in update for update in seen)
 
 
-def test_the_nearest_are_drawn_and_stay_in_the_field(tab: SampleTab, entry: library.Entry) -> None:
+def test_the_nearest_are_drawn_and_stay_in_the_field(tab: SampleTab, entry: store.Entry) -> None:
     *_, last = tab._find_nearest(threading.Event(), entry.path.name, 7, 32, 0.7, [])
     seeds = [int(part) for part in last[tab._seeds].split(", ")]
     assert seeds[0] == 7
@@ -134,9 +134,7 @@ def test_the_nearest_are_drawn_and_stay_in_the_field(tab: SampleTab, entry: libr
     ("asked", "words"),
     [((-1, 32, 0.7), "The seed"), ((None, 32, 0.7), "The seed"), ((7, 1, 0.7), "look through"), ((7, 32, 9), "Trunc")],
 )
-def test_a_search_that_cannot_be_meant_is_refused(
-    tab: SampleTab, entry: library.Entry, asked: tuple, words: str
-) -> None:
+def test_a_search_that_cannot_be_meant_is_refused(tab: SampleTab, entry: store.Entry, asked: tuple, words: str) -> None:
     with pytest.raises(InputError, match=words):
         next(tab._find_nearest(threading.Event(), entry.path.name, *asked, []))
 
@@ -166,7 +164,7 @@ def test_a_browser_can_only_say_so_much() -> None:
     assert len(known([*many, *many])) == MAX_FAVOURITES
 
 
-def test_favourites_are_drawn_by_a_model_of_theirs(service: Service, tab: SampleTab, entry: library.Entry) -> None:
+def test_favourites_are_drawn_by_a_model_of_theirs(service: Service, tab: SampleTab, entry: store.Entry) -> None:
     marked = ["studio 3~0.5", "dogs 4~0.7", "studio 9~0.7+1@4"]
 
     def shown(remembered: Any) -> Iterator[dict[Any, Any]]:
@@ -185,7 +183,7 @@ def test_favourites_are_drawn_by_a_model_of_theirs(service: Service, tab: Sample
     assert "psi" not in drawing.settings
 
 
-def test_a_star_says_whom_it_marks(service: Service, entry: library.Entry) -> None:
+def test_a_star_says_whom_it_marks(service: Service, entry: store.Entry) -> None:
     html = draw_seeds(service, Model("studio", entry), [3, 4], 0.7).people([SeedPerson("studio", 4)])
     assert 'data-person="studio 3~0.7" aria-pressed="false" aria-label="Favourite: seed 3"' in html
     assert 'data-person="studio 4~0.7" aria-pressed="true"' in html

@@ -13,7 +13,7 @@ import pytest
 from fakes.kept_domains import entry_of
 from visitor import Visitor
 
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.study import study
 from tabs.access.roles import admin_token
 
@@ -21,7 +21,7 @@ Visit = Callable[..., Visitor]
 
 
 @pytest.fixture
-def runs(app_url: str) -> list[library.Entry]:
+def runs(app_url: str) -> list[store.Entry]:
     """Two runs of one domain in the app's library, without the training."""
     return [entry_of("cartoon", shift, method) for method, shift in (("nada", 0.05), ("ipl", -0.05))]
 
@@ -101,7 +101,7 @@ def test_two_visitors_vote_at_once(visit: Visit, tmp_path: Path) -> None:
     assert not host.errors
 
 
-def test_a_link_leads_to_the_study(browser: Any, app_url: str, runs: list[library.Entry]) -> None:
+def test_a_link_leads_to_the_study(browser: Any, app_url: str, runs: list[store.Entry]) -> None:
     drawing = study.start("By link", runs, [1])
     assert [done for done, _ in drawing] == [0, 1, 2, 3]
     context = browser.new_context(viewport={"width": 390, "height": 844})

@@ -22,7 +22,7 @@ from PIL import Image
 from visitor import PATIENCE
 
 from ipl_core import AdaptConfig, InputError
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.models import catalog
 from ipl_core.running.forecast import Speed
 from ipl_core.running.steps import AdaptResult, Pictures, Start, Step
@@ -164,7 +164,7 @@ def test_the_weights_are_those_of_a_run_in_one_process(
     expected = torch.load(alone, weights_only=True)
     monkeypatch.setenv("IPL_PRETRAINED", str(tiny_pretrained))
     monkeypatch.setenv("IPL_HOME", str(space.home))
-    weights = catalog.changed_weights(library.runs_folder() / name)
+    weights = catalog.changed_weights(store.runs_folder() / name)
     assert weights.keys() == expected.keys()
     for tensor, value in expected.items():
         assert torch.equal(value, weights[tensor]), tensor

@@ -17,8 +17,7 @@ from ipl_core.commands.main import main
 from ipl_core.generators.invert import PictureLoss, critic_view, mean_view
 from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.latents import generator_from_seed
-from ipl_core.library import domain_folder
-from ipl_core.library import store as library
+from ipl_core.library import domain_folder, store
 from ipl_core.methods import source_samples as pool
 from ipl_core.methods.adapt import adapt_generator
 from ipl_core.methods.config import InvertConfig
@@ -106,7 +105,7 @@ def test_an_unknown_critic_is_named(critic_folder: Path) -> None:
 def test_the_same_weights_under_two_names_are_refused(critic_folder: Path) -> None:
     config = AdaptConfig("sketch", critic=f"studio+{critic_folder}", **TINY)
     with pytest.raises(InputError, match="same weights"):
-        library.find(config)
+        store.find(config)
     with pytest.raises(InputError, match="same weights"):
         next(adapt(config))
 
@@ -195,7 +194,7 @@ def test_a_missing_picture_is_drawn_once_for_all(
 @pytest.mark.usefixtures("studio")
 def test_the_order_and_spelling_of_weights_decide_the_key_and_nothing_else(wide_folder: Path) -> None:
     def key(critic: str | None) -> str:
-        return library.run_key(AdaptConfig("sketch", critic=critic, **TINY))
+        return store.run_key(AdaptConfig("sketch", critic=critic, **TINY))
 
     assert key(f"studio+{wide_folder}@0.5") == key(f"studio@1.0 + {wide_folder}@0.50")
     assert len({key(None), key(str(wide_folder)), key(f"studio+{wide_folder}"), key(f"studio+{wide_folder}@0.5")}) == 4

@@ -11,8 +11,8 @@ from PIL import Image
 from ipl_core import InvertConfig
 from ipl_core.commands.main import main
 from ipl_core.drawing.sampling import draw
-from ipl_core.library import inversions as people
-from ipl_core.library.runs import finished_inversion
+from ipl_core.library import inversions
+from ipl_core.library.find_or_run import finished_inversion
 from ipl_core.models import catalog
 from ipl_core.pictures.media import read_settings, to_uint8
 
@@ -79,4 +79,4 @@ def test_bad_input_gets_a_sentence(
     assert said in words
     assert words.count("\n") == 1
     assert not any(path.is_file() for path in tmp_path.glob("a.*"))
-    assert people.list_people() == []
+    assert inversions.list_people() == []

@@ -19,9 +19,7 @@ from PIL import Image
 from ipl_core import AdaptConfig, AdaptResult, Step, adapt, invert
 from ipl_core.commands.main import COMMANDS, main
 from ipl_core.commands.progress import INTERRUPTED, StepBar
-from ipl_core.library import domain_folder
-from ipl_core.library import inversions as people
-from ipl_core.library import store as library
+from ipl_core.library import domain_folder, inversions, store
 from ipl_core.methods import adapt as loops
 from ipl_core.models import catalog
 from ipl_core.pictures.media import read_settings
@@ -64,7 +62,7 @@ def test_a_run_that_exists_is_not_made_again(
     def never(*arguments: Any, **options: Any) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("ipl_core.library.runs.adapt", never)
+    monkeypatch.setattr("ipl_core.library.find_or_run.adapt", never)
     capsys.readouterr()
     assert main(["adapt", "werewolf", "--method", "nada", *TINY, "--out", str(tmp_path / "two")]) == 0
     assert "exists already" in capsys.readouterr().out
@@ -77,7 +75,7 @@ def test_evaluate_measures_each_method_and_writes_a_table(tmp_path: Path, capsys
     out = tmp_path / "scores"
     request = ["evaluate", "werewolf", "--methods", "nada,ipl", "--seeds", "0", "--samples", "4"]
     assert main([*request, "--set", "steps=3", "--set", "mapper_steps=2", "--out", str(out)]) == 0
-    assert {entry.config.steps for entry in library.list_entries()} == {3}
+    assert {entry.config.steps for entry in store.list_entries()} == {3}
     said = capsys.readouterr().out
     assert "1/2 werewolf, nada, seed 0: judge" in said
     assert "2/2 werewolf, ipl, seed 0: judge" in said
@@ -120,21 +118,21 @@ def test_invert_writes_everything_and_restyle_draws_from_it(tmp_path: Path, caps
     photo, out = a_photo(tmp_path / "Ada.png"), tmp_path / "inverted"
     request = ["invert", str(photo), "--model", "studio", "--space", "w", "--tune", "--crop", "center", "--seed", "3"]
     assert main([*request, *QUICK, "--move", "0.1,-0.1", "--zoom", "1.5", "--out", str(out)]) == 0
-    assert sorted(path.name for path in out.iterdir()) == sorted(people.FILES)
+    assert sorted(path.name for path in out.iterdir()) == sorted(inversions.FILES)
     said = capsys.readouterr()
     assert "centre square" in said.out
     assert all(f"{figure} " in said.out for figure in ("pixel", "perceptual", "identity"))
     assert str(out / "inverted.safetensors") in said.out
     assert "it/s" not in said.err
 
-    inverted = people.load(out)
+    inverted = inversions.load(out)
     assert inverted.name == "Ada"
     config = inverted.config
     assert (config.space, config.tune, config.steps, config.seed) == ("w", True, 2, 3)
     assert inverted.settings["crop"]["method"] == "centre"
     assert len((out / "history.csv").read_text().splitlines()) == 4
     assert Image.open(out / "aligned.png").size == Image.open(out / "inverted.png").size == (32, 32)
-    assert [one.name for one in people.list_people()] == ["Ada"]
+    assert [one.name for one in inversions.list_people()] == ["Ada"]
 
     domains = []
     for target in ("werewolf", "zombie"):
@@ -163,11 +161,11 @@ def test_interrupt_keeps_what_an_inversion_reached(
             if isinstance(update, Step) and (update.phase, update.step) == ("latent", 2):
                 signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("ipl_core.library.runs.invert", interrupted)
+    monkeypatch.setattr("ipl_core.library.find_or_run.invert", interrupted)
     request = ["invert", str(a_photo(tmp_path / "a.png")), "--preset", "fast", "--crop", "center", "--steps", "9"]
     assert main([*request, "--out", str(tmp_path / "out")]) == INTERRUPTED
     assert "Stopped as asked after 2 steps" in capsys.readouterr().out
-    assert people.load(tmp_path / "out").settings["stopped"] == "asked"
+    assert inversions.load(tmp_path / "out").settings["stopped"] == "asked"
 
 
 def test_evaluate_inversion_writes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -238,7 +236,7 @@ def test_unwritable_out_is_said_before_any_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("x")
-    monkeypatch.setattr("ipl_core.library.runs.adapt", None)
+    monkeypatch.setattr("ipl_core.library.find_or_run.adapt", None)
     assert main(["adapt", "werewolf", "--out", str(tmp_path / "file")]) == 2
     assert "Nothing can be written to the folder" in capsys.readouterr().err
     assert main(["sample", "studio", "--out", str(tmp_path / "file" / "a.png")]) == 2
@@ -267,7 +265,7 @@ def test_interrupt_keeps_what_was_reached(
             if isinstance(update, Step) and (update.phase, update.step) == ("generator", 2):
                 signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("ipl_core.library.runs.adapt", interrupted)
+    monkeypatch.setattr("ipl_core.library.find_or_run.adapt", interrupted)
     request = ["adapt", "werewolf", "--method", "nada", "--steps", "9", "--batch", "1"]
     assert main([*request, "--out", str(tmp_path / "out")]) == INTERRUPTED
     assert "after 2 of 9 steps" in capsys.readouterr().out
@@ -299,7 +297,7 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
 def test_what_is_kept_is_managed_by_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     request = ["adapt", "werewolf", "--method", "nada", *TINY, "--keep-every", "1", "--keep-state"]
     assert main([*request, "--out", str(tmp_path / "out")]) == 0
-    (entry,) = library.list_entries()
+    (entry,) = store.list_entries()
     name = entry.path.name
     assert (tmp_path / "out" / domain_folder.step_file(1)).is_file()
 
@@ -330,8 +328,8 @@ def test_a_run_is_resumed_exactly_or_says_that_it_is_not(tmp_path: Path, capsys:
     assert main([*request, "--keep-state", "--out", str(tmp_path / "one")]) == 0
     assert main(["resume", str(tmp_path / "one"), "--steps", "1", "--out", str(tmp_path / "two")]) == 0
     assert "after step 2 with the state of its training." in capsys.readouterr().out
-    assert library.open_entry(tmp_path / "two").settings["steps"]["generator"] == 3
-    (entry,) = (entry for entry in library.list_entries() if entry.config.steps == 3)
+    assert store.open_entry(tmp_path / "two").settings["steps"]["generator"] == 3
+    (entry,) = (entry for entry in store.list_entries() if entry.config.steps == 3)
     shutil.rmtree(entry.path)
     assert main([*request, "--steps", "3", "--out", str(tmp_path / "whole")]) == 0
     weights = [catalog.changed_weights(tmp_path / folder) for folder in ("two", "whole")]
@@ -386,7 +384,7 @@ def test_every_setting_can_be_typed(tmp_path: Path) -> None:
     }  # fmt: skip
     typed = [word for pair in settings.items() for word in pair]
     assert main(["adapt", "werewolf", *TINY, *typed, "--no-share-noise", "--out", str(tmp_path)]) == 0
-    config = library.open_entry(tmp_path).config
+    config = store.open_entry(tmp_path).config
     assert (config.learning_rate, config.layers, config.layer_interval, config.ema) == (0.003, "adaptive", 2, 0.5)
     assert (config.mapper_lr, config.context, config.templates) == (0.02, "a picture of", "studio")
     assert (config.contrastive, config.residual, config.share_noise) == ("difference", "none", False)

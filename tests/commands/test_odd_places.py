@@ -18,9 +18,7 @@ from ipl_core.commands.console import lasting_output
 from ipl_core.commands.main import main
 from ipl_core.generators.files import save_generator
 from ipl_core.generators.stylegan2.network import Generator
-from ipl_core.library import domain_folder
-from ipl_core.library import inversions as people
-from ipl_core.library import store as library
+from ipl_core.library import domain_folder, inversions, store
 from ipl_core.pictures.media import read_settings, save_png, save_webp
 from ipl_core.storage.files import atomic_path
 from ipl_core.storage.paths import as_path, exists, path_text
@@ -99,7 +97,7 @@ def test_no_encoding_ends_a_command(console: str, tmp_path: Path) -> None:
     assert "photo -> caf" in said
     assert len(list(tmp_path.glob("*/adapted.safetensors"))) == 3
     assert (tmp_path / "person" / "settings.json").read_text(encoding="utf-8").count("Zoë") == 1
-    assert {entry.config.target for entry in library.list_entries()} >= {"café λ", "naïve →"}
+    assert {entry.config.target for entry in store.list_entries()} >= {"café λ", "naïve →"}
 
 
 @pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&- <&-", "> /dev/full", "2> /dev/full", "| head -c 0"])
@@ -144,9 +142,9 @@ def test_a_picture_whose_name_is_no_text_is_inverted(tmp_path: Path, capsys: pyt
     photo, out = tmp_path / f"{JOSE}.png", tmp_path / f"{JOSE} out"
     Image.effect_noise((40, 40), 60).convert("RGB").save(photo)
     assert main(["invert", str(photo), *QUICK, "--out", str(out)]) == 0
-    kept = people.load(out)
+    kept = inversions.load(out)
     assert kept.name == "Jos\ufffd"
-    assert [person.name for person in people.list_people()] == ["Jos\ufffd"]
+    assert [person.name for person in inversions.list_people()] == ["Jos\ufffd"]
     kept.title.encode()
     for picture in ("aligned.png", "inverted.png"):
         json.dumps(read_settings(out / picture), ensure_ascii=False).encode()
@@ -164,7 +162,7 @@ def test_a_picture_whose_name_is_no_text_is_inverted(tmp_path: Path, capsys: pyt
         ["library", "export", str(run), "--out", str(tmp_path / f"{JOSE} whole.safetensors")],
     ):
         assert main(request) == 0, request
-    imported = next(entry for entry in library.list_entries() if entry.imported)
+    imported = next(entry for entry in store.list_entries() if entry.imported)
     assert "Jos\ufffd.pt" in imported.title
     imported.title.encode()
 
@@ -175,7 +173,7 @@ def test_a_model_whose_name_is_no_text_is_adapted_and_found_again(tmp_path: Path
     save_generator(tiny_generator, model)
     out = tmp_path / "run"
     assert main(["adapt", "werewolf", "--model", str(model), "--critic", "studio", *TINY, "--out", str(out)]) == 0
-    entry = library.open_entry(out)
+    entry = store.open_entry(out)
     entry.config.model.encode()
     assert as_path(entry.config.model) == model
     assert main(["sample", str(out), "--seeds", "0", "--out", str(tmp_path / "sheet.png")]) == 0
@@ -203,7 +201,7 @@ def test_odd_names_are_read_and_written(
     monkeypatch.chdir(tmp_path)
     Image.effect_noise((40, 40), 60).convert("RGB").save(f"./{name}.png", "PNG")
     assert main(["invert", f"./{name}.png", *QUICK, "--out", "out"]) == 0
-    (person,) = people.list_people()
+    (person,) = inversions.list_people()
     assert person.name[:60] == called
     assert "\n" not in person.title
     # As a path that begins with it, too.

@@ -13,11 +13,10 @@ from torch import Tensor
 from ipl_core import InputError, InvertConfig
 from ipl_core.drawing.interpolate import EASINGS, MAX_FRAMES, Walk, described, through_domains, through_people
 from ipl_core.drawing.mixing import Mixer
+from ipl_core.drawing.people_by_seed import SeedPerson, draw_people
 from ipl_core.drawing.sampling import draw
-from ipl_core.drawing.seed_people import SeedPerson, draw_people
-from ipl_core.library import inversions as people
-from ipl_core.library import store as library
-from ipl_core.library.runs import finished_inversion
+from ipl_core.library import inversions, store
+from ipl_core.library.find_or_run import finished_inversion
 from ipl_core.models import catalog
 from ipl_core.pictures.media import to_uint8
 
@@ -31,7 +30,7 @@ def mixer() -> Mixer:
     return Mixer("studio")
 
 
-def kept_person(**settings: bool) -> people.Inverted:
+def kept_person(**settings: bool) -> inversions.Inverted:
     picture = to_uint8(draw(catalog.load_generator("studio"), [3]))
     return finished_inversion(InvertConfig(preset="fast", starts=2, steps=2, tune_steps=2, **settings), picture, "Ada")
 
@@ -201,7 +200,7 @@ def test_what_cannot_be_drawn_is_said_before_the_first_frame(mixer: Mixer, monke
     foreign = replace(person, settings={**person.settings, "model_sha256": "0"})
     with pytest.raises(InputError, match="inverted with another model"):
         through_people(mixer, [1, foreign], EVEN)
-    other = library.Entry(entry.path, {**entry.settings, "model_sha256": "0"})
+    other = store.Entry(entry.path, {**entry.settings, "model_sha256": "0"})
     with pytest.raises(InputError, match="adapted from another model"):
         through_domains(mixer, 1, [None, other], EVEN)
     monkeypatch.setattr("ipl_core.drawing.interpolate.MAX_BYTES", 5 * 32 * 32 * 3)

@@ -13,7 +13,7 @@ from fakes.kept_domains import entry_of
 from ipl_core import InputError
 from ipl_core.drawing.mixing import Mixer
 from ipl_core.drawing.sampling import draw, seed_latents
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.models import catalog
 from ipl_core.storage.tensors import read_metadata
 
@@ -62,27 +62,27 @@ def test_a_mix_is_kept_as_an_entry_of_its_own() -> None:
     expected = mixer.draw(seed_latents(mixer.source, [3]), mixer.weights([(one, 0.5), (other, 1.5)]))
     torch.testing.assert_close(draw(catalog.load_adapted(kept.path), [3]), expected)
     assert mixer.keep([(one, 0.5), (other, 1.5)], "Dead tiles").title == "Dead tiles"
-    assert len(library.list_entries()) == 4
+    assert len(store.list_entries()) == 4
     assert Mixer("studio").weights([(kept, 1.0)]).keys() == set(mixer.source.layer_parameters(2))
     with pytest.raises(InputError, match="was mixed, so there is no run"):
-        library.continuation(kept, 5)
+        store.continuation(kept, 5)
     with pytest.raises(InputError, match="at least one domain"):
         mixer.keep([(one, 0.0)])
     for title in ("x" * 81, "half \ud83d", "dead TILES"):
         with pytest.raises(InputError, match="title"):
             mixer.keep([(one, 0.25)], title)
-    assert len(library.list_entries()) == 4, "a mix that can't be called so is not kept"
+    assert len(store.list_entries()) == 4, "a mix that can't be called so is not kept"
     assert mixer.keep([(one, 0.5), (other, 1.5)], "Dead tiles").title == "Dead tiles", "its own title is no collision"
 
 
 @pytest.mark.parametrize("title", ["x" * 81, "half \ud83d", 7, "ZOMBIES of mine"])
 def test_a_mix_with_a_title_that_cannot_be_is_not_kept(title: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     mixer, entry = Mixer("studio"), entry_of("zombie", 0.3)
-    library.rename(entry, "Zombies of mine")
+    store.rename(entry, "Zombies of mine")
     monkeypatch.setattr(mixer, "generator", lambda parts: pytest.fail("the work was begun"))
     with pytest.raises(InputError, match="title"):
         mixer.keep([(entry, 0.5)], title)
-    assert [kept.path for kept in library.list_entries()] == [entry.path]
+    assert [kept.path for kept in store.list_entries()] == [entry.path]
 
 
 def test_a_mix_may_be_kept_again_under_its_own_title() -> None:
@@ -117,7 +117,7 @@ def test_what_cannot_be_mixed_is_said() -> None:
     for share in (-0.1, 2.1, float("nan")):
         with pytest.raises(InputError, match="from 0 to 2"):
             mixer.weights([(entry, share)])
-    foreign = library.Entry(entry.path, {**entry.settings, "model_sha256": "0"})
+    foreign = store.Entry(entry.path, {**entry.settings, "model_sha256": "0"})
     with pytest.raises(InputError, match="adapted from another model"):
         mixer.weights([(foreign, 1.0)])
     for tensors in ({"w_avg": torch.zeros(16)}, {"synthesis.input": torch.zeros(1)}):

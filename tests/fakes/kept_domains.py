@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ipl_core import AdaptConfig, AdaptResult, Step
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.methods.registry import rank
 from ipl_core.models import catalog
 from ipl_core.running.steps import Pictures
@@ -24,7 +24,7 @@ OWN_MACHINE, OF_A_VISITOR = (
 
 def entry_of(
     target: str, shift: float, method: str = "nada", stopped: str | None = None, **settings: Any
-) -> library.Entry:
+) -> store.Entry:
     """A kept adaptation of the model “studio” that adds `shift` to one layer."""
     config = AdaptConfig(target, method=method, **{"steps": 1, **settings})
     generator = catalog.load_generator("studio")
@@ -32,7 +32,7 @@ def entry_of(
     return _kept(config, weights, stopped)
 
 
-def trained_entry(target: str, method: str = "nada", scale: float = 0.1, **settings: Any) -> library.Entry:
+def trained_entry(target: str, method: str = "nada", scale: float = 0.1, **settings: Any) -> store.Entry:
     """A kept adaptation of the model “studio” that changes all its layers by random numbers, as training would."""
     config = AdaptConfig(target, method=method, **{"steps": 1, **settings})
     generator = catalog.load_generator("studio")
@@ -45,17 +45,17 @@ def trained_entry(target: str, method: str = "nada", scale: float = 0.1, **setti
     return _kept(config, weights)
 
 
-def finished_model(target: str, folder: Path, method: str = "nada", bits: int = 6, **settings: Any) -> library.Entry:
+def finished_model(target: str, folder: Path, method: str = "nada", bits: int = 6, **settings: Any) -> store.Entry:
     """A finished model in `folder`, of a run that is not in the library any more."""
     run = trained_entry(target, method, **settings)
     (made,) = ship([run], folder, bits, samples=4)
-    library.delete(run)
-    return library.open_entry(made.path)
+    store.delete(run)
+    return store.open_entry(made.path)
 
 
-def _kept(config: AdaptConfig, weights: dict[str, torch.Tensor], stopped: str | None = None) -> library.Entry:
+def _kept(config: AdaptConfig, weights: dict[str, torch.Tensor], stopped: str | None = None) -> store.Entry:
     pictures = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
-    run = library.Run(config)
+    run = store.Run(config)
     run.add(Step(1, 1, "generator", {"adaptation": 1.0}))
     run.add(AdaptResult(1, 1, Pictures(pictures, pictures), weights, stopped=stopped))
     return run.save()

@@ -20,9 +20,8 @@ import torch
 
 from fakes.kept_domains import entry_of
 from ipl_core import AdaptConfig, AdaptResult, InputError, Step
-from ipl_core.drawing.seed_people import SeedPerson
-from ipl_core.library import inversions as people
-from ipl_core.library import store as library
+from ipl_core.drawing.people_by_seed import SeedPerson
+from ipl_core.library import inversions, store
 from ipl_core.models import catalog
 from ipl_core.running.steps import Pictures
 from ipl_core.storage import durable, folders
@@ -55,21 +54,21 @@ class Stage:
         self.report = Report()
         self._runs = {state: self._run("comer", state) for state in (False, True)}
         self._entry = self._with_an_earlier_step()
-        self._person = people.drawn_person(SeedPerson("studio", 1), catalog.load_generator("studio"))
+        self._person = inversions.drawn_person(SeedPerson("studio", 1), catalog.load_generator("studio"))
         entry_of("bystander", 0.1)
 
-    def _run(self, target: str, keep_state: bool) -> library.Run:
+    def _run(self, target: str, keep_state: bool) -> store.Run:
         config = AdaptConfig(target, method="nada", steps=1, keep_state=keep_state)
-        return self._filled(library.Run(config), config.steps, {"state": torch.ones(3)} if keep_state else None)
+        return self._filled(store.Run(config), config.steps, {"state": torch.ones(3)} if keep_state else None)
 
-    def _with_an_earlier_step(self) -> library.Entry:
-        run = library.Run(AdaptConfig("stayer", method="nada", steps=2, keep_every=1))
+    def _with_an_earlier_step(self) -> store.Entry:
+        run = store.Run(AdaptConfig("stayer", method="nada", steps=2, keep_every=1))
         weights = self._weights()
         pictures = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
         run.add(Step(1, 2, "generator", {"adaptation": 1.0}, Pictures(pictures, pictures), weights))
         return self._filled(run, 2, None).save()
 
-    def _filled(self, run: library.Run, steps: int, training: dict[str, Any] | None) -> library.Run:
+    def _filled(self, run: store.Run, steps: int, training: dict[str, Any] | None) -> store.Run:
         pictures = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
         run.add(Step(steps, steps, "generator", {"adaptation": 1.0}))
         run.add(AdaptResult(steps, steps, Pictures(pictures, pictures), self._weights(), training=training))
@@ -87,20 +86,20 @@ class Stage:
         if kind in ("keep", "replace"):
             self._runs[kind == "replace"].save()
         elif kind == "rename":
-            library.rename(self._entry, f"title {number}")
+            store.rename(self._entry, f"title {number}")
         elif kind == "pick":
-            library.pick(self._entry, 1)
+            store.pick(self._entry, 1)
         elif kind == "export":
-            library.export(library.open_entry(self._entry.path), self.out)
+            store.export(store.open_entry(self._entry.path), self.out)
         elif kind == "delete":
-            for entry in library.list_entries():
+            for entry in store.list_entries():
                 if entry.settings["stopped"] == "picked" or entry.config.target == "comer":
-                    return library.delete(entry)
+                    return store.delete(entry)
         elif kind == "person":
-            people.keep(replace(self._person, settings={**self._person.settings, "seconds": number}))
+            inversions.keep(replace(self._person, settings={**self._person.settings, "seconds": number}))
         elif kind == "no person":
-            for person in people.list_people():
-                people.delete(person)
+            for person in inversions.list_people():
+                inversions.delete(person)
 
     def after(self, operation: Operation, before: State) -> State:
         """The state that an operation leads to."""
@@ -130,8 +129,8 @@ class Stage:
 
     def seen(self) -> State:
         """What is on the disk, all of it loaded; what isn't whole is counted."""
-        entries, problems = library.scan()
-        persons, others = people.scan()
+        entries, problems = store.scan()
+        persons, others = inversions.scan()
         self.report.halves += len(problems) + len(others)
         state: State = {"order": []}
         for entry in entries:
@@ -143,13 +142,13 @@ class Stage:
                 "comer": "with state" if entry.resumes_exactly else "plain",
             }.get(name, entry.title)
         for person in persons:
-            self._whole(lambda person=person: people.load(person.path))
+            self._whole(lambda person=person: inversions.load(person.path))
             state["person"] = person.settings["seconds"]
         if self.out.exists():
             durable.settle(self.out)
         if (self.out / folders.SETTINGS).exists():
             self._whole(lambda: catalog.changed_weights(self.out))
-            state["out"] = library.open_entry(self.out).title
+            state["out"] = store.open_entry(self.out).title
         return state
 
     def _whole(self, load: Callable[[], Any]) -> None:
@@ -177,7 +176,7 @@ class Stage:
         return now
 
     def _workplaces(self) -> list[Path]:
-        shelves = [library.runs_folder(), people.people_folder(), self.out, *library.runs_folder().iterdir()]
+        shelves = [store.runs_folder(), inversions.people_folder(), self.out, *store.runs_folder().iterdir()]
         return [path for shelf in shelves if shelf.is_dir() for path in shelf.glob(f"{durable.PREFIX}*")]
 
     def a_day_later(self) -> Report:

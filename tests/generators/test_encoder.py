@@ -17,8 +17,8 @@ from ipl_core import InputError, InvertConfig, invert
 from ipl_core.drawing.sampling import draw, seed_latents
 from ipl_core.generators.encoder import EncoderConfig, PictureEncoder, load_encoder, save_encoder
 from ipl_core.generators.stylegan2.ops import LEAKY_SLOPE
-from ipl_core.library import inversions as people
-from ipl_core.library.runs import finished_inversion
+from ipl_core.library import inversions
+from ipl_core.library.find_or_run import finished_inversion
 from ipl_core.models import catalog
 from ipl_core.pictures.media import to_uint8
 from ipl_core.storage.tensors import load_tensors, save_tensors
@@ -169,20 +169,20 @@ def test_where_it_began_is_recorded_and_part_of_its_identity(known: Path) -> Non
     assert [guessed.settings[fact] for fact in facts] == ["encoder", "studio", digest]
     assert [random.settings[fact] for fact in facts] == ["random", None, None]
     assert guessed.settings["key"] != random.settings["key"]
-    assert people.find(InvertConfig(**few, start="encoder", encoder=str(known)), aligned).path == guessed.path
-    assert "guess of the encoder “studio”" in people.start_words(InvertConfig())
-    assert "best of 128 random" in people.start_words(InvertConfig(start="random"))
-    assert "the mean latent" in people.start_words(InvertConfig(start="mean"))
+    assert inversions.find(InvertConfig(**few, start="encoder", encoder=str(known)), aligned).path == guessed.path
+    assert "guess of the encoder “studio”" in inversions.start_words(InvertConfig())
+    assert "best of 128 random" in inversions.start_words(InvertConfig(start="random"))
+    assert "the mean latent" in inversions.start_words(InvertConfig(start="mean"))
 
 
 @pytest.mark.usefixtures("studio")
 def test_without_an_encoder_the_start_is_random_unless_one_is_asked_for() -> None:
     assert catalog.starting_encoder("studio") is None
-    assert people.start_of(InvertConfig())["start"] == "random"
+    assert inversions.start_of(InvertConfig())["start"] == "random"
     with pytest.raises(InputError, match="No encoder is known for the model “studio”"):
         catalog.starting_encoder("studio", "encoder")
     with pytest.raises(InputError, match="no encoder “nothing”"):
-        people.start_of(InvertConfig(encoder="nothing"))
+        inversions.start_of(InvertConfig(encoder="nothing"))
     # One of the hub is large: it is used where it is here, and else only when asked for.
     assert catalog.generators()["ffhq-1024"].encoder == "e4e-ffhq"
     assert catalog.starting_encoder("ffhq-1024") is None

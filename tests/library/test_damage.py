@@ -19,10 +19,8 @@ from hypothesis import strategies as st
 
 from ipl_core import AdaptConfig, InputError
 from ipl_core.commands.main import main
-from ipl_core.drawing.seed_people import SeedPerson
-from ipl_core.library import domain_folder
-from ipl_core.library import inversions as people
-from ipl_core.library import store as library
+from ipl_core.drawing.people_by_seed import SeedPerson
+from ipl_core.library import domain_folder, inversions, store
 from ipl_core.models import catalog
 from ipl_core.storage import stored
 from ipl_core.study import study
@@ -58,7 +56,7 @@ QUICK = settings(
 )
 
 
-def entry_of(target: str = "zombie") -> library.Entry:
+def entry_of(target: str = "zombie") -> store.Entry:
     """A whole entry."""
     return kept_domains.entry_of(target, 0.3)
 
@@ -71,9 +69,9 @@ ORIGINS: dict[str, dict[str, Any]] = {
 }
 
 
-def rich_entry(origin: str = "resumed") -> library.Entry:
+def rich_entry(origin: str = "resumed") -> store.Entry:
     """An entry with all settings that one of this origin may have."""
-    entry = library.rename(entry_of(), "Ours")
+    entry = store.rename(entry_of(), "Ours")
     facts = entry.settings["weights"]
     shutil.copy(entry.path / domain_folder.ADAPTED, entry.path / domain_folder.step_file(1))
     shutil.copy(entry.samples_picture, entry.path / domain_folder.step_picture(1))
@@ -86,12 +84,12 @@ def rich_entry(origin: str = "resumed") -> library.Entry:
         "diversity": 0.7,
     }
     (entry.path / "settings.json").write_text(json.dumps({**entry.settings, **more}))
-    return library.open_entry(entry.path)
+    return store.open_entry(entry.path)
 
 
-def person_of(seed: int = 1) -> people.Inverted:
+def person_of(seed: int = 1) -> inversions.Inverted:
     """A whole person."""
-    return people.keep(people.drawn_person(SeedPerson("studio", seed), catalog.load_generator("studio")))
+    return inversions.keep(inversions.drawn_person(SeedPerson("studio", seed), catalog.load_generator("studio")))
 
 
 @st.composite
@@ -120,7 +118,7 @@ def sent(value: Any) -> None:
     json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
 
 
-def shown(entry: library.Entry) -> None:
+def shown(entry: store.Entry) -> None:
     """Everything that is said of an entry anywhere can be said."""
     sent(api.row(entry))
     sent({"title": entry.title, "files": entry.files, "bytes": entry.bytes, "steps": entry.steps()})
@@ -140,7 +138,7 @@ def test_settings_of_an_entry_may_hold_anything(origin: str) -> None:
     @given(mutated(json.loads(text)))
     def looked_at(changed: dict[str, Any]) -> None:
         (good.path / "settings.json").write_text(json.dumps(changed), encoding="utf-8")
-        entries, problems = library.scan()
+        entries, problems = store.scan()
         assert neighbour in entries
         assert len(entries) + len(problems) == 2
         for entry in entries:
@@ -160,7 +158,7 @@ def test_settings_of_a_person_may_hold_anything() -> None:
     @given(mutated(json.loads((good.path / "settings.json").read_text())))
     def looked_at(changed: dict[str, Any]) -> None:
         (good.path / "settings.json").write_text(json.dumps(changed), encoding="utf-8")
-        kept, problems = people.scan()
+        kept, problems = inversions.scan()
         assert neighbour.path in [one.path for one in kept]
         assert len(kept) + len(problems) == 2
         sent([api.person_row(one) for one in kept])
@@ -247,15 +245,15 @@ def test_a_damaged_entry_is_named_and_all_else_shows(
 ) -> None:
     whole, hurt = entry_of("neighbour"), entry_of()
     damage(hurt.path)
-    entries, problems = library.scan()
+    entries, problems = store.scan()
     assert entries == [whole]
     (problem,) = problems
     sent(problem)
     assert problem.endswith(".")
     assert "\n" not in problem
     assert find_entry(whole.path.name) == whole
-    assert library.find(whole.config) == whole
-    assert library.find(hurt.config) is None
+    assert store.find(whole.config) == whole
+    assert store.find(hurt.config) is None
     contents = LibraryTab.contents(kept_domains.OWN_MACHINE)
     assert show.entry_name(whole) in contents
     assert show.trouble(problem) in contents
@@ -264,18 +262,18 @@ def test_a_damaged_entry_is_named_and_all_else_shows(
     said = capsys.readouterr()
     assert whole.path.name in said.out
     assert said.err.strip() == problem
-    assert library.rename(whole, "Ours").title == "Ours"
+    assert store.rename(whole, "Ours").title == "Ours"
 
 
 @pytest.mark.parametrize("damage", [*DAMAGE, replaced("inverted.png", b""), replaced("aligned.png", b"x")], ids=ids)
 def test_a_damaged_person_is_named_and_all_others_show(damage: Callable[[Path], None]) -> None:
     whole, hurt = person_of(), person_of(2)
     damage(hurt.path)
-    kept, problems = people.scan()
+    kept, problems = inversions.scan()
     assert [one.path for one in kept] == [whole.path]
     (problem,) = problems
     sent(problem)
-    assert [api.person_row(one)["name"] for one in people.list_people()] == [whole.path.name]
+    assert [api.person_row(one)["name"] for one in inversions.list_people()] == [whole.path.name]
     assert show.trouble(problem) in LibraryTab.contents(kept_domains.OWN_MACHINE)
 
 
@@ -290,7 +288,7 @@ def test_a_shelf_that_is_no_folder_hides_nothing_else(studio: Path, shelf: str) 
     entry, person = entry_of(), person_of()
     shutil.rmtree(studio / shelf)
     (studio / shelf).write_text("no folder")
-    found = [one.path for one in (*library.list_entries(), *people.list_people())]
+    found = [one.path for one in (*store.list_entries(), *inversions.list_people())]
     assert found == [person.path if shelf == "runs" else entry.path]
     assert "can’t be read" in LibraryTab.contents(kept_domains.OWN_MACHINE).replace("&#x27;", "’")
 
@@ -308,9 +306,9 @@ def test_what_one_may_not_read_hides_nothing_else(monkeypatch: pytest.MonkeyPatc
         child = os.fork()
         if child == 0:
             os.setuid(65534)
-            entries, problems = library.scan()
+            entries, problems = store.scan()
             named = all(one.path.name in " ".join(problems) for one in (closed, unreadable))
-            os._exit(0 if entries == [whole] and len(problems) == 2 and named and people.scan()[1] else 1)
+            os._exit(0 if entries == [whole] and len(problems) == 2 and named and inversions.scan()[1] else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
@@ -320,7 +318,7 @@ def test_a_picture_that_cannot_be_decoded_shows_as_words() -> None:
     middle = content.index(b"IDAT") + 6
     content[middle : middle + 8] = b"damaged!"
     hurt.samples_picture.write_bytes(content)
-    assert {entry.path for entry in library.list_entries()} == {whole.path, hurt.path}
+    assert {entry.path for entry in store.list_entries()} == {whole.path, hurt.path}
     assert "This picture is damaged: samples.png" in LibraryTab.contents(kept_domains.OWN_MACHINE)
 
 
@@ -338,7 +336,7 @@ def test_a_picture_that_cannot_be_decoded_shows_as_words() -> None:
 def test_a_damaged_history_is_said(text: str) -> None:
     entry = entry_of()
     (entry.path / "history.csv").write_text(text)
-    entry = library.open_entry(entry.path)
+    entry = store.open_entry(entry.path)
     if text in ("", "stage\n"):  # a table without rows
         assert entry.history() == []
     else:
@@ -347,7 +345,7 @@ def test_a_damaged_history_is_said(text: str) -> None:
 
 
 def test_an_entry_that_is_deleted_meanwhile_can_still_be_spoken_of() -> None:
-    entry = library.open_entry(entry_of().path)
+    entry = store.open_entry(entry_of().path)
     shutil.rmtree(entry.path)
     shown_before = entry.bytes
     assert shown_before > 1000
@@ -357,8 +355,8 @@ def test_an_entry_that_is_deleted_meanwhile_can_still_be_spoken_of() -> None:
 def test_numbers_that_are_no_numbers_are_not_written() -> None:
     assert stored.finite({"a": [float("nan"), {"b": float("inf")}], "c": 1.5}) == {"a": [None, {"b": None}], "c": 1.5}
     odd = {**person_of().settings, "identity": float("nan")}
-    kept = people.keep(dataclasses.replace(people.load(person_of().path), settings=odd))
-    assert people.load(kept.path).settings["identity"] is None
+    kept = inversions.keep(dataclasses.replace(inversions.load(person_of().path), settings=odd))
+    assert inversions.load(kept.path).settings["identity"] is None
 
 
 # ----------------------------------------------------------------------------------------------------------------------

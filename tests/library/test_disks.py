@@ -21,11 +21,10 @@ from fakes.mounts import read_only, small_disk
 
 from ipl_core import AdaptConfig, AdaptResult, InvertConfig, Step
 from ipl_core.commands.main import main
+from ipl_core.drawing.people_by_seed import SeedPerson
 from ipl_core.drawing.sampling import draw
-from ipl_core.drawing.seed_people import SeedPerson
-from ipl_core.library import inversions as people
-from ipl_core.library import store as library
-from ipl_core.library.runs import finished_inversion, finished_run
+from ipl_core.library import inversions, store
+from ipl_core.library.find_or_run import finished_inversion, finished_run
 from ipl_core.methods import source_samples as pool
 from ipl_core.models import catalog
 from ipl_core.pictures.media import to_uint8
@@ -38,9 +37,9 @@ from tabs.service import running
 pytestmark = pytest.mark.usefixtures("studio")
 
 
-def person() -> people.Inverted:
+def person() -> inversions.Inverted:
     """A person, not kept yet."""
-    return people.drawn_person(SeedPerson("studio", 1), catalog.load_generator("studio"))
+    return inversions.drawn_person(SeedPerson("studio", 1), catalog.load_generator("studio"))
 
 
 def voted() -> study.Study:
@@ -62,15 +61,15 @@ def voted() -> study.Study:
 # Disks that can't be written
 
 
-def everything_is_read(entry: library.Entry, kept: people.Inverted, held: study.Study, out: Path) -> None:
+def everything_is_read(entry: store.Entry, kept: inversions.Inverted, held: study.Study, out: Path) -> None:
     """Uses a library that can't be written in all ways that don't change it."""
-    assert entry in library.list_entries()
-    assert library.find(entry.config) == entry
+    assert entry in store.list_entries()
+    assert store.find(entry.config) == entry
     assert draw(catalog.load_generator(str(entry.path)), [1]).isfinite().all()
-    library.export(entry, out / "copy")
-    assert library.open_entry(out / "copy").title == entry.title
-    assert people.scan()[1] == []
-    assert torch.equal(people.open_person(kept.path.name).w_plus, kept.w_plus)
+    store.export(entry, out / "copy")
+    assert store.open_entry(out / "copy").title == entry.title
+    assert inversions.scan()[1] == []
+    assert torch.equal(inversions.open_person(kept.path.name).w_plus, kept.w_plus)
     assert study.studies() == [held]
     assert sum(row.votes for row in study.tally(held.id) if row.target is None) == 1
     assert len(study.votes(held.id)) == 1
@@ -83,10 +82,10 @@ def everything_is_read(entry: library.Entry, kept: people.Inverted, held: study.
 
 
 @pytest.fixture
-def filled(studio: Path) -> tuple[library.Entry, people.Inverted, study.Study]:
+def filled(studio: Path) -> tuple[store.Entry, inversions.Inverted, study.Study]:
     """An entry, a person and a study."""
     held = voted()
-    return entry_of("zombie", 0.3), people.keep(person()), held
+    return entry_of("zombie", 0.3), inversions.keep(person()), held
 
 
 def test_a_library_on_a_read_only_disk_is_read(filled: Any, studio: Path, tmp_path: Path) -> None:
@@ -97,9 +96,9 @@ def test_a_library_on_a_read_only_disk_is_read(filled: Any, studio: Path, tmp_pa
             (studio / "x").touch()
         everything_is_read(*filled, tmp_path / "out")
         with pytest.raises(folders.InputError, match="Nothing can be written"):
-            people.keep(person())
+            inversions.keep(person())
         with pytest.raises(folders.InputError, match="can't be deleted"):
-            library.delete(filled[0])
+            store.delete(filled[0])
 
 
 def test_votes_that_are_in_the_log_are_counted_on_a_read_only_disk(filled: Any, studio: Path, tmp_path: Path) -> None:
@@ -152,10 +151,10 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def run_of(earlier: int = 0) -> library.Run:
+def run_of(earlier: int = 0) -> store.Run:
     """A run that has come to its end, with some earlier steps."""
     config = AdaptConfig("zombie", method="nada", steps=earlier + 1, keep_every=1 if earlier else 0)
-    run = library.Run(config)
+    run = store.Run(config)
     generator = catalog.load_generator("studio")
     weights = {name: generator.get_parameter(name) + 0.3 for name in generator.layer_parameters(2)}
     pictures = torch.randint(256, (4, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -192,13 +191,13 @@ def test_a_run_at_whose_end_the_disk_is_full_lies_elsewhere(
         with pytest.raises(space.KeptElsewhere, match=r"No space left.*isn't lost: it lies in") as caught:
             run.save()
         assert caught.value.path.is_relative_to(elsewhere)
-        assert [entry.path for entry in library.list_entries()] == [before.path]
+        assert [entry.path for entry in store.list_entries()] == [before.path]
         assert not list((studio / "runs").glob(".*"))
-        rescued = library.open_entry(caught.value.path)
+        rescued = store.open_entry(caught.value.path)
         assert catalog.changed_weights(rescued.path).keys() == run.last.weights.keys()
         ballast.unlink()
         assert rescued.path.name in brought_in(caught.value, capsys)
-        found = library.find(run.config)
+        found = store.find(run.config)
         assert found.settings == rescued.settings
 
 
@@ -238,8 +237,8 @@ def test_a_disk_that_is_full_everywhere_is_said(studio: Path, monkeypatch: pytes
         with pytest.raises(folders.Full, match="No space left"):
             run.save()
         (disk / "ballast").unlink()
-        assert library.find(run.config) is None
-        assert run.save() == library.find(run.config), "the result is still in memory"
+        assert store.find(run.config) is None
+        assert run.save() == store.find(run.config), "the result is still in memory"
 
 
 def test_an_inversion_at_whose_end_the_disk_is_full_lies_elsewhere(
@@ -249,13 +248,13 @@ def test_an_inversion_at_whose_end_the_disk_is_full_lies_elsewhere(
         inverted = person()
         ballast = fill(disk, 4096)
         with pytest.raises(space.KeptElsewhere, match="inversion isn't lost") as caught:
-            people.keep(inverted, tmp_path / "out")
+            inversions.keep(inverted, tmp_path / "out")
         assert caught.value.path.parent == tmp_path / "out", "the person's own folder comes first"
-        assert torch.equal(people.load(caught.value.path).w_plus, inverted.w_plus)
+        assert torch.equal(inversions.load(caught.value.path).w_plus, inverted.w_plus)
         ballast.unlink()
         assert inverted.title in brought_in(caught.value, capsys)
-        (kept,) = people.list_people()
-        assert torch.equal(people.load(kept.path).w_plus, inverted.w_plus)
+        (kept,) = inversions.list_people()
+        assert torch.equal(inversions.load(kept.path).w_plus, inverted.w_plus)
 
 
 def test_a_full_out_folder_says_where_the_run_is(
@@ -266,14 +265,14 @@ def test_a_full_out_folder_says_where_the_run_is(
     with small_disk(tmp_path / "out", "1m") as disk:
         fill(disk, 8192)
         assert main([*request, "--out", str(disk)]) == 2
-        (entry,) = library.list_entries()
+        (entry,) = store.list_entries()
         assert f"The run is kept in the library, as {entry.path.name}." in capsys.readouterr().err
         assert [path.name for path in disk.iterdir()] == ["ballast"]
 
 
 def test_room_is_asked_for_before_a_run(studio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = AdaptConfig("zombie", method="nada", steps=5, keep_every=1, keep_state=True)
-    monkeypatch.setattr("ipl_core.library.runs.adapt", None)
+    monkeypatch.setattr("ipl_core.library.find_or_run.adapt", None)
     monkeypatch.setattr(running, "adapt", None)
     with small_disk(studio, "1m") as disk:
         fill(disk, 8192)
@@ -289,15 +288,15 @@ def test_room_is_asked_for_before_a_run(studio: Path, tmp_path: Path, monkeypatc
 def test_what_a_run_takes_is_estimated_from_its_model(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = catalog.load_generator("studio")
     own = [tensor for name, tensor in generator.state_dict().items() if name.startswith("synthesis.")]
-    assert library.synthesis_bytes("studio") == 4 * sum(tensor.numel() for tensor in own)
+    assert store.synthesis_bytes("studio") == 4 * sum(tensor.numel() for tensor in own)
     entry = entry_of("zombie", 0.3)
-    assert library.synthesis_bytes(str(entry.path)) == library.synthesis_bytes("studio")
+    assert store.synthesis_bytes(str(entry.path)) == store.synthesis_bytes("studio")
     asked = []
     monkeypatch.setattr(space, "check", lambda needs, what: asked.append([size for _, size in needs]))
-    library.check_room(AdaptConfig("zombie", steps=9))
-    library.check_room(AdaptConfig("zombie", steps=9, keep_every=2, keep_state=True), "out")
-    people.check_room(InvertConfig(tune=False))
-    weights = library.synthesis_bytes("studio")
+    store.check_room(AdaptConfig("zombie", steps=9))
+    store.check_room(AdaptConfig("zombie", steps=9, keep_every=2, keep_state=True), "out")
+    inversions.check_room(InvertConfig(tune=False))
+    weights = store.synthesis_bytes("studio")
     full = space.SPARE + weights + 4 * weights // 2 + 3 * weights
     assert asked == [[space.SPARE + weights], [full, full], [space.SPARE]]
 
@@ -340,8 +339,8 @@ def test_a_disk_that_fills_up_while_it_is_written_loses_nothing(
         full.setattr(Path, "open", opened)
         with pytest.raises(space.KeptElsewhere) as caught:
             run.save()
-    assert library.open_entry(caught.value.path).config == run.config
-    assert library.scan() == ([], [])
+    assert store.open_entry(caught.value.path).config == run.config
+    assert store.scan() == ([], [])
     assert run.save().config == run.config
 
 

@@ -23,8 +23,7 @@ from fakes.kept_domains import entry_of
 from fakes.kills import Report, killed_at_every_rename, killed_at_random
 
 from ipl_core import InputError
-from ipl_core.library import inversions as people
-from ipl_core.library import store as library
+from ipl_core.library import inversions, store
 from ipl_core.models import catalog
 from ipl_core.storage import durable
 
@@ -75,7 +74,7 @@ def left_by_the_dead(*folders: Path) -> list[Path]:
 @IN_FULL
 def test_the_command_line(tmp_path: Path) -> None:
     whole = entry_of("bystander", 0.1)
-    runs, out, chance = library.runs_folder(), tmp_path / "out", random.Random(0)
+    runs, out, chance = store.runs_folder(), tmp_path / "out", random.Random(0)
     request = ["adapt", "werewolf", "--method", "nada", "--steps", "12", "--batch", "1", "--keep-every", "1"]
     report = Report()
 
@@ -96,24 +95,24 @@ def test_the_command_line(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         report.kills += 1
-        entries, problems = library.scan()
+        entries, problems = store.scan()
         report.halves += len(problems)
         report.lost += whole not in entries
         for entry in entries:
             catalog.changed_weights(entry.path)
         if (out / "settings.json").exists():
-            catalog.changed_weights(library.open_entry(out).path)
+            catalog.changed_weights(store.open_entry(out).path)
         elif out.exists():
             with pytest.raises(InputError):
-                library.open_entry(out)
+                store.open_entry(out)
         report.left += len(left_by_the_dead(runs, *([out] if out.exists() else [])))
         for entry in entries:
             if entry != whole:
-                library.delete(entry)
+                store.delete(entry)
     log.info("the command line: %s", report)
     assert report.lost == report.halves == report.left == 0, report
     assert started().wait(PATIENCE) == 0
-    assert library.open_entry(out).steps() == list(range(1, 12))
+    assert store.open_entry(out).steps() == list(range(1, 12))
 
 
 @IN_FULL
@@ -136,22 +135,22 @@ def test_the_app(tmp_path: Path, studio: Path) -> None:
             assert wait_for(lambda: answers(port), process)  # noqa: B023
             client = Client(f"http://127.0.0.1:{port}/", verbose=False)
             names = {row["name"] for row in client.predict(api_name="/library")}
-            assert names == {entry.path.name for entry in library.list_entries()}
+            assert names == {entry.path.name for entry in store.list_entries()}
             if report.kills < 2:
                 asked = {"method": "nada", "steps": 8, "batch": 1, "keep_every": 1, "seed": report.kills}
                 client.submit("werewolf", **asked, api_name="/adapt")
                 # Once while the run keeps its steps, once while its result is moved.
                 pattern = "werewolf-*" if report.kills else f"{durable.PREFIX}*/new/*"
-                assert wait_for(lambda: any(library.runs_folder().glob(pattern)), process)  # noqa: B023
+                assert wait_for(lambda: any(store.runs_folder().glob(pattern)), process)  # noqa: B023
                 time.sleep(chance.uniform(0, 0.01))
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
         report.kills += 1
-        entries, problems = library.scan()
+        entries, problems = store.scan()
         report.lost += whole not in entries
-        report.halves += len(problems) + len(people.scan()[1])
-        report.left += len(left_by_the_dead(library.runs_folder(), people.people_folder()))
+        report.halves += len(problems) + len(inversions.scan()[1])
+        report.left += len(left_by_the_dead(store.runs_folder(), inversions.people_folder()))
     log.info("the app: %s", report)
     assert report.lost == report.halves == report.left == 0, report
 

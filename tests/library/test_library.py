@@ -17,9 +17,8 @@ import torch
 from ipl_core import AdaptConfig, AdaptResult, InputError, Step, adapt
 from ipl_core.generators.files import save_generator
 from ipl_core.generators.stylegan2.network import Generator
-from ipl_core.library import domain_folder
-from ipl_core.library import store as library
-from ipl_core.library.runs import finished_run, resumed_run
+from ipl_core.library import domain_folder, store
+from ipl_core.library.find_or_run import finished_run, resumed_run
 from ipl_core.models import catalog
 from ipl_core.pictures.media import read_settings as picture_settings
 from ipl_core.pictures.media import to_uint8
@@ -35,12 +34,12 @@ def config_of(target: str = "pencil sketch", **settings: Any) -> AdaptConfig:
     return AdaptConfig(target, **{"mapper_steps": 2, "mapper_batch": 2, "steps": 2, "batch": 1, **settings})
 
 
-def run_of(config: AdaptConfig, stopped: str | None = None, shift: float = 1.0) -> library.Run:
+def run_of(config: AdaptConfig, stopped: str | None = None, shift: float = 1.0) -> store.Run:
     """A run as `adapt` would have yielded it, without the training."""
     generator = catalog.load_generator("studio")
     weights = {name: generator.get_parameter(name) + shift for name in generator.layer_parameters(1)}
     pictures = torch.zeros(2, 8, 8, 3, dtype=torch.uint8)
-    run = library.Run(config)
+    run = store.Run(config)
     if config.method != "nada":
         run.add(Step(1, 2, "prompts", {"contrastive": 2.0, "domain": 0.5, "total": 2.5}, seconds=0.1))
     run.add(Step(1, 2, "generator", {"adaptation": 1.0}, seconds=0.25))
@@ -57,10 +56,10 @@ def test_home_follows_the_environment(studio: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_kept_run_is_found_and_loaded(studio: Path) -> None:
     config = config_of()
-    assert library.find(config) is None
+    assert store.find(config) is None
     entry = run_of(config).save()
-    assert library.find(config) == entry
-    assert library.list_entries() == [entry]
+    assert store.find(config) == entry
+    assert store.list_entries() == [entry]
     assert entry.config == config
     assert entry.finished
     assert entry.title == "photo → pencil sketch (ipl, seed 0)"
@@ -105,7 +104,7 @@ def test_settings_and_history_hold_the_whole_run() -> None:
 
 def test_history_carries_the_diversity_that_was_measured() -> None:
     config = config_of(method="nada")
-    run = library.Run(config)
+    run = store.Run(config)
     pictures = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
     for step, diversity in enumerate((0.9, None, None), start=1):
         shown = None if diversity is None else Pictures(pictures, pictures, diversity)
@@ -137,13 +136,13 @@ def test_history_carries_the_diversity_that_was_measured() -> None:
     ],
 )
 def test_a_run_is_the_same_when_its_weights_would_be(other: dict, same: bool) -> None:
-    assert (library.run_key(config_of(**{"target": "pencil sketch", **other})) == library.run_key(config_of())) == same
+    assert (store.run_key(config_of(**{"target": "pencil sketch", **other})) == store.run_key(config_of())) == same
 
 
 def test_settings_of_stage_1_do_not_matter_to_nada() -> None:
-    nada = library.run_key(config_of(method="nada"))
-    assert library.run_key(config_of(method="nada", lambda_domain=9, mapper_steps=7, residual="none")) == nada
-    assert library.run_key(config_of(method="nada", batch=2)) != nada
+    nada = store.run_key(config_of(method="nada"))
+    assert store.run_key(config_of(method="nada", lambda_domain=9, mapper_steps=7, residual="none")) == nada
+    assert store.run_key(config_of(method="nada", batch=2)) != nada
 
 
 def test_the_same_settings_with_another_model_file_are_another_run(
@@ -159,21 +158,21 @@ def test_the_same_settings_with_another_model_file_are_another_run(
     registry = json.loads((folder / "registry.json").read_text())
     del registry["generators"]["studio"]["sha256"]
     (folder / "registry.json").write_text(json.dumps(registry))
-    assert library.find(config_of()) is None
+    assert store.find(config_of()) is None
     with pytest.raises(InputError, match="made from other weights of the model “studio”"):
         catalog.load_adapted(entry.path)
 
 
 def test_a_stopped_run_is_kept_but_never_passes_for_finished() -> None:
     stopped = run_of(config_of(), stopped="asked").save()
-    assert library.find(config_of()) is None
+    assert store.find(config_of()) is None
     assert not stopped.finished
     assert "stopped at step 1 of 2" in stopped.title
     assert isinstance(catalog.load_adapted(stopped.path), Generator)
     finished = run_of(config_of()).save()
-    assert library.find(config_of()) == finished
-    assert {entry.path for entry in library.list_entries()} == {stopped.path, finished.path}
-    assert library.list_entries()[0] == finished  # the newest first
+    assert store.find(config_of()) == finished
+    assert {entry.path for entry in store.list_entries()} == {stopped.path, finished.path}
+    assert store.list_entries()[0] == finished  # the newest first
 
 
 def test_an_adapted_domain_can_be_adapted_from() -> None:
@@ -192,27 +191,27 @@ def test_an_adapted_domain_can_be_adapted_from() -> None:
 
 def test_a_title_is_a_persons_own_and_no_ones_elses() -> None:
     one, other = run_of(config_of()).save(), run_of(config_of("werewolf")).save()
-    named = library.rename(one, "  My   sketches ")
-    assert named.title == library.open_entry(one.path).title == "My sketches"
+    named = store.rename(one, "  My   sketches ")
+    assert named.title == store.open_entry(one.path).title == "My sketches"
     assert named.path == one.path
-    assert library.find(config_of()) == named
+    assert store.find(config_of()) == named
     for taken in ("my SKETCHES", one.plain_title):
         with pytest.raises(InputError, match="choose another title"):
-            library.rename(other, taken)
-    assert library.rename(named, "My sketches").title == "My sketches"  # its own is no collision
+            store.rename(other, taken)
+    assert store.rename(named, "My sketches").title == "My sketches"  # its own is no collision
     for wrong in ("x" * 81, "half \ud83d", 7, None, ["a"]):
         with pytest.raises(InputError, match=r"at most 80|can't be written|must be text"):
-            library.rename(other, wrong)
-    assert library.open_entry(other.path) == other
-    assert library.rename(named, "photo\u202egnp\x00 2").title == "photo gnp 2"
-    assert library.rename(named, " ").title == one.plain_title
-    assert other == library.open_entry(other.path)
+            store.rename(other, wrong)
+    assert store.open_entry(other.path) == other
+    assert store.rename(named, "photo\u202egnp\x00 2").title == "photo gnp 2"
+    assert store.rename(named, " ").title == one.plain_title
+    assert other == store.open_entry(other.path)
 
 
 def test_earlier_steps_are_kept_drawn_and_picked(studio: Path) -> None:
     config = config_of(steps=5, keep_every=2)
     seen = {}
-    run = library.Run(config)
+    run = store.Run(config)
     for update in adapt(config):
         run.add(update)
         if isinstance(update, Step):
@@ -232,7 +231,7 @@ def test_earlier_steps_are_kept_drawn_and_picked(studio: Path) -> None:
     with pytest.raises(InputError, match="earlier steps kept: 2, 4"):
         catalog.load_adapted(entry.path, step=3)
 
-    picked = library.pick(entry, 2)
+    picked = store.pick(entry, 2)
     assert not picked.finished
     assert picked.title.endswith("(ipl, seed 0), step 2 of 5")
     assert picked.settings["diversity"] == seen["generator", 2].pictures.diversity
@@ -240,16 +239,16 @@ def test_earlier_steps_are_kept_drawn_and_picked(studio: Path) -> None:
     assert picked.samples_picture.read_bytes() == (entry.path / domain_folder.step_picture(2)).read_bytes()
     own = catalog.load_adapted(picked.path).state_dict()
     assert all(torch.equal(by_step[name], own[name]) for name in own)
-    assert library.pick(entry, 2) == picked
-    assert library.find(config) == entry
-    assert library.find(config_of(steps=2)) is None
-    library.export(entry, studio / "out")
-    assert library.open_entry(studio / "out").steps() == [2, 4]
+    assert store.pick(entry, 2) == picked
+    assert store.find(config) == entry
+    assert store.find(config_of(steps=2)) is None
+    store.export(entry, studio / "out")
+    assert store.open_entry(studio / "out").steps() == [2, 4]
 
 
 def test_a_run_without_what_is_wanted_now_is_made_again_under_its_title() -> None:
-    plain = library.rename(finished_run(config_of(steps=3)), "Mine")
-    assert library.find(config_of(steps=3, keep_every=1)) is None
+    plain = store.rename(finished_run(config_of(steps=3)), "Mine")
+    assert store.find(config_of(steps=3, keep_every=1)) is None
     more = finished_run(config_of(steps=3, keep_every=1, keep_state=True))
     assert (more.path, more.title, more.steps(), more.resumes_exactly) == (plain.path, "Mine", [1, 2], True)
     assert finished_run(config_of(steps=3)) == more
@@ -280,7 +279,7 @@ def test_a_run_that_goes_on_with_its_state_is_the_run_in_one_go(settings: dict[s
     assert resumed.settings["steps"]["generator"] == 5
     assert [row["step"] for row in resumed.history() if row["stage"] == "generator"] == [1, 2, 3, 4, 5]
     assert resumed.steps() == [1, 2, 3, 4], "the last step of before is one on the way now"
-    assert library.find(config_of(steps=5, **settings)) == resumed
+    assert store.find(config_of(steps=5, **settings)) == resumed
     whole = list(adapt(config_of(steps=5, **settings)))[-1]
     weights = catalog.changed_weights(resumed.path)
     assert weights.keys() == whole.weights.keys()
@@ -292,7 +291,7 @@ def test_a_run_that_goes_on_from_its_weights_never_passes_for_one_in_one_go() ->
     resumed = resumed_run(part, 2)
     assert resumed.settings["resumed"]["exactly"] is False
     assert resumed.title.endswith("resumed at step 2")
-    assert library.find(config_of(steps=4)) is None
+    assert store.find(config_of(steps=4)) is None
     one, other = catalog.changed_weights(part.path), catalog.changed_weights(resumed.path)
     assert any(not torch.equal(one[name], other[name]) for name in one)
     prompts = [
@@ -308,12 +307,12 @@ def test_what_cannot_be_gone_on_with_is_said() -> None:
     entry = run_of(config_of()).save()
     for steps in (0, -1, 1.5):
         with pytest.raises(InputError, match="from 1 to 5000, not"):
-            library.continuation(entry, steps)
+            store.continuation(entry, steps)
     with pytest.raises(InputError, match="from 1 to 5000"):
-        library.continuation(entry, 10_000)
-    untouched = library.Entry(entry.path, {**entry.settings, "steps": {"prompts": 1, "generator": 0}})
+        store.continuation(entry, 10_000)
+    untouched = store.Entry(entry.path, {**entry.settings, "steps": {"prompts": 1, "generator": 0}})
     with pytest.raises(InputError, match="before its generator had changed"):
-        library.continuation(untouched, 1)
+        store.continuation(untouched, 1)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -343,14 +342,14 @@ def test_damaged_entry_is_named_and_the_others_still_listed(damage: Any) -> None
     entry = run_of(config_of()).save()
     damage(entry.path)
     with pytest.raises(InputError, match=entry.path.name):
-        library.open_entry(entry.path)
-    entries, problems = library.scan()
+        store.open_entry(entry.path)
+    entries, problems = store.scan()
     assert entries == [whole]
     assert len(problems) == 1
     assert entry.path.name in problems[0]
     # Asking again makes the run anew and puts it in the damaged one's place.
-    assert library.find(config_of()) is None
-    assert run_of(config_of()).save() == library.find(config_of())
+    assert store.find(config_of()) is None
+    assert run_of(config_of()).save() == store.find(config_of())
 
 
 def test_bytes_changed_behind_its_back_are_noticed() -> None:
@@ -378,7 +377,7 @@ def test_settings_of_a_newer_version_are_not_guessed_at() -> None:
     settings = {**entry.settings, "version": 99}
     (entry.path / "settings.json").write_text(json.dumps(settings))
     with pytest.raises(InputError, match="newer version"):
-        library.open_entry(entry.path)
+        store.open_entry(entry.path)
 
 
 @pytest.mark.parametrize("step", ["save_tensors", "save_png", "history_text", "replace"])
@@ -391,7 +390,7 @@ def test_interrupted_save_leaves_nothing(studio: Path, monkeypatch: pytest.Monke
         if step == "save_tensors":
             broken.setattr("ipl_core.storage.folders.save_tensors", fail)
         elif step == "save_png":
-            broken.setattr(library, "save_png", fail)
+            broken.setattr(store, "save_png", fail)
         elif step == "history_text":
             broken.setattr(step_history, "history_text", fail)
         else:
@@ -399,15 +398,15 @@ def test_interrupted_save_leaves_nothing(studio: Path, monkeypatch: pytest.Monke
         with pytest.raises(InputError, match=r"No space left|can't be"):
             run.save()
     assert list((studio / "runs").iterdir()) == []
-    assert library.find(config_of()) is None
-    assert run.save() == library.find(config_of())
+    assert store.find(config_of()) is None
+    assert run.save() == store.find(config_of())
 
 
 def test_a_killed_process_leaves_nothing_that_looks_like_a_run(studio: Path) -> None:
     left = studio / "runs" / ".writing-abc"
     left.mkdir(parents=True)
     (left / "settings.json").write_text("{")
-    assert library.scan() == ([], [])
+    assert store.scan() == ([], [])
     run_of(config_of()).save()
     assert left.exists()  # another process may be writing it now
     os.utime(left, (0, 0))
@@ -417,7 +416,7 @@ def test_a_killed_process_leaves_nothing_that_looks_like_a_run(studio: Path) -> 
 
 def test_a_run_without_a_result_is_not_kept() -> None:
     with pytest.raises(ValueError, match="no result yet"):
-        library.Run(config_of()).save()
+        store.Run(config_of()).save()
 
 
 def test_unwritable_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,46 +426,46 @@ def test_unwritable_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("IPL_HOME", str(tmp_path / "file"))
     with pytest.raises(InputError, match="Nothing can be written"):
         run_of(config_of()).save()
-    assert library.find(config_of()) is None
+    assert store.find(config_of()) is None
 
 
 def test_delete_removes_library_entries_only(studio: Path, tmp_path: Path) -> None:
     entry = run_of(config_of()).save()
-    copy = library.open_entry(library.export(entry, tmp_path / "out"))
+    copy = store.open_entry(store.export(entry, tmp_path / "out"))
     with pytest.raises(InputError, match="isn't in the library"):
-        library.delete(copy)
-    library.delete(entry)
-    assert library.list_entries() == []
+        store.delete(copy)
+    store.delete(entry)
+    assert store.list_entries() == []
     assert list((studio / "runs").iterdir()) == []
     with pytest.raises(InputError, match="can't be deleted"):
-        library.delete(entry)
+        store.delete(entry)
     assert isinstance(catalog.load_adapted(copy.path), Generator)
 
 
 def test_a_folder_is_brought_in_as_what_it_is(tmp_path: Path) -> None:
     finished, stopped = run_of(config_of()).save(), run_of(config_of(), stopped="asked", shift=2.0).save()
     inexact = resumed_run(finished_run(config_of("werewolf", steps=2)), 1)
-    copies = {entry.path: library.export(entry, tmp_path / entry.path.name) for entry in library.list_entries()}
-    for entry in library.list_entries():
-        library.delete(entry)
-    assert library.bring_in(copies[finished.path]) == library.find(config_of())
-    assert library.find(config_of()).path == finished.path
+    copies = {entry.path: store.export(entry, tmp_path / entry.path.name) for entry in store.list_entries()}
+    for entry in store.list_entries():
+        store.delete(entry)
+    assert store.bring_in(copies[finished.path]) == store.find(config_of())
+    assert store.find(config_of()).path == finished.path
     for other in (stopped, inexact):
-        brought = library.bring_in(copies[other.path])
+        brought = store.bring_in(copies[other.path])
         assert brought.settings == other.settings
-        assert library.bring_in(copies[other.path]) == brought
-    assert library.find(config_of()) == finished
-    assert library.find(config_of("werewolf", steps=3)) is None
+        assert store.bring_in(copies[other.path]) == brought
+    assert store.find(config_of()) == finished
+    assert store.find(config_of("werewolf", steps=3)) is None
     with pytest.raises(InputError, match="no adapted domain"):
-        library.bring_in(tmp_path / "nowhere")
+        store.bring_in(tmp_path / "nowhere")
 
 
 def test_export_keeps_what_else_is_in_the_folder(tmp_path: Path) -> None:
     entry = run_of(config_of()).save()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
-    library.export(entry, tmp_path / "out")
-    library.export(entry, tmp_path / "out")
+    store.export(entry, tmp_path / "out")
+    store.export(entry, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*domain_folder.FILES, "mine.txt"])
 
 

@@ -13,13 +13,12 @@ from fakes.kept_domains import entry_of
 from torch import Tensor
 
 from ipl_core import InputError, InvertConfig, InvertResult
+from ipl_core.drawing.people_by_seed import SeedPerson, draw_people
 from ipl_core.drawing.restyle import Restyler, restyle
 from ipl_core.drawing.sampling import draw, draw_latents, seed_latents
-from ipl_core.drawing.seed_people import SeedPerson, draw_people
 from ipl_core.latents import lerp
-from ipl_core.library import inversions as people
-from ipl_core.library import store as library
-from ipl_core.library.runs import crop_for, finished_inversion, inversion
+from ipl_core.library import inversions, store
+from ipl_core.library.find_or_run import crop_for, finished_inversion, inversion
 from ipl_core.models import catalog
 from ipl_core.pictures.faces import Crop, centre_quad
 from ipl_core.pictures.media import read_settings, to_uint8
@@ -39,7 +38,7 @@ def tiny(**settings: Any) -> InvertConfig:
     return InvertConfig(**{**TINY, **settings})
 
 
-def same(one: people.Inverted, other: people.Inverted) -> bool:
+def same(one: inversions.Inverted, other: inversions.Inverted) -> bool:
     pairs = [(one.w_plus, other.w_plus), (one.aligned, other.aligned), (one.picture, other.picture)]
     pairs += list(zip(one.noise, other.noise)) + [(one.tuned[name], other.tuned[name]) for name in one.tuned]
     return one.tuned.keys() == other.tuned.keys() and all(torch.equal(a, b) for a, b in pairs)
@@ -52,10 +51,10 @@ def test_saved_and_loaded_it_is_the_same(aligned: Tensor, tmp_path: Path) -> Non
     crop = Crop(centre_quad(40, 30), "centre", "The centre.")
     config = tiny(tune=True, noise=True)
     inverted = finished_inversion(config, aligned, "Ada", crop)
-    written = people.save(inverted, tmp_path / "out")
-    assert sorted(path.name for path in written.path.iterdir()) == sorted(people.FILES)
-    for place in (written.path, written.path / people.INVERTED, inverted.path):
-        again = people.load(place)
+    written = inversions.save(inverted, tmp_path / "out")
+    assert sorted(path.name for path in written.path.iterdir()) == sorted(inversions.FILES)
+    for place in (written.path, written.path / inversions.INVERTED, inverted.path):
+        again = inversions.load(place)
         assert same(inverted, again)
         assert (again.name, again.config, again.model) == ("Ada", config, "studio")
     settings = json.loads((written.path / "settings.json").read_text())
@@ -68,36 +67,36 @@ def test_saved_and_loaded_it_is_the_same(aligned: Tensor, tmp_path: Path) -> Non
 
 
 def test_a_kept_picture_is_found_listed_and_deleted(aligned: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert people.find(tiny(), aligned) is None
+    assert inversions.find(tiny(), aligned) is None
     kept = finished_inversion(tiny(), aligned, "Ada Lovelace")
-    assert kept.path.parent == people.people_folder()
+    assert kept.path.parent == inversions.people_folder()
     assert kept.path.name.startswith("ada-lovelace-")
-    monkeypatch.setattr("ipl_core.library.runs.invert", None)  # not made again
+    monkeypatch.setattr("ipl_core.library.find_or_run.invert", None)  # not made again
     assert same(finished_inversion(tiny(), aligned, "Ada"), kept)
     assert same(finished_inversion(tiny(tune_steps=9), aligned), kept)  # no part of it without tuning
-    assert people.find(tiny(seed=1), aligned) is None
-    assert people.find(tiny(), 255 - aligned) is None
-    assert [one.path for one in people.list_people()] == [kept.path]
-    assert same(people.open_person(kept.path.name), kept)
+    assert inversions.find(tiny(seed=1), aligned) is None
+    assert inversions.find(tiny(), 255 - aligned) is None
+    assert [one.path for one in inversions.list_people()] == [kept.path]
+    assert same(inversions.open_person(kept.path.name), kept)
     for name in ("", "..", "../people", "nobody"):
         with pytest.raises(InputError, match="no inverted picture"):
-            people.open_person(name)
-    people.delete(kept)
-    assert people.list_people() == []
+            inversions.open_person(name)
+    inversions.delete(kept)
+    assert inversions.list_people() == []
     with pytest.raises(InputError, match="isn't in the folder"):
-        people.delete(people.Inverted(**{**vars(kept), "path": Path("/tmp")}))
+        inversions.delete(inversions.Inverted(**{**vars(kept), "path": Path("/tmp")}))
 
 
 def test_a_list_says_what_the_pictures_are_without_reading_them(
     aligned: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = [finished_inversion(tiny(tune=tune), aligned, "Ada") for tune in (False, True)]
-    monkeypatch.setattr(people, "load_tensors", None)
-    listed = people.list_people()
+    monkeypatch.setattr(inversions, "load_tensors", None)
+    listed = inversions.list_people()
     assert [one.title for one in listed] == [one.title for one in reversed(kept)]
     assert (listed[0].name, listed[0].model, listed[0].config) == ("Ada", "studio", tiny(tune=True))
-    people.delete(listed[0])
-    assert [one.path for one in people.list_people()] == [kept[0].path]
+    inversions.delete(listed[0])
+    assert [one.path for one in inversions.list_people()] == [kept[0].path]
 
 
 def test_keeping_a_picture_again_sweeps_and_replaces(aligned: Tensor, studio: Path) -> None:
@@ -105,9 +104,9 @@ def test_keeping_a_picture_again_sweeps_and_replaces(aligned: Tensor, studio: Pa
     left = studio / "people" / ".writing-abc"
     left.mkdir()
     os.utime(left, (0, 0))
-    again = people.keep(kept)
+    again = inversions.keep(kept)
     assert again.path == kept.path
-    assert same(people.load(again.path), kept)
+    assert same(inversions.load(again.path), kept)
     assert list((studio / "people").iterdir()) == [kept.path]
 
 
@@ -119,34 +118,34 @@ def test_a_stopped_inversion_is_kept_but_not_found(aligned: Tensor) -> None:
     kept = finished_inversion(tiny(), aligned, stop=stop)
     assert kept.settings["stopped"] == "asked"
     assert "stopped" in kept.title
-    assert kept.path.name in {one.path.name for one in people.list_people()}
-    assert people.find(tiny(), aligned) is None
+    assert kept.path.name in {one.path.name for one in inversions.list_people()}
+    assert inversions.find(tiny(), aligned) is None
 
 
 def test_damage_is_said_and_left_out_of_the_list(aligned: Tensor) -> None:
     kept = finished_inversion(tiny(), aligned)
-    file = kept.path / people.INVERTED
+    file = kept.path / inversions.INVERTED
     whole = file.read_bytes()
     file.write_bytes(whole[:-8] + b"\1" * 8)
     with pytest.raises(InputError, match="damaged"):
-        people.load(kept.path)
-    assert people.find(tiny(), aligned) is None
+        inversions.load(kept.path)
+    assert inversions.find(tiny(), aligned) is None
     file.write_bytes(whole[:-8])
-    assert people.list_people() == []
+    assert inversions.list_people() == []
     file.write_bytes(whole)
-    assert [one.path for one in people.list_people()] == [kept.path]
-    (kept.path / people.ALIGNED_PICTURE).unlink()
-    assert people.list_people() == []
+    assert [one.path for one in inversions.list_people()] == [kept.path]
+    (kept.path / inversions.ALIGNED_PICTURE).unlink()
+    assert inversions.list_people() == []
     (kept.path / "settings.json").write_text("{}")
     with pytest.raises(InputError, match="isn't one of an inversion"):
-        people.load(kept.path)
+        inversions.load(kept.path)
     with pytest.raises(InputError, match="no inverted picture in"):
-        people.load(kept.path.parent / "nowhere")
+        inversions.load(kept.path.parent / "nowhere")
 
 
 def test_other_weights_of_the_model_are_refused(aligned: Tensor) -> None:
     kept = finished_inversion(tiny(), aligned)
-    other = people.Inverted(**{**vars(kept), "settings": {**kept.settings, "model_sha256": "0"}})
+    other = inversions.Inverted(**{**vars(kept), "settings": {**kept.settings, "model_sha256": "0"}})
     with pytest.raises(InputError, match="other weights of the model “studio”"):
         Restyler(other)
 
@@ -219,7 +218,7 @@ def test_what_cannot_be_restyled_is_said(aligned: Tensor) -> None:
     for strength in (-0.1, 2.5, float("nan")):
         with pytest.raises(InputError, match="from 0 to 2"):
             restyle(kept, entry, strength)
-    foreign = library.Entry(entry.path, {**entry.settings, "model_sha256": "0"})
+    foreign = store.Entry(entry.path, {**entry.settings, "model_sha256": "0"})
     with pytest.raises(InputError, match="adapted from another model"):
         restyle(kept, foreign)
 
@@ -227,14 +226,14 @@ def test_what_cannot_be_restyled_is_said(aligned: Tensor) -> None:
 def test_a_person_by_seed_is_kept_as_one_whose_latent_is_known() -> None:
     source = catalog.load_generator("studio")
     person = SeedPerson("studio", 4, 0.5, fine=9, crossover=3)
-    kept = people.keep(people.drawn_person(person, source))
-    assert people.keep(people.drawn_person(person, source)).path == kept.path
-    assert [other.title for other in people.list_people()] == [kept.title]
-    loaded = people.open_person(kept.path.name)
+    kept = inversions.keep(inversions.drawn_person(person, source))
+    assert inversions.keep(inversions.drawn_person(person, source)).path == kept.path
+    assert [other.title for other in inversions.list_people()] == [kept.title]
+    loaded = inversions.open_person(kept.path.name)
     assert (loaded.name, loaded.settings["drawn"]) == ("seed 4 with fine layers of 9", str(person))
     assert loaded.fits(source)
     assert torch.equal(to_uint8(Restyler(loaded).draw()), to_uint8(draw_people(source, [person])))
-    again = people.read_latent(kept.path / people.INVERTED)
+    again = inversions.read_latent(kept.path / inversions.INVERTED)
     assert torch.equal(again.w_plus, loaded.w_plus)
 
 
@@ -259,7 +258,7 @@ def test_an_inverted_picture_meets_seeds_in_w_plus(aligned: Tensor) -> None:
 def lone(aligned: Tensor, tmp_path: Path) -> Path:
     """The latent of a tuned inversion with noise, away from its folder."""
     inverted = finished_inversion(tiny(tune=True, noise=True), aligned, "Ada")
-    return inverted.path.joinpath(people.INVERTED).rename(tmp_path / "me.safetensors")
+    return inverted.path.joinpath(inversions.INVERTED).rename(tmp_path / "me.safetensors")
 
 
 def changed(lone: Path, tensors: dict[str, Any] | None = None, **settings: Any) -> Path:
@@ -273,19 +272,19 @@ def changed(lone: Path, tensors: dict[str, Any] | None = None, **settings: Any) 
 
 
 def test_a_lone_latent_is_the_person(lone: Path, aligned: Tensor) -> None:
-    found = people.read_latent(lone)
+    found = inversions.read_latent(lone)
     assert (found.name, found.config, found.path) == ("Ada", tiny(tune=True, noise=True), None)
     assert torch.equal(found.aligned, aligned)
-    kept = people.keep(found)
-    assert same(people.load(kept.path), found)
-    assert people.keep(people.read_latent(lone)).path == kept.path
+    kept = inversions.keep(found)
+    assert same(inversions.load(kept.path), found)
+    assert inversions.keep(inversions.read_latent(lone)).path == kept.path
     assert Restyler(kept).draw().isfinite().all()
-    assert people.find(tiny(tune=True, noise=True), aligned) is None, "a file stands in for an inversion made here"
+    assert inversions.find(tiny(tune=True, noise=True), aligned) is None, "a file stands in for an inversion made here"
 
 
 def test_a_lone_latent_says_nothing_about_folders(lone: Path) -> None:
-    kept = people.keep(people.read_latent(changed(lone, key="../../../x", name="../" + "long " * 99)))
-    assert kept.path.parent == people.people_folder()
+    kept = inversions.keep(inversions.read_latent(changed(lone, key="../../../x", name="../" + "long " * 99)))
+    assert kept.path.parent == inversions.people_folder()
     assert len(kept.name) == 60
 
 
@@ -307,32 +306,32 @@ def test_a_lone_latent_says_nothing_about_folders(lone: Path) -> None:
 )
 def test_what_is_no_latent_is_refused(lone: Path, tensors: dict[str, Any], settings: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"“changed\.safetensors” isn't the latent"):
-        people.read_latent(changed(lone, tensors, **settings))
+        inversions.read_latent(changed(lone, tensors, **settings))
 
 
 def test_a_latent_of_a_model_that_is_not_here_is_refused(lone: Path, tmp_path: Path) -> None:
     for model in ("/etc/passwd", "ffhq-1024", "nothing"):
         config = {**tiny().to_dict(), "model": model}
         with pytest.raises(InputError, match="isn't here"):
-            people.read_latent(changed(lone, config=config))
+            inversions.read_latent(changed(lone, config=config))
     with pytest.raises(InputError, match="other weights"):
-        people.read_latent(changed(lone, model_sha256="0" * 64))
+        inversions.read_latent(changed(lone, model_sha256="0" * 64))
     other = tmp_path / "other.safetensors"
     save_tensors({"weight": torch.zeros(2)}, other)
     with pytest.raises(InputError, match="isn't the latent"):
-        people.read_latent(other)
+        inversions.read_latent(other)
     with pytest.raises(InputError, match=r"can't be read|newer version"):
-        people.read_latent(changed(lone, version=99))
+        inversions.read_latent(changed(lone, version=99))
 
 
 def test_an_inversion_that_is_left_keeps_nothing(aligned: Tensor) -> None:
     updates = inversion(tiny(steps=50), aligned, "Ada")
     assert next(updates).phase == "latent"
     updates.close()
-    assert people.list_people() == []
+    assert inversions.list_people() == []
     *steps, result, last = inversion(tiny(), aligned, "Ada")
     assert [step.phase for step in steps] == ["latent", "latent"]
     assert isinstance(result, InvertResult)
-    assert same(last, people.load(people.list_people()[0].path))
+    assert same(last, inversions.load(inversions.list_people()[0].path))
     (again,) = inversion(tiny(), aligned, "Ada")
     assert same(again, last)

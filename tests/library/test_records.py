@@ -10,7 +10,7 @@ from fakes.kept_domains import entry_of
 
 from ipl_core import AdaptConfig, InputError
 from ipl_core.drawing.mixing import Mixer
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.library.records import Domain, Imported, Mixed, Picked, Resumed, Trained, read_record
 
 pytestmark = pytest.mark.usefixtures("studio")
@@ -69,4 +69,4 @@ def test_what_a_mix_writes_an_earlier_version_reads() -> None:
     assert kept.record.domain == Domain.named("50 % zombie", "photo", "studio", "studio")
     with pytest.raises(InputError, match="was mixed, so there is no run behind it"):
         _ = kept.config
-    assert library.open_entry(kept.path).made_by == "mixed"
+    assert store.open_entry(kept.path).made_by == "mixed"

@@ -13,14 +13,12 @@ from fakes.kept_domains import entry_of, finished_model, trained_entry
 from ipl_core import AdaptConfig, InputError
 from ipl_core.commands.main import main
 from ipl_core.drawing.mixing import Mixer
+from ipl_core.drawing.people_by_seed import SeedPerson
 from ipl_core.drawing.sampling import draw
-from ipl_core.drawing.seed_people import SeedPerson
 from ipl_core.generators.files import load_generator
-from ipl_core.library import inversions as people
-from ipl_core.library import runs, shipped
-from ipl_core.library import store as library
-from ipl_core.library.exchange import export_generator
-from ipl_core.library.runs import finished_run
+from ipl_core.library import find_or_run, inversions, shipped, store
+from ipl_core.library.find_or_run import finished_run
+from ipl_core.library.import_export import export_generator
 from ipl_core.metrics.side_by_side import SideBySide
 from ipl_core.models import catalog
 from ipl_core.pictures.media import to_uint8
@@ -43,7 +41,7 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def distance(one: library.Entry, other: library.Entry, seeds: range) -> float:
+def distance(one: store.Entry, other: store.Entry, seeds: range) -> float:
     drawn = (to_uint8(draw(catalog.load_adapted(entry.path), seeds)).float() for entry in (one, other))
     return float(torch.sub(*drawn).abs().mean())
 
@@ -53,7 +51,7 @@ def test_it_draws_what_the_run_draws_within_what_was_measured(finished: Path) ->
     apart = []
     for bits in (8, 5, 3):
         (made,) = ship([run], finished, bits, samples=32)
-        model = library.open_entry(made.path)
+        model = store.open_entry(made.path)
         assert model.settings["shipped"]["apart"] == made.apart
         measured = range(500_000, 500_032)
         assert distance(run, model, measured) == pytest.approx(made.apart, abs=1e-4)
@@ -71,7 +69,7 @@ def test_one_small_file_holds_all_that_is_shown_of_the_run(finished: Path) -> No
     (path,) = finished.iterdir()
     assert path.name == "zombie-ipl.safetensors"
     assert path.stat().st_size < run.bytes
-    model = library.open_entry(path)
+    model = store.open_entry(path)
     assert (model.name, model.shipped, model.finished, model.from_run) == ("zombie-ipl", True, True, True)
     assert (model.config, model.history(), model.title) == (run.config, run.history(), run.title)
     assert model.bytes == path.stat().st_size
@@ -92,18 +90,18 @@ def test_it_is_listed_after_the_visitors_own_and_never_taken_for_a_run(finished:
     settings = {"steps": 1, "batch": 1, "mapper_steps": 1, "mapper_batch": 2}
     made = [finished_model(target, finished, method) for target, method in (("zombie", "ipl"), ("mosaic", "nada"))]
     config = AdaptConfig("zombie", **settings)
-    assert library.find(config) is None
+    assert store.find(config) is None
     own = finished_run(config)
     assert not own.shipped
-    assert library.find(config) == own
-    assert [entry.name for entry in library.list_entries()] == [own.name, "mosaic-nada", "zombie-ipl"]
+    assert store.find(config) == own
+    assert [entry.name for entry in store.list_entries()] == [own.name, "mosaic-nada", "zombie-ipl"]
     assert library_ends(PEOPLE, "studio").keys() == {PEOPLE.domains.index(PEOPLE.domain("zombie"))}
-    assert made[0] in library.list_entries()
+    assert made[0] in store.list_entries()
 
 
 def test_a_run_of_exactly_its_settings_computes_its_own(finished: Path) -> None:
     model = finished_model("zombie", finished, steps=1, batch=1)
-    assert library.find(model.config) is None
+    assert store.find(model.config) is None
     own = finished_run(model.config)
     assert (own.shipped, own.config) == (False, model.config)
 
@@ -112,19 +110,19 @@ def test_nothing_changes_it(finished: Path) -> None:
     model = finished_model("zombie", finished)
     before = model.path.read_bytes()
     for change in (
-        library.delete,
-        lambda entry: library.rename(entry, "Mine"),
-        lambda entry: library.pick(entry, 1),
-        lambda entry: library.continuation(entry, 10),
-        lambda entry: library.export(entry, finished / "copy"),
-        lambda entry: library.bring_in(entry.path),
+        store.delete,
+        lambda entry: store.rename(entry, "Mine"),
+        lambda entry: store.pick(entry, 1),
+        lambda entry: store.continuation(entry, 10),
+        lambda entry: store.export(entry, finished / "copy"),
+        lambda entry: store.bring_in(entry.path),
     ):
         with pytest.raises(InputError, match="“zombie-nada” comes with the app"):
             change(model)
     with pytest.raises(InputError, match="no step 5"):
         catalog.load_adapted(model.path, step=5)
     assert model.path.read_bytes() == before
-    assert not library.runs_folder().exists() or not any(library.runs_folder().iterdir()), "and nothing is kept of it"
+    assert not store.runs_folder().exists() or not any(store.runs_folder().iterdir()), "and nothing is kept of it"
 
 
 def test_it_is_mixed_exported_studied_and_adapted_from(finished: Path, tmp_path: Path) -> None:
@@ -150,7 +148,7 @@ def test_it_is_mixed_exported_studied_and_adapted_from(finished: Path, tmp_path:
 
 def test_commands_take_it_by_name(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finished_model("zombie", finished)
-    person = people.keep(people.drawn_person(SeedPerson("studio", 3), catalog.load_generator("studio")))
+    person = inversions.keep(inversions.drawn_person(SeedPerson("studio", 3), catalog.load_generator("studio")))
     calls = [
         ["sample", "zombie-nada", "--seeds", "0-3", "--out", str(tmp_path / "people.png")],
         ["interpolate", "studio", "zombie-nada", "--seeds", "3", "--frames", "4", "--out", str(tmp_path / "walk.gif")],
@@ -175,18 +173,18 @@ def test_commands_take_it_by_name(finished: Path, tmp_path: Path, capsys: pytest
 def test_readings_are_those_that_the_run_noted(finished: Path) -> None:
     model = finished_model("zombie", finished, "ipl", mapper_steps=1)
     with pytest.raises(InputError, match="nothing in words"):
-        runs.readings(model, [0])
-    noted = library.Shipped(model.path, {**model.settings, "readings": {"0": "pale, bald", "1": "green"}})
-    assert runs.readings(noted, [1, 0]) == {1: "green", 0: "pale, bald"}
+        find_or_run.readings(model, [0])
+    noted = store.Shipped(model.path, {**model.settings, "readings": {"0": "pale, bald", "1": "green"}})
+    assert find_or_run.readings(noted, [1, 0]) == {1: "green", 0: "pale, bald"}
     for seeds, psi in (([0, 2], None), ([0], 0.1)):
         with pytest.raises(InputError, match="only what was read of the seeds 0, 1"):
-            runs.readings(noted, seeds, psi)
+            find_or_run.readings(noted, seeds, psi)
 
 
 def test_described_pictures_are_read_anew_as_nothing_was_learnt(finished: Path) -> None:
     model = finished_model("zombie", finished, "described")
-    assert library.learned_prompts(model) == {}
-    read = runs.readings(model, [1, 5])
+    assert store.learned_prompts(model) == {}
+    read = find_or_run.readings(model, [1, 5])
     assert read.keys() == {1, 5}
     assert all(read.values())
 
@@ -203,10 +201,10 @@ def test_other_weights_of_the_source_are_refused_in_a_sentence(
     other = digests.file_digest(folder / "tiny-generator.safetensors")
     (folder / "registry.json").write_text(registry.replace(digest, other))
     monkeypatch.setenv("IPL_PRETRAINED", str(folder))
-    for read in (library.open_entry, catalog.load_adapted):
+    for read in (store.open_entry, catalog.load_adapted):
         with pytest.raises(InputError, match="other weights of the model “studio” than those here"):
             read(paths[0])
-    entries, problems = library.scan()
+    entries, problems = store.scan()
     assert entries == []
     assert len(problems) == 1
     assert problems[0].startswith("2 of the finished models in")
@@ -227,7 +225,7 @@ def damage(path: Path, how: str) -> None:
 def test_a_damaged_one_is_named_and_left_out(finished: Path, how: str) -> None:
     whole = finished_model("mosaic", finished)
     damage(finished_model("zombie", finished).path, how)
-    entries, problems = library.scan()
+    entries, problems = store.scan()
     assert entries == [whole]
     assert len(problems) == 1
     assert "zombie-nada.safetensors" in problems[0]
@@ -252,8 +250,8 @@ def test_settings_that_say_something_else_are_refused(finished: Path, change: An
     change(settings)
     shipped.write(path, settings, {"synthesis.layers.0.bias": torch.ones(4)}, 5, {}, "")
     with pytest.raises(InputError, match=why):
-        library.open_entry(path)
-    assert library.list_entries() == []
+        store.open_entry(path)
+    assert store.list_entries() == []
 
 
 @pytest.mark.parametrize("changes", [{"synthesis.none": torch.ones(2)}, {"synthesis.layers.0.bias": torch.ones(99)}])
@@ -266,10 +264,10 @@ def test_tensors_that_do_not_fit_the_source_are_refused(finished: Path, changes:
 
 def test_without_the_folder_there_are_none(finished: Path) -> None:
     assert shipped.files() == []
-    assert library.scan() == ([], [])
+    assert store.scan() == ([], [])
     finished.mkdir()
     (finished / "notes.txt").write_text("no model")
-    assert library.scan() == ([], [])
+    assert store.scan() == ([], [])
 
 
 def test_only_finished_runs_are_shipped_and_each_under_its_name(finished: Path) -> None:
@@ -282,7 +280,7 @@ def test_only_finished_runs_are_shipped_and_each_under_its_name(finished: Path) 
     assert not finished.exists()
     list(ship(runs[:1], finished, samples=4))
     with pytest.raises(InputError, match="came to its end"):
-        list(ship([library.open_entry(finished / "zombie-nada.safetensors")], finished, samples=4))
+        list(ship([store.open_entry(finished / "zombie-nada.safetensors")], finished, samples=4))
 
 
 def test_the_command_says_what_smallness_costs(

@@ -9,7 +9,7 @@ import torch
 
 from ipl_core import AdaptConfig, InputError, adapt
 from ipl_core.commands.main import main
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.methods.prompts import Ingredients, ManualPrompts
 from ipl_core.methods.registry import METHODS, Method, method_of, rank, settings_of, variants
 from ipl_core.running.forecast import measure
@@ -46,12 +46,12 @@ def test_methods_say_what_they_are() -> None:
 @pytest.mark.usefixtures("studio")
 def test_a_method_that_is_added_runs_and_is_kept(toy: str) -> None:
     config = AdaptConfig("pencil sketch", method=toy, **TINY)
-    run = library.Run(config)
+    run = store.Run(config)
     for update in adapt(config):
         run.add(update)
     entry = run.save()
     assert "(toy, seed 0)" in entry.title
-    assert library.find(config) == entry
+    assert store.find(config) == entry
     nada = list(adapt(AdaptConfig("pencil sketch", method="nada", **TINY)))[-1].weights
     assert any(not torch.equal(tensor, nada[name]) for name, tensor in update.weights.items())
     assert measure(config).prompts == 0.0

@@ -14,8 +14,8 @@ import torch
 from ipl_core import AdaptConfig, InputError, adapt
 from ipl_core.clip.vocabulary import known_to
 from ipl_core.commands.main import main
-from ipl_core.library import store as library
-from ipl_core.library.runs import finished_run, resumed_run
+from ipl_core.library import store
+from ipl_core.library.find_or_run import finished_run, resumed_run
 from ipl_core.methods.config import PRESETS, preset_settings
 from ipl_core.methods.registry import METHODS, PROMPTS, WORD_PROMPTS
 from ipl_core.models import catalog
@@ -44,7 +44,7 @@ def test_a_described_run_has_no_stage_1_and_says_what_it_read() -> None:
     for words in settings["readings"].values():
         assert all(word in phrases() for word in words.split(", "))
     assert entry.readings == {3: settings["readings"]["3"], 5: settings["readings"]["5"]}
-    assert library.find(config_of(method="described")) == entry
+    assert store.find(config_of(method="described")) == entry
     other = finished_run(config_of(method="nada"))
     assert "readings" not in other.settings
     assert other.readings == {}
@@ -63,7 +63,7 @@ def test_a_described_run_goes_on_as_if_it_had_not_ended() -> None:
 
 def test_a_described_run_can_be_stopped_and_is_kept() -> None:
     stop = threading.Event()
-    run = library.Run(config_of(method="described", steps=50))
+    run = store.Run(config_of(method="described", steps=50))
     for update in adapt(run.config, stop):
         run.add(update)
         stop.set()
@@ -98,9 +98,9 @@ def test_a_run_is_made_by_command_with_words_of_ones_own(tmp_path: Path, capsys:
     file.write_text("grumpy, cheerful\nbald, curly\n", encoding="utf-8")
     command = ["adapt", "zombie", "--method", "described", "--steps", "1", "--batch", "1", "--vocabulary"]
     assert main([*command, str(file), "--out", str(tmp_path / "out")]) == 0
-    config = library.list_entries()[0].config
+    config = store.list_entries()[0].config
     assert config.vocabulary == "grumpy, cheerful;bald, curly"
-    read = library.list_entries()[0].settings["readings"]
+    read = store.list_entries()[0].settings["readings"]
     assert all(set(words.split(", ")) <= {"grumpy", "cheerful", "bald", "curly"} for words in read.values())
     capsys.readouterr()
     file.write_bytes(b"\xff\xfe bald")
@@ -123,13 +123,13 @@ def test_readings_that_are_none_are_damage(readings: object, why: str) -> None:
     entry = finished_run(config_of(method="described"))
     (entry.path / "settings.json").write_text(json.dumps({**entry.settings, "readings": readings}))
     with pytest.raises(InputError, match=why):
-        library.open_entry(entry.path)
+        store.open_entry(entry.path)
 
 
 def test_what_is_read_is_shown_without_what_cannot_be() -> None:
     entry = finished_run(config_of(method="described"))
     (entry.path / "settings.json").write_text(json.dumps({**entry.settings, "readings": {"3": "ba\u202eld"}}))
-    assert library.open_entry(entry.path).readings == {3: "ba\ufffdld"}
+    assert store.open_entry(entry.path).readings == {3: "ba\ufffdld"}
 
 
 def vocabulary_of(given: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> str | None:
@@ -177,8 +177,8 @@ def test_the_command_refuses_a_vocabulary_that_is_none(
 @pytest.mark.parametrize("method", ["nada", "shared", "ipl"])
 def test_runs_kept_before_there_were_words_have_the_keys_they_had(method: str) -> None:
     config = config_of(method=method)
-    assert library.run_key(replace(config, vocabulary="animals")) == library.run_key(config)
-    assert (library.run_key(replace(config, prompts="words")) != library.run_key(config)) == (method == "ipl")
+    assert store.run_key(replace(config, vocabulary="animals")) == store.run_key(config)
+    assert (store.run_key(replace(config, prompts="words")) != store.run_key(config)) == (method == "ipl")
     # As it was reckoned when neither setting was there.
     before = {k: v for k, v in config.to_dict().items() if k not in ("prompts", "vocabulary")}
     for name in (
@@ -193,21 +193,21 @@ def test_runs_kept_before_there_were_words_have_the_keys_they_had(method: str) -
             *("lambda_domain", "contrastive", "residual"),
         ):
             del before[name]
-    before |= {"revision": library.REVISION, "model_sha256": catalog.generator_digest("studio")}
+    before |= {"revision": store.REVISION, "model_sha256": catalog.generator_digest("studio")}
     before["critic_sha256"] = catalog.critic_digest("studio")
     text = json.dumps(before, sort_keys=True).encode()
-    assert library.run_key(config) == hashlib.sha256(text).hexdigest()
+    assert store.run_key(config) == hashlib.sha256(text).hexdigest()
 
 
 def test_what_a_described_run_never_reads_makes_no_other_run_of_it() -> None:
     config = config_of(method="described")
     for settings in ({"mapper_steps": 9}, {"lambda_domain": 1.0}, {"prompts": "words"}, {"residual": "none"}):
-        assert library.run_key(replace(config, **settings)) == library.run_key(config)
-    assert library.run_key(replace(config, vocabulary="bald, curly")) != library.run_key(config)
-    assert library.run_key(replace(config, context="a picture of a")) != library.run_key(config)
+        assert store.run_key(replace(config, **settings)) == store.run_key(config)
+    assert store.run_key(replace(config, vocabulary="bald, curly")) != store.run_key(config)
+    assert store.run_key(replace(config, context="a picture of a")) != store.run_key(config)
     words = config_of(**WORDS)
-    assert library.run_key(replace(words, vocabulary="bald, curly")) != library.run_key(words)
-    assert library.run_key(replace(words, around_context=False)) == library.run_key(words)
+    assert store.run_key(replace(words, vocabulary="bald, curly")) != store.run_key(words)
+    assert store.run_key(replace(words, around_context=False)) == store.run_key(words)
 
 
 def test_words_have_a_stage_1_of_their_own_with_the_default_preset_alone() -> None:

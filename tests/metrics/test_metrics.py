@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ipl_core import AdaptConfig, InputError
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.methods.registry import METHODS, method_of, settings_of, variants
 from ipl_core.metrics.judge_score import judge_score
 from ipl_core.metrics.kept_attributes import kept_attributes, kept_identity
@@ -114,7 +114,7 @@ def test_the_table_measures_dogs_and_refuses_what_no_dog_becomes_before_any_run(
 
     with pytest.raises(InputError, match="doesn't portray dogs as “elf”"):
         next(compare([config("cartoon"), config("elf")], samples=4))
-    assert not library.list_entries()
+    assert not store.list_entries()
     (score,) = compare([config("cartoon")], samples=4)
     assert (score.target, score.method, score.seed) == ("cartoon", "nada", 0)
     assert 0 <= score.judge <= 1
@@ -135,7 +135,7 @@ def test_a_run_that_fails_is_told_and_the_others_are_made(monkeypatch):
     configs = [AdaptConfig(target, method="nada", steps=1) for target in ("elf", "zombie")]
     made = table.finished_run
 
-    def fails(config: AdaptConfig) -> library.Entry:
+    def fails(config: AdaptConfig) -> store.Entry:
         if config.target == "elf":
             raise InputError("The disk is full.")
         return made(config)

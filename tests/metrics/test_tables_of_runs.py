@@ -13,7 +13,7 @@ from PIL import Image
 
 from ipl_core import InputError
 from ipl_core.commands.main import main
-from ipl_core.library.runs import finished_run
+from ipl_core.library.find_or_run import finished_run
 from ipl_core.methods.registry import METHODS, variants
 from ipl_core.metrics.comparison import Comparison
 from ipl_core.metrics.metric import Metric

@@ -11,11 +11,11 @@ import torch
 from ipl_core import AdaptConfig, InputError, InvertConfig
 from ipl_core.clip.ensemble import members, stored
 from ipl_core.commands.main import main
-from ipl_core.drawing.seed_people import SeedPerson
+from ipl_core.drawing.people_by_seed import SeedPerson
 from ipl_core.generators.files import save_generator
 from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.generators.stylegan2.rosinality import save_rosinality
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.models import catalog
 from ipl_core.storage.words import model_words
 
@@ -43,7 +43,7 @@ def test_a_model_may_be_called_anything(
     save_rosinality(tiny_generator, model)
     out = tmp_path / "run"
     assert main(["adapt", "werewolf", "--model", str(model), *TINY, "--out", str(out)]) == 0, capsys.readouterr().err
-    assert library.open_entry(out).config.model == str(model)
+    assert store.open_entry(out).config.model == str(model)
     assert main(["sample", str(out), "--seeds", "0", "--out", str(tmp_path / "sheet.png")]) == 0
     assert main(["convert", str(model), "--out", str(tmp_path / "whole.safetensors")]) == 0
     assert InvertConfig(model=str(model)).model == str(model)
@@ -56,7 +56,7 @@ def test_a_path_may_be_long(tmp_path: Path, tiny_generator: Generator) -> None:
     out = tmp_path / "run"
     assert len(str(model)) > 1200
     assert main(["adapt", "werewolf", "--model", str(model), *TINY, "--out", str(out)]) == 0
-    assert library.open_entry(out).config.model == str(model)
+    assert store.open_entry(out).config.model == str(model)
 
 
 def test_a_relative_path_with_blanks_is_kept(
@@ -135,7 +135,7 @@ def test_a_critic_in_a_folder_with_signs_is_used(
     assert main(request) == 2  # both have the same weights, which is said only after both were found
     assert "same weights" in capsys.readouterr().err
     assert main([*request[:-4], "--critic", str(critic), "--out", str(out)]) == 0
-    assert library.open_entry(out).config.critic == str(critic)
+    assert store.open_entry(out).config.critic == str(critic)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -23,15 +23,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ipl_core.clip.model import load_critic
+from ipl_core.drawing.people_by_seed import SeedPerson
 from ipl_core.drawing.rendering import read_latents
-from ipl_core.drawing.seed_people import SeedPerson
 from ipl_core.errors import InputError
 from ipl_core.generators.e4e import read_released
 from ipl_core.generators.encoder import EncoderConfig, PictureEncoder, load_encoder, save_encoder
 from ipl_core.generators.files import load_generator, read_foreign, save_generator
 from ipl_core.generators.stylegan2.network import Generator, GeneratorConfig
-from ipl_core.library import inversions as people
-from ipl_core.library.exchange import export_generator, import_generator
+from ipl_core.library import inversions
+from ipl_core.library.import_export import export_generator, import_generator
 from ipl_core.library.inversions import drawn_person
 from ipl_core.methods.config import AdaptConfig
 from ipl_core.models import catalog
@@ -335,7 +335,7 @@ def test_damaged_pictures(kind: str, seed: int) -> None:
 def latent(studio: Path, tmp_path: Path) -> Path:
     """A latent's file that is sound."""
     person = drawn_person(SeedPerson("studio", 3), catalog.load_generator("studio"))
-    return people.save(person, tmp_path / "person").path / people.INVERTED
+    return inversions.save(person, tmp_path / "person").path / inversions.INVERTED
 
 
 def with_settings(path: Path, field: str, value: Any) -> bytes:
@@ -365,7 +365,7 @@ def with_settings(path: Path, field: str, value: Any) -> bytes:
     value=JSON,
 )
 def test_settings_of_anything_leave_a_person_that_can_be_listed(latent: Path, field: str, value: Any) -> None:
-    found = ends(people.read_latent, with_settings(latent, field, value), "me.safetensors")
+    found = ends(inversions.read_latent, with_settings(latent, field, value), "me.safetensors")
     if found is None:
         return
     said = json.dumps(found.settings, allow_nan=False)
@@ -380,14 +380,14 @@ def test_settings_of_anything_leave_a_person_that_can_be_listed(latent: Path, fi
 
 def test_time_and_extra_settings_of_a_file_do_not_stay(latent: Path) -> None:
     changed = with_settings(latent, "extra", ["x" * 1000] * 1000)
-    found = ends(people.read_latent, changed, "me.safetensors")
+    found = ends(inversions.read_latent, changed, "me.safetensors")
     assert len(json.dumps(found.settings)) < 10_000
-    found = ends(people.read_latent, with_settings(latent, "created", "9999-01-01"), "me.safetensors")
+    found = ends(inversions.read_latent, with_settings(latent, "created", "9999-01-01"), "me.safetensors")
     assert not found.settings["created"].startswith("9999")
-    found = ends(people.read_latent, with_settings(latent, "name", "Ada\u202egnp.exe\0"), "me.safetensors")
+    found = ends(inversions.read_latent, with_settings(latent, "name", "Ada\u202egnp.exe\0"), "me.safetensors")
     assert found.name == "Ada gnp.exe"
     for field, value in (("distances.pixel", 10**30), ("seconds", float("nan")), ("name", "\ud800"), ("seconds", True)):
-        assert ends(people.read_latent, with_settings(latent, field, value), "me.safetensors") is None
+        assert ends(inversions.read_latent, with_settings(latent, field, value), "me.safetensors") is None
 
 
 @examples(30)

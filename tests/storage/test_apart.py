@@ -17,12 +17,11 @@ from fakes import slow_readers
 from fakes.kept_domains import entry_of
 
 from ipl_core import InputError
-from ipl_core.drawing.seed_people import SeedPerson
+from ipl_core.drawing.people_by_seed import SeedPerson
 from ipl_core.generators.e4e import read_released
 from ipl_core.generators.files import load_generator, read_foreign
-from ipl_core.library import inversions as people
-from ipl_core.library import store as library
-from ipl_core.library.exchange import export_generator, import_generator
+from ipl_core.library import inversions, store
+from ipl_core.library.import_export import export_generator, import_generator
 from ipl_core.library.inversions import drawn_person
 from ipl_core.models import catalog
 from ipl_core.models.catalog import load_generator as load_known
@@ -157,7 +156,7 @@ def test_imports_and_latents_are_read_so_and_stopped(tmp_path: Path, monkeypatch
     entry = entry_of("zombie", 0.3)
     files = [export_generator(entry, tmp_path / name) for name in ("a.pt", "a.safetensors")]
     person = drawn_person(SeedPerson("studio", 3), load_known("studio"))
-    latent = people.save(person, tmp_path / "person").path / people.INVERTED
+    latent = inversions.save(person, tmp_path / "person").path / inversions.INVERTED
     stop = threading.Event()
     stop.set()
     for path in files:
@@ -165,8 +164,8 @@ def test_imports_and_latents_are_read_so_and_stopped(tmp_path: Path, monkeypatch
             import_generator(path, "studio", target="undead", stop=stop)
         imported = import_generator(path, "studio", target="undead")
         assert same(catalog.changed_weights(imported.path), catalog.changed_weights(entry.path))
-        library.delete(imported)
+        store.delete(imported)
     with pytest.raises(apart.ReadingStopped, match="Reading “inverted"):
-        people.read_latent(latent, stop=stop)
-    assert torch.equal(people.read_latent(latent).w_plus, person.w_plus)
-    assert [one.path for one in library.list_entries()] == [entry.path]
+        inversions.read_latent(latent, stop=stop)
+    assert torch.equal(inversions.read_latent(latent).w_plus, person.w_plus)
+    assert [one.path for one in store.list_entries()] == [entry.path]

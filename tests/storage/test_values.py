@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ipl_core import AdaptConfig, InputError, InvertConfig
 from ipl_core.drawing.interpolate import Walk
-from ipl_core.drawing.seed_people import SeedPerson
+from ipl_core.drawing.people_by_seed import SeedPerson
 from ipl_core.latents import MAX_SEED, parse_seeds
 from ipl_core.methods.config import MAX_PREVIEWS
 from ipl_core.pictures.media import check_animation

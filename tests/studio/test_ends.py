@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ipl_core.library.runs import finished_run
+from ipl_core.library.find_or_run import finished_run
 from ipl_core.methods.config import AdaptConfig
 from ipl_core.models import catalog
 from ipl_core.studio.training.ends import library_ends

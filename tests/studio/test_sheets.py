@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from ipl_core import AdaptConfig
-from ipl_core.library import store as library
+from ipl_core.library import store
 from ipl_core.metrics.reports.inversion import held_out_portraits
 from ipl_core.pictures.media import to_pictures
 from ipl_core.studio import sheets
@@ -41,7 +41,7 @@ def test_methods_are_shown_on_the_same_seeds_below_the_source(tmp_path: Path, mo
 
     monkeypatch.setattr(sheets, "AdaptConfig", quick)
     sheets.method_sheet(tmp_path / "new" / "methods.jpg", "studio-dogs", ["cartoon"], seeds=2)
-    assert {(entry.config.target, entry.config.method) for entry in library.list_entries()} == {
+    assert {(entry.config.target, entry.config.method) for entry in store.list_entries()} == {
         ("cartoon", "nada"),
         ("cartoon", "described"),
     }

@@ -23,20 +23,19 @@ from PIL import Image
 
 from ipl_core import InputError
 from ipl_core.commands.main import main
-from ipl_core.library import exchange
-from ipl_core.library import store as library
+from ipl_core.library import import_export, store
 from ipl_core.models import catalog
 from ipl_core.study import study
 
 pytestmark = pytest.mark.usefixtures("studio")
 
 
-def entry_of(target: str, method: str, **settings: Any) -> library.Entry:
+def entry_of(target: str, method: str, **settings: Any) -> store.Entry:
     """A kept run by a method; each shifts the source by another amount."""
     return kept_domains.entry_of(target, {"nada": 0.3, "shared": 0.6, "ipl": 0.9}[method], method, **settings)
 
 
-def started(entries: Sequence[library.Entry], seeds: Sequence[int] = (1, 2), **options: Any) -> study.Study:
+def started(entries: Sequence[store.Entry], seeds: Sequence[int] = (1, 2), **options: Any) -> study.Study:
     """A study of `entries`, drawn and kept."""
     drawing = study.start("Which one?", entries, seeds, **options)
     while True:
@@ -67,8 +66,8 @@ def answer_all(chosen: study.Study, voter: str, prefer: str = study.LEFT) -> lis
 
 def test_an_imported_model_has_no_known_way(tmp_path: Path) -> None:
     own = entry_of("zombie", "ipl")
-    file = exchange.export_generator(entry_of("zombie", "nada"), tmp_path / "zombie.safetensors")
-    imported = exchange.import_generator(file, "studio", "zombie")
+    file = import_export.export_generator(entry_of("zombie", "nada"), tmp_path / "zombie.safetensors")
+    imported = import_export.import_generator(file, "studio", "zombie")
     with pytest.raises(InputError, match=r"was imported.*choose models adapted here"):
         started([own, imported])
 
@@ -76,8 +75,8 @@ def test_an_imported_model_has_no_known_way(tmp_path: Path) -> None:
 def test_a_study_is_the_current_one_and_outlives_its_runs(zombies: study.Study) -> None:
     assert study.current() == zombies
     assert (zombies.title, zombies.pairs, zombies.pairs_each, zombies.questions_each) == ("Which one?", 2, 2, 4)
-    for entry in library.list_entries():
-        library.delete(entry)
+    for entry in store.list_entries():
+        store.delete(entry)
     questions = answer_all(zombies, "someone")
     assert [question.name for question in questions] == ["quality", "likeness"] * 2
     assert [(question.number, question.total) for question in questions] == [(n, 4) for n in (1, 2, 3, 4)]
@@ -264,7 +263,7 @@ def test_votes_of_many_processes_count_once_each() -> None:
     assert sum(row.votes for row in study.tally(chosen.id) if row.target is None) == len(cast)
 
 
-def _start_one(entries: Sequence[library.Entry]) -> str:
+def _start_one(entries: Sequence[store.Entry]) -> str:
     return started(entries, seeds=[1]).id
 
 

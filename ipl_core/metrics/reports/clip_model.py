@@ -13,7 +13,7 @@ import torch
 
 from ...clip.model import Critic
 from ...drawing.sampling import draw
-from ...library.runs import finished_run
+from ...library.find_or_run import finished_run
 from ...methods.config import AdaptConfig
 from ...methods.losses import adaptation_loss
 from ...methods.prompts import ManualPrompts, templates

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...drawing.sampling import draw
 from ...errors import InputError
 from ...latents import generator_from_seed, latents_from_seeds
-from ...library.runs import finished_run
+from ...library.find_or_run import finished_run
 from ...library.store import Entry, run_key
 from ...methods.config import AdaptConfig
 from ...methods.registry import method_of

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...drawing.mixing import Mixer
 from ...errors import InputError
 from ...generators.invert import Perceptual, view_of
-from ...library.runs import finished_run
+from ...library.find_or_run import finished_run
 from ...library.store import Entry
 from ...methods.config import AdaptConfig, InvertConfig
 from ...methods.registry import method_of

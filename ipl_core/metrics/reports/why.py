@@ -15,7 +15,7 @@ from ...clip.model import Critic
 from ...drawing.sampling import draw
 from ...generators.stylegan2.network import Generator
 from ...latents import latents_from_seeds
-from ...library.runs import finished_run
+from ...library.find_or_run import finished_run
 from ...library.store import Entry, learned_prompts
 from ...methods.config import AdaptConfig
 from ...methods.guidance import take_prompts

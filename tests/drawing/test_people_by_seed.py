@@ -9,8 +9,8 @@ import torch
 
 from ipl_core import InputError
 from ipl_core.clip.model import Critic
+from ipl_core.drawing.people_by_seed import Likenesses, SeedPerson, draw_people
 from ipl_core.drawing.sampling import draw, seed_latents
-from ipl_core.drawing.seed_people import Likenesses, SeedPerson, draw_people
 from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.latents import MAX_SEED
 

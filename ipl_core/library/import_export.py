@@ -27,8 +27,7 @@ from ..storage.files import first_bytes, is_pickle, readable_file
 from ..storage.paths import as_path
 from ..storage.tensors import MAX_HEADER, load_tensors
 from ..storage.words import clean_line, quoted, read_json, readable
-from . import domain_folder
-from . import store as library
+from . import domain_folder, store
 from .records import Domain, Imported, Trained
 
 FORMATS = (".safetensors", ".pt")
@@ -39,7 +38,7 @@ def formats(config: GeneratorConfig) -> tuple[str, ...]:
     return FORMATS if config.z_dim == config.w_dim else FORMATS[:1]
 
 
-def export_generator(entry: library.Entry, path: str | os.PathLike[str], step: int | None = None) -> Path:
+def export_generator(entry: store.Entry, path: str | os.PathLike[str], step: int | None = None) -> Path:
     """Writes the whole adapted generator to a file that needs nothing else, and gives its path.
 
     path: ends in `.safetensors` (ours, with the entry's settings inside) or `.pt` (rosinality's). step: an earlier one
@@ -62,7 +61,7 @@ def import_generator(
     critic: str | None = None,
     called: str = "",
     stop: threading.Event | None = None,
-) -> library.Entry:
+) -> store.Entry:
     """Takes an adapted generator from a file into the library and gives its entry; taken again, it is the same entry.
 
     path: a file that `export_generator` wrote, the `adapted.safetensors` of a run, rosinality's `.pt` (also what NADA
@@ -96,7 +95,7 @@ def import_generator(
     imported = Imported(called, digests.file_digest(path), changes_mapping, run.to_dict() if from_run else {})
     domain_folder.apply_weights(adapted := catalog.load_generator(model), changed)
     before, after = (draw(generator, domain.preview_seeds, domain.preview_psi) for generator in (base, adapted))
-    return library.keep_imported(domain, imported, changed, before, after)
+    return store.keep_imported(domain, imported, changed, before, after)
 
 
 def _read(path: Path, stop: threading.Event | None) -> tuple[Generator | dict[str, Tensor], Mapping[str, Any] | None]:

@@ -23,8 +23,7 @@ from ..running.adapting import adapt, open_guides
 from ..running.inverting import invert
 from ..running.steps import AdaptResult, InvertResult, Result, Step
 from ..storage import folders
-from . import inversions as people
-from . import store as library
+from . import inversions, store
 
 LARGEST_FITTED = 256  # pixels a side of a generator that a crop is fitted with: larger ones would take minutes
 
@@ -34,45 +33,45 @@ def finished_run(
     stop: threading.Event | None = None,
     watch: Callable[[Step | Result], None] | None = None,
     out: str | None = None,
-) -> library.Entry:
+) -> store.Entry:
     """The library's entry for `config`, after running it if it isn't there.
 
     stop: see `adapt`; a stopped run is kept too and is what comes back. watch: called with each step and the result.
     out: a folder that will get a copy, and the run itself where the library's disk is full at its end.
     Raises InputError for what can't be run or written, before the first step where that can be known.
     """
-    folders.check_writable(library.runs_folder())
-    entry = library.find(config)
+    folders.check_writable(store.runs_folder())
+    entry = store.find(config)
     if entry is not None:
         return entry
-    library.check_room(config, out)
-    return _run(library.Run(config), adapt(config, stop, preview_interval=float("inf")), watch, out)
+    store.check_room(config, out)
+    return _run(store.Run(config), adapt(config, stop, preview_interval=float("inf")), watch, out)
 
 
 def resumed_run(
-    entry: library.Entry,
+    entry: store.Entry,
     steps: int,
     stop: threading.Event | None = None,
     watch: Callable[[Step | Result], None] | None = None,
     out: str | None = None,
-) -> library.Entry:
-    """The library's entry for a run that goes on from `entry` for `steps` more steps; see `library.continuation`.
+) -> store.Entry:
+    """The library's entry for a run that goes on from `entry` for `steps` more steps; see `store.continuation`.
 
     stop, watch, out: as in `finished_run`. Raises InputError for what can't be gone on with.
     """
-    folders.check_writable(library.runs_folder())
-    config, start = library.continuation(entry, steps)
-    library.check_room(config, out)
-    run = library.Run(config, goes_on=entry)
+    folders.check_writable(store.runs_folder())
+    config, start = store.continuation(entry, steps)
+    store.check_room(config, out)
+    run = store.Run(config, goes_on=entry)
     return _run(run, adapt(config, stop, preview_interval=float("inf"), start=start), watch, out)
 
 
 def _run(
-    run: library.Run,
+    run: store.Run,
     updates: Iterator[Step | AdaptResult],
     watch: Callable[[Step | Result], None] | None,
     out: str | None,
-) -> library.Entry:
+) -> store.Entry:
     for update in updates:
         run.add(update)
         if watch is not None:
@@ -113,30 +112,30 @@ def inversion(
     folder: Path | None = None,
     whose: str = "",
     search: Callable[..., Iterator[Step | InvertResult]] | None = None,
-) -> Iterator[Step | InvertResult | people.Inverted]:
+) -> Iterator[Step | InvertResult | inversions.Inverted]:
     """Inverts a picture: what `invert` yields, then the inverted picture as it is kept; that alone if it was before.
 
     aligned: uint8 (1, R, R, 3), cut for the model. name, crop: noted with it. stop, preview_interval: see
     `invert`; a stopped inversion is kept too. out: a folder that will get a copy, and the inversion itself where the
     disk of the people is full at its end. Closing the iterator ends it and keeps nothing. Where the model has a
     judge, it measures the likeness. folder: where it is looked for and kept, if not in the folder of people. whose:
-    see `people.inversion_key`. search: takes the place of `invert`. Raises InputError for what can't
+    see `inversions.inversion_key`. search: takes the place of `invert`. Raises InputError for what can't
     be run or written, before the first step where that can be known.
     """
-    folders.check_writable(folder or people.people_folder())
-    found = people.find(config, aligned, folder, whose)
+    folders.check_writable(folder or inversions.people_folder())
+    found = inversions.find(config, aligned, folder, whose)
     if found is not None:
         yield found
         return
-    people.check_room(config, out, folder)
-    made = people.Inversion(config, aligned, name, crop, whose)
+    inversions.check_room(config, out, folder)
+    made = inversions.Inversion(config, aligned, name, crop, whose)
     last = None
     with closing((search or invert)(config, to_float(aligned), stop, preview_interval)) as updates:
         for last in updates:
             made.add(last)
             yield last
     likeness = identity_similarity(config.model, aligned, last.pictures.after)
-    yield people.keep(made.result(likeness), out, folder=folder)
+    yield inversions.keep(made.result(likeness), out, folder=folder)
 
 
 def finished_inversion(
@@ -147,21 +146,21 @@ def finished_inversion(
     stop: threading.Event | None = None,
     watch: Callable[[Step | Result], None] | None = None,
     out: str | None = None,
-) -> people.Inverted:
+) -> inversions.Inverted:
     """The kept inversion of a picture, after making it if it isn't there; see `inversion`.
 
     watch: called with each step and with the result.
     """
     inverted = None
     for update in inversion(config, aligned, name, crop, stop, float("inf"), out):
-        if isinstance(update, people.Inverted):
+        if isinstance(update, inversions.Inverted):
             inverted = update
         elif watch is not None:
             watch(update)
     return inverted
 
 
-def readings(entry: library.Entry, seeds: Sequence[int], psi: float | None = None) -> dict[int, str]:
+def readings(entry: store.Entry, seeds: Sequence[int], psi: float | None = None) -> dict[int, str]:
     """What the prompts of a run say of these people, by seed: words of its vocabulary, the weightiest first.
 
     psi: truncation at which the people are looked at; None for that of the run's previews. Raises InputError for an
@@ -174,14 +173,14 @@ def readings(entry: library.Entry, seeds: Sequence[int], psi: float | None = Non
         return _kept_readings(entry, seeds, psi)
     source = catalog.load_generator(entry.config.model)
     guides, _ = open_guides(replace(entry.config, device="cpu"), source)
-    guidance.take_prompts(guides, library.learned_prompts(entry))
+    guidance.take_prompts(guides, store.learned_prompts(entry))
     found = guidance.readings(guides, source, seeds, entry.config.preview_psi if psi is None else psi)
     if found is None:
         raise InputError(_no_words(entry))
     return found
 
 
-def _kept_readings(entry: library.Entry, seeds: Sequence[int], psi: float | None) -> dict[int, str]:
+def _kept_readings(entry: store.Entry, seeds: Sequence[int], psi: float | None) -> dict[int, str]:
     """The readings that a run noted of its own people."""
     said = entry.readings
     if not said:
@@ -194,7 +193,7 @@ def _kept_readings(entry: library.Entry, seeds: Sequence[int], psi: float | None
     return {seed: said[seed] for seed in seeds}
 
 
-def _no_words(entry: library.Entry) -> str:
+def _no_words(entry: store.Entry) -> str:
     return (
         f"The prompts of “{entry.title}” say nothing in words: adapt by IPL with --prompts words, or with "
         "--method described."

@@ -15,9 +15,8 @@ from ipl_core import InputError
 from ipl_core.generators.files import save_generator
 from ipl_core.generators.stylegan2.network import Generator, GeneratorConfig
 from ipl_core.generators.stylegan2.rosinality import save_rosinality
-from ipl_core.library import domain_folder
-from ipl_core.library import store as library
-from ipl_core.library.exchange import export_generator, import_generator
+from ipl_core.library import domain_folder, store
+from ipl_core.library.import_export import export_generator, import_generator
 from ipl_core.library.records import Imported
 from ipl_core.models import catalog
 from ipl_core.storage.tensors import read_metadata
@@ -44,7 +43,7 @@ def test_exported_and_imported_it_is_the_same_generator(name: str, tmp_path: Pat
     assert imported.samples_picture.read_bytes() != imported.source_picture.read_bytes()
     assert imported.history() == []
     assert import_generator(path, "studio", target="undead") == imported
-    assert {one.path for one in library.list_entries()} == {entry.path, imported.path}
+    assert {one.path for one in store.list_entries()} == {entry.path, imported.path}
     with pytest.raises(InputError, match="was imported, so there is no run behind it"):
         _ = imported.config
 
@@ -67,9 +66,9 @@ def test_an_imported_entry_is_used_as_any_other_but_has_no_run(tmp_path: Path) -
     again = export_generator(imported, tmp_path / "b.pt")
     assert same(catalog.load_generator(again), catalog.load_generator(path))
     with pytest.raises(InputError, match="was imported"):
-        library.continuation(imported, 5)
-    library.delete(library.rename(imported, "Ghouls"))
-    assert len(library.list_entries()) == 1
+        store.continuation(imported, 5)
+    store.delete(store.rename(imported, "Ghouls"))
+    assert len(store.list_entries()) == 1
 
 
 def test_a_mean_that_the_reader_estimated_is_not_taken_for_an_adaptation(
@@ -129,8 +128,8 @@ def test_what_cannot_be_imported_is_refused_with_the_reason(tmp_path: Path, tiny
     with pytest.raises(InputError, match="no model “nobody”"):
         import_generator(path, "nobody", target="elf")
     with pytest.raises(InputError, match=r"\.safetensors or \.pt"):
-        export_generator(library.list_entries()[0], tmp_path / "a.bin")
-    assert len(library.list_entries()) == 1
+        export_generator(store.list_entries()[0], tmp_path / "a.bin")
+    assert len(store.list_entries()) == 1
 
 
 def test_a_file_of_ours_for_other_weights_is_refused(tmp_path: Path, tiny_generator: Generator) -> None:
