@@ -400,6 +400,8 @@ class Endpoints:
         start: Annotated[str, "Start"] = "auto",
         view: Annotated[str, "View"] = "critic",
         keep: Annotated[bool | None, "Keep this person on the server"] = None,
+        aim: Annotated[str, "Aim"] = "auto",
+        sitter: Annotated[str, "Sitter"] = "",
     ) -> Iterator[tuple[dict, Annotated[File, "Latent"], Annotated[File, "Picture"]]]:
         """Finds the latent of a picture and yields how far it is; the last time with two files, the latent and a PNG.
 
@@ -410,9 +412,13 @@ class Endpoints:
         none. start: where the search begins: auto, encoder, random or mean. view: what compares pictures as people see
         them: critic, lpips-alex or lpips-vgg, whose files must be on the server. keep: whether the person stays on the
         server when the session ends; None for what the app does by default. /stop ends it early and keeps what has
-        been reached; "stopped" then says why, as for /adapt.
+        been reached; "stopped" then says why, as for /adapt. aim: portrait draws whom the model's reader sees, pixels
+        follows the picture, auto takes the portrait of what is no picture of the model's world; the last dictionary
+        says aim and why, and of a portrait its sitter. sitter: what is said of whom the picture shows, over what is
+        read, such as “hair_cut=bun, glasses=none”.
         """
         settings = dict(model=model, preset=preset, space=space, steps=steps, seed=seed, start=start, view=view)
+        settings.update(aim=aim, sitter=sitter)
         if tune_steps is not None:
             settings.update(tune=tune_steps != 0, tune_steps=tune_steps or None, tune_further=0)
         where = (crop, face, right, down, zoom, turn)
@@ -492,6 +498,7 @@ def _invert(
             if isinstance(update, Inverted):
                 last = {"stage": "done", "person": update.path.name, "crop": crop.note}
                 last.update(distances=update.record.distances, identity=update.record.identity)
+                last.update({fact: update.settings.get(fact) for fact in ("aim", "why", "sitter")})
                 last["stopped"] = _why(stop, update.record.origin.stopped)
                 with handed_out() as folder:
                     yield last, *(str(file) for file in copies(update, folder))

@@ -29,6 +29,7 @@ from .forms.controls import Controls
 from .forms.crop import CropForm
 from .forms.fields import complaints, plot
 from .forms.people import PeoplePanel
+from .forms.reading import ReadingRow
 from .requests.models import source_choices
 from .requests.pictures import MAX_NAME, align, called, chosen_crop, invert_config, seen_by
 from .service.jobs import AT_ONCE
@@ -40,7 +41,8 @@ _NAME = "name"
 _FROM_PRESET = ("space", "tune", "steps", "tune_steps")
 _KIND = "picture"  # of jobs: Stop here ends no other tab's
 _HONEST = (
-    "The embedded generators draw studio portraits, so a photo becomes the studio portrait nearest to it. "
+    "The embedded generators draw studio portraits, so a photo becomes the studio portrait of whom the model sees in "
+    "it, and what it sees can be corrected. "
     "Weights trained on FFHQ photos, in the settings, stay much closer to a person. "
 )
 _KEPT_FOR_ALL = (
@@ -86,6 +88,7 @@ class PictureTab(Tab):
 
     def _build_request(self) -> None:
         self._crop = CropForm(self._service)
+        self._reading = ReadingRow(self._service)
         self._name = gr.Textbox(label="Name", max_lines=1, max_length=MAX_NAME, placeholder="what to call the result")
         self._preset = gr.Radio(
             [("Fast", "fast"), ("Good", "good"), ("Best", "best")],
@@ -159,8 +162,11 @@ class PictureTab(Tab):
             "start": self._begin,
             "view": self._eyes,
             "seed": self._seed,
+            "aim": self._reading.aim,
+            "sitter": self._reading.sitter,
         }
         self._crop.listen(self._model, self._name, self._controls.announcer)
+        self._reading.listen(self._crop.picture, self._model, self._crop.where)
         self._preset.input(
             lambda name: [INVERT_PRESETS[choice(name, "Preset", INVERT_PRESETS)][field] for field in _FROM_PRESET],
             self._preset,
@@ -285,6 +291,8 @@ class _Progress:
         if isinstance(update, InvertResult):
             return
         step = update.step + (self._before_tuning if update.phase == "tuning" else 0)
+        if update.phase == "latent" and update.total != self._before_tuning:  # a portrait, which has few steps
+            self.curve.total, self.stages = update.total, 1
         if update.phase == "tuning":  # which goes on where the picture isn't reached yet
             self.curve.total = self._before_tuning + update.total
         # The noise maps' own term has no scale in common with the distances.

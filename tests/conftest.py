@@ -17,10 +17,12 @@ import torch
 from hypothesis import settings
 
 from ipl_core.clip.model import CONFIG_FILE, WEIGHTS_FILE, WORDS_FILE, Critic, load_critic
+from ipl_core.generators.encoder import EncoderConfig, PictureEncoder, save_encoder
 from ipl_core.generators.files import save_generator
 from ipl_core.generators.stylegan2.network import Generator, GeneratorConfig
 from ipl_core.storage import apart
 from ipl_core.studio.judge import Judge, save_judge
+from ipl_core.studio.reading import AttributeReader, ReaderConfig, save_reader
 from ipl_core.studio.world.subject import DOGS, LATENT_WIDTH, PEOPLE
 
 # The same examples each time: what passes here passes elsewhere. HYPOTHESIS_PROFILE=explore looks further.
@@ -175,3 +177,20 @@ def studio_of_sitters(studio: Path, tiny_pretrained: Path, tmp_path: Path, monke
     (folder / "registry.json").write_text(json.dumps(registry), encoding="utf-8")
     monkeypatch.setenv("IPL_PRETRAINED", str(folder))
     return studio
+
+
+@pytest.fixture
+def readable(studio_of_sitters: Path) -> Path:
+    """The model “studio” with a tiny reader and a tiny encoder of its own."""
+    folder = Path(os.environ["IPL_PRETRAINED"])
+    registry = json.loads((folder / "registry.json").read_text(encoding="utf-8"))
+    shape = EncoderConfig(2 * 3 + 1 + 1, LATENT_WIDTH, 16, (4, 8), 8)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        save_reader(AttributeReader(PEOPLE, ReaderConfig(16, (4, 8), 8)), folder / "reader.safetensors", {})
+        save_encoder(PictureEncoder(shape), folder / "encoder.safetensors", {})
+    registry["readers"] = {"people": {"file": "reader.safetensors"}}
+    registry["encoders"] = {"people": {"file": "encoder.safetensors"}}
+    registry["generators"]["studio"] |= {"reader": "people", "encoder": "people"}
+    (folder / "registry.json").write_text(json.dumps(registry), encoding="utf-8")
+    return studio_of_sitters

@@ -25,18 +25,19 @@ ROOMS = {
     "hub": "models models.hub models.fetching",
     "the portrait studio": "studio studio.world studio.judge studio.way studio.data studio.training "
     "studio.training.augment studio.training.contrast studio.training.muon studio.training.loop "
-    "studio.training.reader",
+    "studio.training.reader studio.training.photographs",
     "networks": "generators generators.stylegan2 generators.diffusion generators.learning generators.encoder "
     "generators.e4e clip.model lpips studio.training.towers",
     "directions": "methods methods.directions methods.losses methods.prompts methods.registry",
     "settings": "methods.config",
     "files of networks": "generators.base generators.files library library.quantised library.shipped "
-    "library.records library.domain_folder",
+    "library.records library.domain_folder studio.reading studio.sitter_words",
     "training": "methods.layers methods.source_samples methods.guidance methods.student methods.adapt",
     "drawing": "drawing drawing.rendering drawing.sampling drawing.framing pictures.faces drawing.people_by_seed "
     "library.latent_settings library.person_records",
     "catalog": "models.catalog",
-    "runs": "generators.invert running.previews running.adapting running.inverting running.forecast",
+    "runs": "generators.invert generators.portrait running.previews running.adapting running.inverting "
+    "running.forecast",
     "what is kept": "library.store library.inversions models.licences library.import_export drawing.mixing "
     "library.examples study",
     "package": "ipl_core",
@@ -46,7 +47,7 @@ ROOMS = {
     "measuring": "metrics.side_by_side metrics.reports",
     "training the embedded models": "studio.training.ends studio.training.supervised studio.training.adversaries "
     "studio.training.text_tower studio.training.judge studio.training.generator studio.training.encoder "
-    "studio.training.diffusion studio.training.clip studio.sheets studio.ship",
+    "studio.training.diffusion studio.training.attribute_reader studio.training.clip studio.sheets studio.ship",
     "command line": "commands __main__ studio.commands studio.__main__",
     "app: who may do what": "tabs.access",
     "app: queue, jobs, loaded models": "tabs.service",

@@ -7,13 +7,14 @@ import argparse
 from PIL import Image
 
 from ..errors import InputError
+from ..generators.portrait import decide
 from ..library import inversions
 from ..library.find_or_run import crop_for, finished_inversion
 from ..library.inversions import start_words
 from ..methods.config import InvertConfig
 from ..models import catalog
 from ..pictures.faces import Crop, cut
-from ..pictures.media import to_uint8
+from ..pictures.media import to_float, to_uint8
 from ..pictures.reading import read_picture
 from ..storage import folders
 from ..storage.words import file_words, readable
@@ -43,8 +44,11 @@ def _run(options: argparse.Namespace) -> int:
     folders.check_writable(options.out)
     print(crop.note)
     _fetch(config)
-    print(start_words(config))
     aligned = to_uint8(cut(picture, crop, catalog.load_generator(config.model).config.resolution))
+    decision = decide(config, to_float(aligned))
+    print(decision.why)
+    if decision.aim == "pixels":
+        print(start_words(config))
     name = options.name or file_words(options.picture, "picture")
     with stop_on_interrupt() as stop, StepBar() as bar:
         inverted = finished_inversion(config, aligned, name, crop, stop, bar.show, options.out)
@@ -86,6 +90,9 @@ def _written(inverted: inversions.Inverted, out: str) -> int:
         raise InputError(f"{error} The inversion is kept with the people, as {inverted.path.name}.") from error
     figures = {**inverted.record.distances, "identity": inverted.record.identity}
     print(", ".join(f"{name} {value:.4f}" for name, value in figures.items() if value is not None))
+    if (sitter := inverted.settings.get("sitter")) is not None:
+        print("It shows: " + ", ".join(f"{name} {trait['word']}" for name, trait in sitter.items()) + ".")
+        print("Where that is wrong, say what is right by --sitter, such as --sitter hair_cut=bun,glasses=none.")
     print(kept.path / inversions.INVERTED)
     return exit_status(stopped)
 

@@ -49,7 +49,7 @@ class EncoderConfig:
                 raise InputError(f"An encoder's numbers are whole and from 1 to 4096, got {quoted(number)}.")
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Residual block that halves the resolution and sets the width."""
 
     def __init__(self, into: int, out: int) -> None:
@@ -77,7 +77,7 @@ class PictureEncoder(nn.Module):
         widths = config.widths
         self.stem = nn.Conv2d(3, widths[0], 3, 1, 1, bias=False)
         self.norm = nn.BatchNorm2d(widths[0])
-        self.blocks = nn.Sequential(*(_Block(a, b) for a, b in zip((widths[0], *widths), widths)))
+        self.blocks = nn.Sequential(*(Block(a, b) for a, b in zip((widths[0], *widths), widths)))
         self.whole = nn.Linear(widths[-1] * GRID**2, config.features)
         self.shared = nn.Linear(config.features, config.w_dim)
         self.offsets = nn.Linear(config.features, config.rows * config.w_dim)

@@ -25,11 +25,12 @@ from .. import lpips
 from ..drawing.people_by_seed import SeedPerson
 from ..drawing.sampling import draw_latents
 from ..errors import InputError
+from ..generators.portrait import decide
 from ..generators.stylegan2.network import Generator
 from ..methods.config import InvertConfig
 from ..models import catalog
 from ..pictures.faces import Crop
-from ..pictures.media import grid, save_png, to_uint8
+from ..pictures.media import grid, save_png, to_float, to_uint8
 from ..running import step_history
 from ..running.steps import InvertResult, Step
 from ..storage import apart, digests, durable, folders, space, stored, words
@@ -52,6 +53,8 @@ FILES = (INVERTED, ALIGNED_PICTURE, INVERTED_PICTURE, SETTINGS, HISTORY)
 
 #: Part of an inversion's identity: raised with every change that gives another latent for the same settings.
 REVISION = 2
+#: The same for portraits of photos.
+PORTRAIT_REVISION = 1
 _KIND = folders.Kind("ipl-studio-person", 1, "inverted picture", "an inversion", "delete the folder and invert again")
 
 
@@ -212,6 +215,7 @@ class Inversion:
             "seconds": round(last.seconds, 3),
             "distances": last.distances,
             "identity": identity,
+            **last.notes,
         }
         latent = dict(last.latent)
         w_plus = latent.pop("w_plus")
@@ -226,7 +230,7 @@ def drawn_person(person: SeedPerson, generator: Generator) -> Inverted:
     generator: that of `person.model`. Raises InputError as `SeedPerson.w_plus` does, and if the model can't be found.
     """
     # Earlier versions read a configuration, steps and distances of any person; the usual ones stand for them.
-    config = InvertConfig(model=person.model, tune=False)
+    config = InvertConfig(model=person.model, aim="pixels", tune=False)
     critic = catalog.critic_of(config.model)
     w_plus = person.w_plus(generator)
     picture = to_uint8(draw_latents(generator, w_plus))
@@ -258,6 +262,8 @@ def inversion_key(config: InvertConfig, aligned: Tensor, whose: str = "") -> str
     whose: any text that sets one person's inversions apart from those that others make of the same picture.
     Raises InputError if the model or the critic can't be found.
     """
+    if decide(config, to_float(aligned)).aim == "portrait":
+        return _portrait_key(config, aligned, whose)
     decisive = config.decisive()
     decisive.update(
         picture=hashlib.sha256(aligned.contiguous().numpy().tobytes()).hexdigest(),
@@ -269,6 +275,19 @@ def inversion_key(config: InvertConfig, aligned: Tensor, whose: str = "") -> str
     )
     if whose:
         decisive["whose"] = whose
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def _portrait_key(config: InvertConfig, aligned: Tensor, whose: str) -> str:
+    decisive = {
+        "aim": "portrait",
+        "sitter": config.sitter,
+        "picture": hashlib.sha256(aligned.contiguous().numpy().tobytes()).hexdigest(),
+        "model": catalog.generator_digest(config.model),
+        "reader": catalog.reader_digest(catalog.reader_of(config.model)),
+        "revision": PORTRAIT_REVISION,
+        **({"whose": whose} if whose else {}),
+    }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 

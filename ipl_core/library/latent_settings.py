@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from ..drawing.people_by_seed import SeedPerson
+from ..fields import earlier_values
 from ..methods.config import STARTS, InvertConfig
 from ..pictures.faces import Crop
 from ..storage.words import clean_line
@@ -19,6 +20,9 @@ from ..storage.words import clean_line
 MAX_NAME = 60  # characters of a name that came with a file
 _MAX_LINE = 300  # of a critic's or an encoder's name, which may be a path or an ensemble, and of a crop's note
 _MAX_COUNT = 1_000_000
+_MOST_TRAITS = 100
+#: What settings say of how a picture was taken.
+NOTES = ("aim", "why", "residual", "sitter")
 _MAX_NUMBER = 1e9
 
 
@@ -51,6 +55,8 @@ def taken_over(settings: Mapping[str, Any], circumstances: Mapping[str, Any]) ->
         "distances": {kind: _number(distances[kind]) for kind in ("pixel", "perceptual")},
         "identity": _optional(_number, settings.get("identity")),
     }
+    check_notes(settings)
+    taken.update({name: settings[name] for name in NOTES if name in settings})
     if "drawn" in settings:
         taken["drawn"] = str(SeedPerson.parse(settings["drawn"]))
     return taken
@@ -60,7 +66,26 @@ def _config(settings: Any) -> InvertConfig:
     if not isinstance(settings, Mapping):
         raise TypeError("settings that are no object")
     known = {field.name for field in fields(InvertConfig)}
-    return InvertConfig.from_dict({name: value for name, value in settings.items() if name in known})
+    return InvertConfig.from_dict(
+        {**earlier_values(InvertConfig), **{name: value for name, value in settings.items() if name in known}}
+    )
+
+
+def check_notes(settings: Mapping[str, Any]) -> None:
+    """Raises TypeError, KeyError or ValueError unless what settings say of how a picture was taken is sound: see
+    `portrait.notes_of`. Older ones say nothing of it."""
+    _one_of(settings.get("aim"), (None, "portrait", "pixels"))
+    _optional(_line, settings.get("why"))
+    _optional(_number, settings.get("residual"))
+    sitter = settings.get("sitter")
+    if sitter is None:
+        return
+    if not isinstance(sitter, Mapping) or len(sitter) > _MOST_TRAITS:
+        raise ValueError("a sitter who isn't one")
+    for name, trait in sitter.items():
+        _line(name), _line(trait["word"]), _number(trait["sure"])
+        if not isinstance(trait["said"], bool) or set(trait) != {"word", "sure", "said"}:
+            raise ValueError("a trait that isn't one")
 
 
 def _crop(crop: Any) -> dict[str, Any]:

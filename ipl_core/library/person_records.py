@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..drawing.people_by_seed import SeedPerson
+from ..fields import earlier_values
 from ..methods.config import InvertConfig
 from ..storage import stored, words
+from .latent_settings import check_notes
 from .records import FileFacts
 
 MAX_NAME = 120  # characters of a name that are shown
@@ -23,7 +25,8 @@ class Found:
     """A search found the latent of a picture, as `config` says.
 
     stopped: why it ended before its last step ("asked", "not finite"), None if it did not. start: where it began,
-    "encoder", "random" or "mean", "" where that wasn't noted.
+    "encoder", "random" or "mean", "" where that wasn't noted. portrait: whether it is the studio portrait of whom a
+    photo shows, and didn't follow its pixels; why: a sentence on that, "" of older ones.
     """
 
     config: InvertConfig
@@ -32,10 +35,14 @@ class Found:
     seconds: float
     stopped: str | None
     start: str
+    portrait: bool = False
+    why: str = ""
 
     def __str__(self) -> str:
         tuned = " with tuning" if self.tuning_steps else ""
         stopped = "" if self.stopped is None else ", stopped"
+        if self.portrait:
+            return f"a portrait of a photo{stopped}"
         return f"{self.config.preset}, {self.config.space}{tuned}, seed {self.config.seed}{stopped}"
 
 
@@ -92,7 +99,8 @@ def read_person(settings: Mapping[str, Any]) -> PersonRecord:
 
     Raises KeyError, ValueError, TypeError or InputError for damage.
     """
-    config = InvertConfig.from_dict(stored.mapping(settings["config"], "config"))
+    config = InvertConfig.from_dict({**earlier_values(InvertConfig), **stored.mapping(settings["config"], "config")})
+    check_notes(settings)
     name, digest = (stored.text(settings[field], field, 10_000) for field in ("name", "model_sha256"))
     distances = stored.mapping(settings["distances"], "distances")
     for what, distance in distances.items():
@@ -125,7 +133,8 @@ def _origin(settings: Mapping[str, Any], config: InvertConfig) -> Found | Drawn:
     seconds = stored.number(settings.get("seconds", 0), "seconds", 0, 1e9)
     if "drawn" in settings:
         return Drawn(SeedPerson.parse(settings["drawn"]))
-    return Found(config, latent, tuning, seconds, stopped, str(settings.get("start") or ""))
+    start, why = (str(settings.get(name) or "") for name in ("start", "why"))
+    return Found(config, latent, tuning, seconds, stopped, start, settings.get("aim") == "portrait", why)
 
 
 def _latent(value: Any) -> FileFacts:

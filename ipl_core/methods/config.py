@@ -34,12 +34,16 @@ MEMORY = ("auto", "plain", "low")
 PRECISIONS = ("float32", "bfloat16")
 LAYER_GROUPS = ("adaptive", "adaptive-released", "all", "coarse", "middle", "fine", "coarse+middle", "middle+fine")
 SPACES = ("w", "w+")
+#: What an inversion is after: the studio portrait of whom a photo shows, or the picture's own pixels; "auto" takes the
+#: pixels of pictures of the generator's world, and the portrait of others where the model has a reader.
+AIMS = ("auto", "portrait", "pixels")
 #: Where an inversion begins: the model's encoder where it is here and else at random; or one of these and no other.
 STARTS = ("auto", "encoder", "random", "mean")
 #: What compares pictures as people see them: the critic's features, or LPIPS, whose files a person gets.
 VIEWS = ("critic", "lpips-alex", "lpips-vgg")
 
 MAX_PREVIEWS = 64
+MAX_SITTER = 1000  # characters of what is said of a sitter: every trait fits
 MAX_KEPT_STEPS = 100  # earlier steps of one run; each takes about half as much on the disk as the result
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -146,6 +150,10 @@ def _device(value: Any, setting: Setting) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"cpu|mps|cuda(:\d{1,2})?", value):
         raise InputError(f"{setting.label} must be cpu, cuda, cuda with a number (cuda:1) or mps, not {quoted(value)}.")
     return value
+
+
+def _sitter(value: Any, setting: Setting) -> str:
+    return clean_line(value, setting.label, MAX_SITTER)
 
 
 def _seeds(value: Any, setting: Setting) -> tuple[int, ...]:
@@ -459,6 +467,8 @@ class InvertConfig:
 
     critic: the CLIP model whose features of the pictures are compared, None takes the one that the catalog names for
         the model. Several are written "A+B@0.5"; their distances are averaged, so weighted.
+    aim: "pixels" follows the picture pixel by pixel; "portrait" draws whom a reader of attributes sees in it, and of
+        the other settings only `sitter` matters.
     space: "w" is easy to edit; "w+" comes closer to the picture.
     start: "encoder" begins at what an encoder guesses, "random" at the best of the mean latent and `starts` random
         ones, "mean" at the mean latent; "auto" takes the model's own encoder where that is here, else "random".
@@ -478,6 +488,24 @@ class InvertConfig:
     )
     seed: int = field(0, **_SEED)
     device: str = field("cpu", **_DEVICE)
+    aim: str = field(
+        "auto",
+        choices=AIMS,
+        label="Aim",
+        help="what the picture becomes",
+        note="auto makes portraits of photos, where the model has a reader",
+        option="--as",
+        in_key=False,
+        earlier="pixels",
+    )
+    sitter: str = field(
+        "",
+        label="What is said of the sitter",
+        help="whom a portrait shows, where the reader errs, such as hair_cut=bun,glasses=none",
+        check=_sitter,
+        in_key=False,
+        earlier="",
+    )
     start: str = field(
         "auto",
         choices=STARTS,

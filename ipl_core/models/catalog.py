@@ -31,6 +31,7 @@ from ..storage.folders import home
 from ..storage.paths import as_path, exists, is_file, is_folder
 from ..storage.words import MAX_QUOTED_PATH, quoted, size_words
 from ..studio.judge import load_judge as read_judge
+from ..studio.reading import load_reader as read_reader
 from . import fetching
 from .fetching import Offer
 from .hub import HubFile, Progress
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from ..generators.encoder import Guesser
     from ..generators.stylegan2.network import Generator, GeneratorConfig
     from ..studio.judge import Judge
+    from ..studio.reading import AttributeReader
 
 REGISTRY = "registry.json"
 HUB_MODELS = Path(__file__).resolve().parent / "hub_models.json"
@@ -565,6 +567,33 @@ def _judge_file(judge: str) -> Path:
         raise InputError(f"There is no judge “{judge}”: use one of {_listed(known)}.")
     path = _file(judge, known[judge], "file")
     _verify(path, known[judge].get("sha256"))
+    return path
+
+
+def reader_of(model: str) -> str | None:
+    """The reader of attributes that the registry names for `model`, None where it names none."""
+    return registry().get("generators", {}).get(model, {}).get("reader")
+
+
+def load_reader(reader: str) -> AttributeReader:
+    """The reader of that name, in evaluation mode. Raises InputError if it is unknown, missing or damaged."""
+    path = _reader_file(reader)
+    _verify(path, registry()["readers"][reader].get("sha256"))
+    return read_reader(path)
+
+
+def reader_digest(reader: str) -> str:
+    """Sha256 of a reader's file; raises as `load_reader` does."""
+    return file_digest(_reader_file(reader))
+
+
+def _reader_file(reader: str) -> Path:
+    known = registry().get("readers", {})
+    if reader not in known:
+        raise InputError(f"There is no reader of attributes “{reader}”: use one of {_listed(known)}.")
+    path = _file(reader, known[reader], "file")
+    if not path.is_file():
+        raise InputError(f"The weights of the reader “{reader}” are missing: {path} doesn't exist. Restore the folder.")
     return path
 
 

@@ -20,6 +20,7 @@ from ..generators.invert import (
     tune_generator,
     view_of,
 )
+from ..generators.portrait import Decision, PortraitSearch, decide, notes_of, search_sitter
 from ..methods.config import InvertConfig
 from ..models.catalog import load_encoder, load_generator, starting_encoder
 from ..pictures.media import to_uint8
@@ -50,20 +51,26 @@ def invert(
 
     Tuning goes on for `tune_further` steps where the picture is still farther off than `tune_until`. Numbers that stop
     being finite end the run with stopped="not finite" and what was reached before. The same settings give
-    bit-identical results on the same machine's CPU. Raises InputError, on the first step, for models that can't be
-    used, ValueError for a picture or an encoder's guess of the wrong shape.
+    bit-identical results on the same machine's CPU. A photo that becomes a studio portrait, see `portrait.decide`, has
+    no tuning, and as many steps as there are groups of areas whose colours are compared.
+    Raises InputError, on the first step, for models that can't be used, ValueError for a picture or an encoder's guess
+    of the wrong shape.
     """
     began = time.perf_counter()
     device = usable_device(config.device)
     with own_modes(device):
+        decision = decide(config, picture) if encoder is None else Decision("pixels", "Where to begin is given.")
         generator = load_generator(config.model, config.device)
         target = at_resolution(picture.to(device), generator.config.resolution)
-        if encoder is None:
+        as_portrait = decision.aim == "portrait"
+        if encoder is None and not as_portrait:
             name = starting_encoder(config.model, config.start, config.encoder)
             encoder = None if name is None else load_encoder(name, config.model, generator.config, config.device)
         loss = PictureLoss(config, target, perceptual or view_of(config))
-        search = LatentSearch(config, generator, loss, encoder)
+        sitter = PortraitSearch(config, generator, target) if as_portrait else None
+        search = sitter or LatentSearch(config, generator, loss, encoder)
     tuning: PivotalTuning | None = None
+    tunes, steps = config.tune and not as_portrait, sitter.steps if sitter else config.steps
     before = to_uint8(target)
 
     def draw() -> Tensor:
@@ -71,8 +78,8 @@ def invert(
 
     def first_round() -> Iterator[Step]:
         nonlocal tuning
-        yield from search_latent(config, search)
-        if config.tune:
+        yield from search_sitter(sitter) if sitter else search_latent(config, search)
+        if tunes:
             tuning = PivotalTuning(config, generator, loss, search)
             yield from tune_generator(config, tuning, config.tune_steps)
 
@@ -84,10 +91,10 @@ def invert(
         with own_modes(device):
             return loss.distances(draw())["perceptual"] > config.tune_until
 
-    plan = {"latent": config.steps, **({"tuning": config.tune_steps} if config.tune else {})}
+    plan = {"latent": steps, **({"tuning": config.tune_steps} if tunes else {})}
     guarded = Guarded(first_round(), sum(plan.values()), stop)
-    yield from wrapped(guarded, TimeLeft(plan, {"tuning": 1.5 * search.seconds_a_step}))
-    done, total = guarded.done, config.tune_steps if tuning else config.steps
+    yield from wrapped(guarded, TimeLeft(plan, {"tuning": 1.5 * search.seconds_a_step} if tunes else {}))
+    done, total = guarded.done, config.tune_steps if tuning else steps
     if tuning is not None and guarded.stopped is None and config.tune_further and far_off():
         total += config.tune_further
         guarded = Guarded(tune_generator(config, tuning, config.tune_further), config.tune_further, stop)
@@ -105,4 +112,5 @@ def invert(
         stopped=guarded.stopped,
         latent=search.latent(),
         distances=distances,
+        notes=notes_of(decision, sitter),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,10 +92,12 @@ class InvertResult(Result):
 
     latent: "w_plus" (1, rows, w_dim) and, where they were optimised, the noise maps "noise.0" …, (1, 1, h, w) each.
     distances: how far the last picture is from the one given, by name.
+    notes: what else an inversion has to say of itself, see `portrait.notes_of`.
     """
 
     latent: dict[str, Tensor] = field(default_factory=dict)
     distances: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -118,11 +118,13 @@ def likeness(inverted: inversions.Inverted) -> dict[str, str]:
     view, identity = record.view, record.identity
     measure = "the CLIP model" if view == "critic" else lpips.NETWORKS[view].title
     alike = "" if identity is None else f"{identity:.2f} by the judge, a classifier (1 the same person)"
+    found = record.origin if isinstance(record.origin, Found) else None
     return {
         "Pixels": f"{record.pixel:.3f} apart (0 alike, 2 opposite)",
         "Perceptual": f"{record.perceptual:.3f} apart by {measure}",
         "Identity": alike,
-        "Begun at": _BEGUN_AT.get(record.origin.start, "") if isinstance(record.origin, Found) else "",
+        "Taken as": found.why if found else "",
+        "Begun at": _BEGUN_AT.get(found.start, "") if found and not found.portrait else "",
     }
 
 

@@ -120,3 +120,29 @@ def test_subjects_are_found_by_name() -> None:
     assert [subject_named(name) for name in ("people", "dogs")] == [PEOPLE, DOGS]
     with pytest.raises(InputError, match="no subject “cats”; it has: people, dogs"):
         subject_named("cats")
+
+
+def test_attributes_lead_to_a_latent_and_back(subject: Subject) -> None:
+    u = torch.rand(500, len(subject.attributes), generator=torch.Generator().manual_seed(8))
+    sitters = subject.sitters_from_unit(u)
+    z = subject.latents_from_sitters(sitters)
+    assert torch.allclose(z.square().mean(1), torch.ones(500), atol=1e-4)
+    again = subject.sitters_from_latents(z)
+    for attribute in subject.attributes:
+        given, wanted = again[attribute.name], sitters[attribute.name]
+        if isinstance(attribute, Continuous):
+            # Numbers are drawn inwards where all together lie too far out, which is rare and never by much.
+            off = (given - wanted).abs() / (attribute.high - attribute.low)
+            assert off.max() < 0.12, attribute.name
+            assert off.median() < 1e-3, attribute.name
+        else:
+            assert torch.equal(given, wanted), attribute.name
+
+
+def test_labels_survive_at_the_ends_of_all_numbers(subject: Subject) -> None:
+    for end in (0.0, 1.0):
+        sitters = subject.sitters_from_unit(torch.full((1, len(subject.attributes)), end))
+        again = subject.sitters_from_latents(subject.latents_from_sitters(sitters))
+        for attribute in subject.attributes:
+            if not isinstance(attribute, Continuous):
+                assert torch.equal(again[attribute.name], sitters[attribute.name]), attribute.name

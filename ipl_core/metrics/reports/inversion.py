@@ -86,7 +86,8 @@ def evaluate_inversion(
     Samples are drawn without truncation. start, view: as in InvertConfig. watch: called with every inverted portrait,
     before its score comes. Raises InputError, before any inversion, for what can't be measured.
     """
-    configs = [InvertConfig(model=model, preset=preset, seed=seed, start=start, view=view) for preset in presets]
+    shared = dict(model=model, seed=seed, start=start, view=view, aim="pixels")
+    configs = [InvertConfig(preset=preset, **shared) for preset in presets]
     judge, generator = load_judge(judge_of(model)), load_generator(model)
     resolution = generator.config.resolution
     if count:

@@ -13,11 +13,15 @@ import torch
 
 @dataclass(frozen=True)
 class Continuous:
-    """An attribute that is a number, spread evenly between `low` and `high`."""
+    """An attribute that is a number, spread evenly between `low` and `high`.
+
+    circular: whether it comes round, so that both ends are one, as a hue's are.
+    """
 
     name: str
     low: float
     high: float
+    circular: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,3 +71,20 @@ def sitters_from_unit(attributes: tuple[Attribute, ...], u: torch.Tensor) -> Sit
             edges = torch.tensor(attribute.shares).cumsum(0)[:-1]
             values[attribute.name] = torch.bucketize(u[:, i].contiguous(), edges)
     return Sitters(values)
+
+
+def unit_from_sitters(attributes: tuple[Attribute, ...], sitters: Sitters) -> torch.Tensor:
+    """The inverse of `sitters_from_unit`: points of the unit cube (B, len(attributes)).
+
+    Exact for numbers within their range, those outside it are taken to its ends; a label has a range of points, of
+    which this is the middle.
+    """
+    columns = []
+    for attribute in attributes:
+        value = sitters[attribute.name]
+        if isinstance(attribute, Continuous):
+            columns.append(((value - attribute.low) / (attribute.high - attribute.low)).clamp(0, 1))
+        else:
+            shares = torch.tensor(attribute.shares)
+            columns.append((shares.cumsum(0) - shares / 2)[value])
+    return torch.stack(columns, 1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from ...errors import InputError
-from .attributes import Attribute, Sitters, sitters_from_unit
+from .attributes import Attribute, Categorical, Sitters, sitters_from_unit, unit_from_sitters
 from .dogs.attributes import ATTRIBUTES as DOG_ATTRIBUTES
 from .dogs.attributes import TRAITS as DOG_TRAITS
 from .dogs.renderer import draw_dogs
@@ -25,6 +25,8 @@ from .traits import Trait
 
 #: Width of z of the embedded generators: room for every attribute of every subject.
 LATENT_WIDTH = 64
+_MARGIN = 1e-3  # the outermost quantiles, whose latents would be infinitely far out
+_MOST_KNOWN = 0.95  # of z's mean square, at most, that may lie in what stands for attributes
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,32 @@ class Subject:
         """
         z = z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
         return self.sitters_from_unit(torch.special.ndtr(z[:, : len(self.attributes)]))
+
+    def latents_from_unit(self, u: torch.Tensor) -> torch.Tensor:
+        """The inverse of the map of `sitters_from_latents`: points (B, attributes) in [0, 1] → z (B, LATENT_WIDTH).
+
+        The coordinates that stand for no attribute bring z to unit mean square, so that scaling changes nothing. A
+        point too far out for that, further than one in hundreds of random ones, has its numbers drawn towards the
+        middle of their ranges until it fits; labels stay.
+        """
+        known = len(self.attributes)
+        z = torch.special.ndtri(u.double().clamp(_MARGIN, 1 - _MARGIN))
+        labels = torch.tensor([isinstance(attribute, Categorical) for attribute in self.attributes])
+        fixed, free = ((z.square() * chosen).sum(1, keepdim=True) for chosen in (labels, ~labels))
+        room = _MOST_KNOWN * LATENT_WIDTH - fixed
+        z = torch.where(labels, z, z * (room / free.clamp_min(1e-9)).clamp(0, 1).sqrt())
+        rest = LATENT_WIDTH - known
+        signs = 1.0 - 2.0 * (torch.arange(rest) % 2)
+        filling = ((LATENT_WIDTH - z.square().sum(1, keepdim=True)) / rest).sqrt() * signs
+        return torch.cat([z, filling], 1).float()
+
+    def latents_from_sitters(self, sitters: Sitters) -> torch.Tensor:
+        """Latents z (B, LATENT_WIDTH) of which the embedded generator was taught to draw these sitters.
+
+        `sitters_from_latents` gives the same labels back, and the same numbers but for those at the ends of their
+        ranges; see `latents_from_unit`.
+        """
+        return self.latents_from_unit(unit_from_sitters(self.attributes, sitters))
 
     def random(self, count: int, generator: torch.Generator) -> Sitters:
         """`count` sitters, every attribute drawn independently."""

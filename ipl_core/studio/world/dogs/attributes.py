@@ -36,9 +36,9 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Continuous("tilt", -0.2, 0.2),  # roll in radians
     Continuous("light_side", -1.0, 1.0),
     Continuous("light_height", 0.15, 0.9),
-    Continuous("background_hue", 0.0, 1.0),
+    Continuous("background_hue", 0.0, 1.0, circular=True),
     Continuous("background_light", 0.3, 0.9),
-    Continuous("collar_hue", 0.0, 1.0),
+    Continuous("collar_hue", 0.0, 1.0, circular=True),
     Categorical("head_shape", ("long", "broad", "flat", "fox"), (0.28, 0.28, 0.2, 0.24)),
     Categorical("ears", ("pricked", "half dropped", "hanging", "button", "rose"), (0.24, 0.18, 0.26, 0.18, 0.14)),
     Categorical("coat_length", ("short", "medium", "shaggy"), (0.38, 0.32, 0.3)),

@@ -36,9 +36,9 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Continuous("light_side", -1.0, 1.0),
     Continuous("light_height", 0.1, 0.9),  # radians above the horizon
     Continuous("light_warmth", -1.0, 1.0),
-    Continuous("background_hue", 0.0, 1.0),
+    Continuous("background_hue", 0.0, 1.0, circular=True),
     Continuous("background_light", 0.25, 0.9),
-    Continuous("clothes_hue", 0.0, 1.0),
+    Continuous("clothes_hue", 0.0, 1.0, circular=True),
     Continuous("clothes_light", 0.2, 0.9),
     Categorical(
         "hair_cut",
