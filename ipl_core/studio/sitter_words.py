@@ -18,7 +18,7 @@ from .world.attributes import Categorical, Continuous
 from .world.subject import Subject
 from .world.traits import Trait
 
-BETWEEN = "in between"
+BETWEEN = "neither"
 
 
 def words_of(subject: Subject, trait: Trait) -> tuple[str, ...]:

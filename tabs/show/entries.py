@@ -123,7 +123,7 @@ def likeness(inverted: inversions.Inverted) -> dict[str, str]:
         "Pixels": f"{record.pixel:.3f} apart (0 alike, 2 opposite)",
         "Perceptual": f"{record.perceptual:.3f} apart by {measure}",
         "Identity": alike,
-        "Taken as": found.why if found else "",
+        "Taken as": found.why.rstrip(".") if found else "",
         "Begun at": _BEGUN_AT.get(found.start, "") if found and not found.portrait else "",
     }
 
