@@ -1,4 +1,4 @@
-"""Several critics written as one: `A+B@0.5` is A with weight 1 and B with weight 0.5. Loads none of them."""
+"""The notation for ensembles of CLIP models: `A+B@0.5` is A with weight 1 and B with weight 0.5. Loads no model."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ..storage.paths import is_file, is_folder, path_text
 from ..storage.words import quoted, readable
 
 MAX_WEIGHT = 1000.0
-MAX_PIECES = 64  # between plus signs, those within paths included
+MAX_PIECES = 64  # pieces between plus signs, including plus signs within paths
 
 
 def members(critic: str) -> list[tuple[str, float]]:
-    """Name and weight of each critic in `critic`, in the order given; a single critic has weight 1.
+    """Name and weight of each CLIP model in `critic`, in the order given; a single model has weight 1.
 
-    A folder that exists stands for itself, whatever its path contains, and so does a file of weights after a model's
-    name and a colon. Raises InputError for a name that is missing or comes twice, for a weight that isn't a number
-    above 0, for a weight where there is nothing to weigh against, and for more than 64 pieces between plus signs.
+    The path of an existing folder is one name, even if it contains plus signs; so is “model:file” when the file of
+    weights exists. Raises InputError for a missing or repeated name, for a weight that isn't a number above 0, for a
+    weight on a single model, and for more than 64 pieces between plus signs.
     """
     if _is_there(critic):
         return [(critic, 1.0)]
@@ -27,19 +27,19 @@ def members(critic: str) -> list[tuple[str, float]]:
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise InputError(
-            f"The CLIP model “{twice[0]}” comes twice in “{critic}”: name it once, with the weight it is to have "
+            f"The CLIP model “{twice[0]}” comes twice in “{critic}”: name it once, with the weight that you want "
             f"({twice[0]}@2, say)."
         )
     if len(parts) == 1 and critic.strip() != names[0]:
         raise InputError(
-            f"“{critic}” gives a weight to a single CLIP model, which has nothing to be weighed against: "
+            f"“{critic}” gives a weight to a single CLIP model, with nothing to be weighed against: "
             f"leave the weight out, or add another CLIP model ({critic}+ViT-B-16, say)."
         )
     return parts
 
 
 def stored(critic: str) -> str:
-    """The critic as settings hold it: paths that no text can hold become file URIs, see `paths.path_text`.
+    """`critic` as settings store it: a path that isn't valid text becomes a file URI, see `paths.path_text`.
 
     Raises InputError as `members` does.
     """
@@ -60,10 +60,12 @@ def _stored_member(name: str) -> str:
 
 
 def _split(critic: str) -> list[str]:
-    """The members as written, apart at plus signs, but not at those within the path of what exists."""
+    """The members as written, split at plus signs, except those inside the path of an existing file or folder."""
     pieces = critic.split("+")
     if len(pieces) > MAX_PIECES:
-        raise InputError(f"{quoted(critic)} has {len(pieces)} pieces between plus signs; at most {MAX_PIECES} can be.")
+        raise InputError(
+            f"{quoted(critic)} has {len(pieces)} pieces between plus signs; at most {MAX_PIECES} are allowed."
+        )
     found, start = [], 0
     while start < len(pieces):
         end = start + _length(pieces[start:])
@@ -73,9 +75,9 @@ def _split(critic: str) -> list[str]:
 
 
 def _length(pieces: list[str]) -> int:
-    """How many of the pieces make the first member: as many as lead to something that exists, else one.
+    """How many pieces form the first member: the longest run that names an existing path, otherwise one.
 
-    An empty piece after a folder's name is the middle of a “++”, which no list of critics has.
+    An empty piece after a folder's name comes from “++”, which never separates two CLIP models.
     """
     for count in range(len(pieces), 1, -1):
         part = "+".join(pieces[:count]).strip()
@@ -111,7 +113,7 @@ def _is_path(text: str) -> bool:
 
 
 def _is_there(name: str) -> bool:
-    """Whether a critic's name is the path of a folder, or ends, after a colon, in that of a file."""
+    """Whether a CLIP model's name is the path of an existing folder, or has the path of a file after its colon."""
     if _is_folder(name):
         return True
     architecture, _, weights = name.partition(":")
@@ -119,4 +121,4 @@ def _is_there(name: str) -> bool:
 
 
 def _is_folder(text: str) -> bool:
-    return bool(text) and is_folder(text)  # "" would be the folder at hand
+    return bool(text) and is_folder(text)  # Path("") would be the current folder

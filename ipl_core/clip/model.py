@@ -1,7 +1,7 @@
 """CLIP through open_clip: images, texts and learned context vectors become embeddings.
 
 A `Critic` is a frozen CLIP. Gradients flow through it, to pictures and to context vectors, never into it.
-This room knows nothing about generators, prompt schemes, losses or the catalog; it is given a directory
+This module knows nothing about generators, prompt schemes, losses or the catalog; its input is a directory
 or the name of an open_clip model.
 """
 
@@ -41,21 +41,24 @@ WORDS_FILE = "words.json"
 _WEIGHTS_ENDINGS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 
 _MAX_JSON = 16 * 2**20  # characters of a description or a word list; the embedded word list has 60,000
-_MAX_LAYERS, _MAX_SIZE = 200, 1_000_000  # of a tower, and of its width, picture or vocabulary; the largest have 250,000
+_MAX_LAYERS, _MAX_SIZE = (
+    200,
+    1_000_000,
+)  # for layers, widths, picture sizes and vocabularies; the largest vocabularies have 250,000
 _MAX_CACHED_TEXTS = 8192  # raw features of at most a few kilobytes each
 _MAX_LISTED = 40  # names in an error message; more would hide the sentence
 _PUNCTUATION = ".,;:!?\"'()[]{}“”‘’…"
 
 
 class Critic:
-    """A frozen CLIP model with differentiable preprocessing and a way in for learned context vectors.
+    """A frozen CLIP model with differentiable preprocessing that also accepts learned context vectors.
 
-    name: what it was loaded as. device: where it computes. image_size: side of its input in pixels.
+    name: the name it was loaded under. device: where it computes. image_size: side of its input in pixels.
     context_length: tokens its text tower takes, start and end included. token_width: width of a token
-    embedding, None where the text tower can't take learned vectors. embed_dim: width of its embeddings D.
+    embedding, None where the text tower can't take learned vectors. embed_dim: width D of its embeddings.
     logit_scale: the factor on cosines in its own training (the exponential of the stored parameter).
-    known_words: every word it was taught, None for an open vocabulary. domains: domain words it was taught,
-    each with its other wordings; empty for an open vocabulary.
+    known_words: every word it was trained on, None for an open vocabulary. domains: the domain wordings it was
+    trained on, each with its synonyms; empty for an open vocabulary.
     """
 
     def __init__(
@@ -70,7 +73,8 @@ class Critic:
         """Wrap and freeze an open_clip model that is already on `device`.
 
         model: anything with open_clip's `visual`, `encode_image`, `encode_text` and `logit_scale`.
-        tokenizer: open_clip's tokenizer for it. Raises nothing; what the text tower can't do is said when asked.
+        tokenizer: open_clip's tokenizer for it. Raises nothing: a method that needs more than the text tower can do
+            raises its own InputError.
         """
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
@@ -110,8 +114,8 @@ class Critic:
         images: (B, 3, H, W) about [-1, 1], any size; the shorter side is resized (bicubic, antialiased, as
             CLIP's own preprocessing) and the middle square taken. Values outside the range are not clipped,
             so that their gradient survives.
-        views: applied to the resized pictures (B, 3, image_size, image_size) before normalisation; use one
-            and the same view for both pictures of a pair.
+        views: augmentation of the resized pictures (B, 3, image_size, image_size) before normalisation; use
+            the same one for both pictures of a pair.
         Returns unit embeddings (B, D), or as many rows as `views` makes.
         """
         images = self._resize(images.to(self.device, torch.float32))
@@ -120,10 +124,10 @@ class Critic:
         return F.normalize(self.model.encode_image(images * self._scale + self._shift), dim=-1)
 
     def encode_layers(self, images: torch.Tensor, count: int = 3) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """What the image tower makes of pictures on its way to the embedding; differentiable in them.
+        """Feature maps of the image tower's layers, and the embeddings; differentiable in the pictures.
 
-        images: as for `encode_images`. Returns `count` feature maps (B, C, h, w) from evenly spaced depths, from the
-        shallow to the deep, and unit embeddings (B, D). A tower that can't show its layers gives no maps.
+        images: as for `encode_images`. Returns at most `count` feature maps (B, C, h, w) from evenly spaced depths, shallow
+        ones first, and unit embeddings (B, D). A tower that doesn't expose its layers gives no maps.
         """
         images = self._resize(images.to(self.device, torch.float32)) * self._scale + self._shift
         visual = self.model.visual
@@ -146,17 +150,17 @@ class Critic:
     # ---- texts -------------------------------------------------------------------------------------------
 
     def encode_texts(self, texts: Sequence[str], normalise: bool = True) -> torch.Tensor:
-        """Embed fixed texts; every text is computed once and remembered, no gradient.
+        """Embed fixed texts without gradients; each text is computed once and cached.
 
         Returns (N, D): unit embeddings, or with normalise=False the text tower's raw features.
-        Raises InputError for a text longer than the context, rather than cutting it.
+        Raises InputError for a text that is longer than the context; texts are never cut.
         """
         texts = list(texts)
         with self._lock:
             found = {text: self._features[text] for text in texts if text in self._features}
         missing = [text for text in dict.fromkeys(texts) if text not in found]
         if missing:
-            # Remembered tensors must be usable in any later graph, so they may not be inference tensors.
+            # Cached tensors must be usable in any later graph, so they can't be inference tensors.
             with torch.inference_mode(False), torch.no_grad():
                 found.update((text, self._encode(text)) for text in missing)
             with self._lock:
@@ -165,8 +169,11 @@ class Critic:
         return F.normalize(features, dim=-1) if normalise else features
 
     def _encode(self, text: str) -> torch.Tensor:
-        """Raw features (D,) of a whole text. In a batch of its own and no longer than it is: what stands beside a text
-        changes its last digits, and a run's weights would depend on what the process was asked before."""
+        """Raw features (D,) of a whole text, computed in a batch of one without padding.
+
+        Other texts in the batch, and padding, change the last digits of the features; a run's weights would then
+        depend on what the process had computed before.
+        """
         if not self._takes_vectors:
             return self.model.encode_text(self.tokenizer([text]).to(self.device))[0]
         row = self._start + self.token_ids(text) + self._end
@@ -199,9 +206,9 @@ class Critic:
         context: (B, n, token_width). words: one class wording, or several that share the same contexts.
         Returns (B, D) for one wording, (K, B, D) for K of them.
 
-        The tower is causal, so nothing after the end token matters and the sequence stops there; several
-        wordings share start and context, which are computed once: the wordings follow one another in one
-        sequence, each at its own positions and blind to the others.
+        The tower is causal, so the sequence stops at the end token. Several wordings share the start token and
+        the context, which are computed once: the wordings follow one another in one sequence, each with its own
+        positions, and the attention mask hides them from each other.
         Raises InputError when a prompt is longer than the context or the tower can't take vectors.
         """
         self._require_vectors()
@@ -267,12 +274,12 @@ class Critic:
                 f"“{self.name}” reads at most {self.context_length}. Use fewer words."
             )
 
-    # ---- what a person may ask for -----------------------------------------------------------------------
+    # ---- checks of what a person typed -------------------------------------------------------------------
 
     def unknown_words(self, text: str) -> list[str]:
-        """Words of `text` that the critic was never taught, in order, each once; [] for an open vocabulary.
+        """Words of `text` that the CLIP model wasn't trained on, in order, each once; [] for an open vocabulary.
 
-        A word joined by hyphens is known when the whole or every part is.
+        A hyphenated word is known if the whole word or each of its parts is known.
         """
         if self.known_words is None:
             return []
@@ -285,12 +292,12 @@ class Critic:
         return bool(parts) and all(part in self.known_words for part in parts)
 
     def check_text(self, text: str, within: Sequence[str] = ("{}",), field: str = "text") -> None:
-        """Refuse a domain wording that this critic can't judge; silent when it can.
+        """Check that this CLIP model can read a domain wording.
 
-        within: the phrases the wording will be put into, "{}" marking the place, so that the length is that
-            of the longest of them. field: what the wording is, for the message ("target", "source").
-        Raises InputError: blank, too long for the context (with the numbers), reserved marks, or words the
-            critic was never taught (names them and what it knows).
+        within: the templates that the wording will be put into at "{}"; the longest one decides whether it fits.
+            field: the field's name for the message ("target", "source").
+        Raises InputError for a wording that is blank, too long for the context or contains CLIP's reserved marks,
+            and for words that the model wasn't trained on (the message lists them and the words that it knows).
         """
         if not _words(text):
             raise InputError(f"The {field} is blank; describe it in words, such as “pencil sketch”.")
@@ -328,7 +335,7 @@ _loading = new_lock()
 
 
 def load_critic(name_or_path: str | Path, device: torch.device | str = "cpu") -> Critic:
-    """Load a CLIP model and freeze it; the same request again gives the same object.
+    """Load a CLIP model and freeze it; a repeated request returns the same object.
 
     name_or_path: a directory with open_clip_config.json, a safetensors file beside it and, for a closed
         vocabulary, words.json ({"words": [...], "domains": {words: [other wordings]}}); or the name of any
@@ -349,7 +356,7 @@ def load_critic(name_or_path: str | Path, device: torch.device | str = "cpu") ->
 
 
 def _no_folder(path: Path, there: bool) -> str:
-    """Why the path of a critic can't be used."""
+    """The error for a CLIP model's path that can't be used."""
     called = quoted(str(path), MAX_QUOTED_PATH)
     if there:
         return (
@@ -361,7 +368,7 @@ def _no_folder(path: Path, there: bool) -> str:
 
 
 def _directory_key(path: Path) -> tuple[Any, ...]:
-    """Changes when a file in the directory does, so that retrained weights are not served from memory."""
+    """A cache key that changes with any file in the directory, so that retrained weights are read again."""
     stats = [(file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in sorted(path.iterdir())]
     return (str(path.resolve()), *stats)
 
@@ -394,7 +401,7 @@ def _from_directory(path: Path, device: torch.device) -> Critic:
 
 
 def _check_description(path: Path) -> None:
-    """Raises InputError if a description asks for a network so large that building it would take all memory."""
+    """Raises InputError if a description asks for a network that is too large to build in memory."""
     try:
         level = [read_json(path.read_text(encoding="utf-8"), CONFIG_FILE, _MAX_JSON)]
     except (OSError, ValueError) as error:
@@ -417,7 +424,7 @@ def _check_description(path: Path) -> None:
 def _opened(
     architecture: str, device: torch.device, complaint: Callable[[str], str], **options: Any
 ) -> tuple[nn.Module, Any]:
-    """open_clip's model and tokenizer; complaint: what to say of an error, of which it is given the first line."""
+    """open_clip's model and tokenizer; complaint: turns the first line of an error into an error message."""
     import open_clip
 
     try:
@@ -428,7 +435,7 @@ def _opened(
             return model, open_clip.get_tokenizer(architecture)
     except OutOfMemory:
         raise
-    except Exception as error:  # network, hub, disk and format errors of several libraries
+    except Exception as error:  # errors of the network, the hub, the disk and the format, raised by several libraries
         raise InputError(complaint(_first_line(error))) from error
 
 
@@ -461,7 +468,7 @@ def _from_name(name: str, device: torch.device) -> Critic:
 
 
 def _fetched(architecture: str, tag: str) -> str | None:
-    """Where open_clip's weights of that tag lie, if they were fetched from the hub."""
+    """Where open_clip's weights of that tag are cached; None if they weren't fetched from the hub."""
     import open_clip
     from huggingface_hub import try_to_load_from_cache
     from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
@@ -475,10 +482,10 @@ def _fetched(architecture: str, tag: str) -> str | None:
 
 @contextmanager
 def _readable(weights: str) -> Iterator[str]:
-    """The weights as open_clip may read them: of a file of one's own, a safetensors file that is called so.
+    """Weights that open_clip can read safely: the user's own file is given as a file that ends in .safetensors.
 
-    A pickle is read in a process of its own, and what is neither is refused, whatever it is called. Raises InputError
-    if it can't be read.
+    A pickle is converted in a process of its own. Any other format is refused, whatever the file's name. Raises
+    InputError if the file can't be read.
     """
     path = Path(weights)
     pickled = path.is_file() and is_pickle(first_bytes(path))
@@ -496,7 +503,7 @@ def _readable(weights: str) -> Iterator[str]:
 
 
 def _architecture_and_weights(name: str) -> tuple[str, str]:
-    """open_clip's model name and pretraining tag or file for what a person calls a critic."""
+    """open_clip's model name, and pretraining tag or file, for a CLIP model as a person names it."""
     import open_clip
 
     architecture, _, weights = name.partition(":")
@@ -522,19 +529,19 @@ def _architecture_and_weights(name: str) -> tuple[str, str]:
             f"The CLIP model “{architecture}” {given}. Name one after a colon, {architecture}:{(tags or ['file'])[0]} "
             f"say; there are: {', '.join(tags) or 'none to download, only files of your own'}."
         )
-    # OpenAI's weights were trained with a quicker, slightly different GELU; the plain name would misread them.
+    # OpenAI's weights were trained with QuickGELU, a slightly different GELU; the plain architecture would be wrong.
     if weights == "openai" and f"{architecture}-quickgelu" in known:
         architecture += "-quickgelu"
     return architecture, weights
 
 
 def _looks_like_a_file(weights: str) -> bool:
-    """Whether what follows a critic's colon is meant as a path, and not as one of open_clip's tags."""
+    """Whether the text after a CLIP model's colon is meant as a path rather than as one of open_clip's tags."""
     return "/" in weights or os.sep in weights or Path(weights).suffix in _WEIGHTS_ENDINGS
 
 
 def _takes_vectors(text: nn.Module, tokenizer: Any) -> bool:
-    """Whether a text tower is CLIP's: causal, read at its end token, fed by CLIP's own tokens."""
+    """Whether a text tower is built like CLIP's: causal, read at the end token, with CLIP's own tokenizer."""
     if not all(hasattr(text, name) for name in ("token_embedding", "positional_embedding", "transformer", "ln_final")):
         return False
     if not all(hasattr(tokenizer, name) for name in ("encode", "sot_token_id", "eot_token_id")):
@@ -558,7 +565,7 @@ def _words(text: str) -> list[str]:
 
 
 def _shorten(text: str, limit: int = 60) -> str:
-    text = " ".join(text.split())  # one line, whatever was typed
+    text = " ".join(text.split())  # always one line
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -1,7 +1,7 @@
-"""Words that a critic of closed vocabulary doesn't know, and the domains it knows that come nearest to them.
+"""Suggestions for words that a CLIP model with a closed vocabulary doesn't know: the nearest domains that it knows.
 
-By spelling, by words in common, and by meaning as far as the critic knows some of the words. Knows nothing about
-generators or pages.
+Domains are compared by spelling, by common words, and by meaning if the model knows some of the words. This module
+knows nothing about generators or the app.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .model import Critic
 
-MAX_LETTERS = 60  # of a text, and of each wording, that are compared; more takes long and tells nothing
+MAX_LETTERS = 60  # of each text that is compared; more would be slow without helping
 _SAY_NOTHING = frozenset(
     ["a", "an", "and", "as", "by", "for", "from", "in", "like", "of", "on", "or", "style", "the", "to", "with"]
 )
-_IN_COMMON, _MEANING = 0.6, 0.4  # beside spelling, which counts 1
+_IN_COMMON, _MEANING = 0.6, 0.4  # the weight of spelling is 1
 
 
 def nearest_domains(critic: Critic, text: str, among: Sequence[str] | None = None, count: int = 4) -> list[str]:
-    """The `count` domains of the critic that are nearest to `text`, the nearest first; [] for an open vocabulary.
+    """The `count` domains of the CLIP model that are nearest to `text`, nearest first; [] for an open vocabulary.
 
-    among: the domains that may be named; None for all that the critic was taught.
+    among: the domains to choose from; None for all that the model was trained on.
     """
     domains = {name: others for name, others in critic.domains.items() if among is None or name in among}
     words = " ".join(text.lower().split())[:MAX_LETTERS]
@@ -39,7 +39,7 @@ def nearest_domains(critic: Critic, text: str, among: Sequence[str] | None = Non
 
 
 def _by_spelling(text: str, wording: str) -> float:
-    """0 to 1 by letters, and more for each word in common."""
+    """Similarity of the letters, 0 to 1, plus a bonus for each common word."""
     told = [word for word in text.replace("-", " ").split() if word not in _SAY_NOTHING] or [text]
     known = wording.replace("-", " ").split()
     word_by_word = sum(max(_alike(one, other) for other in known) for one in told) / len(told)
@@ -52,7 +52,7 @@ def _alike(one: str, other: str) -> float:
 
 
 def _by_meaning(critic: Critic, text: str, domains: list[str]) -> dict[str, float]:
-    """0 to 1: how near each domain lies to those words of `text` that the critic knows; all 0 where it knows none."""
+    """How near each domain is to the known words of `text`, 0 to 1; all 0 if the CLIP model knows none of them."""
     unknown = set(critic.unknown_words(text))
     known = [word for word in text.split() if word not in unknown and word not in _SAY_NOTHING]
     if not known:

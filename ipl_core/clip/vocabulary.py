@@ -1,9 +1,9 @@
-"""Plain words that describe who is in a picture, for prompts that a CLIP picks words for: two lists, or one's own.
+"""Vocabularies: phrases from which a CLIP model picks those that describe a picture. Two lists, or the user's own.
 
-A vocabulary is a text. Groups are parted by semicolons or line breaks, what excludes each other within a group by
-commas, and ways to say the same by slashes: "bald / {} with a bald head, curly; smiling, frowning". A phrase stands in
-front of the noun, or around it where it says {} for the noun. Knows nothing about pictures, and of a critic only which
-words it knows.
+A vocabulary is a text. Semicolons or line breaks separate groups, commas separate the alternatives of a group (they
+exclude each other), and slashes separate synonyms: "bald / {} with a bald head, curly; smiling, frowning". A phrase
+stands before the noun; with {} in it, {} stands for the noun. This module knows nothing about pictures, and asks a
+CLIP model only which words it knows.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ..storage.words import quoted
 if TYPE_CHECKING:
     from .model import Critic
 
-MAX_TEXT = 20_000  # characters of a list of one's own
+MAX_TEXT = 20_000  # characters of a vocabulary that a person types
 MAX_PHRASE = 80
 
-#: The embedded critic knows the first words of most groups; those that it wasn't taught are left out for it.
+#: The embedded CLIP model knows the first words of most groups; `known_to` leaves out the others for it.
 FACES = """
 bald / {} with a bald head, {} with a buzz cut, short haired / {} with short hair, {} with a side part, \
 {} with a fringe, {} with a bob, long haired / {} with long hair, curly / {} with curly hair, {} with a bun, \
@@ -79,13 +79,13 @@ yellow eyed / {} with yellow eyes
 {} on grass, {} in snow, {} indoors
 """
 
-#: Lists by name.
+#: The built-in vocabularies by name.
 LISTS = {"faces": FACES, "animals": ANIMALS}
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """Words in front of a noun and behind it; either may be empty."""
+    """The words before and after a noun; either may be empty."""
 
     before: str
     behind: str
@@ -98,15 +98,15 @@ class Phrase:
         return self.before or self.behind
 
 
-#: What can be said of one thing: alternatives that exclude each other, each with the phrases that say it.
+#: A group of alternatives that exclude each other, each as a list of synonymous phrases.
 Group = tuple[tuple[Phrase, ...], ...]
 
 
 def parse(text: str) -> tuple[Group, ...]:
     """The groups of a vocabulary.
 
-    Raises InputError for a text that is too long, or that holds no group of two alternatives, and for a phrase that is
-    too long or names the noun more than once.
+    Raises InputError for a text that is too long or has no group of two alternatives, and for a phrase that is too
+    long or has {} more than once.
     """
     if len(text) > MAX_TEXT:
         raise InputError(f"A vocabulary has at most {MAX_TEXT} characters; this one has {len(text)}.")
@@ -123,7 +123,7 @@ def parse(text: str) -> tuple[Group, ...]:
 
 
 def _usable(groups: Iterable[Iterable[Sequence[Phrase]]]) -> tuple[Group, ...]:
-    """The groups that are left with two alternatives or more, without alternatives that no phrase says."""
+    """The groups without alternatives that have no phrase; groups with fewer than two alternatives are dropped."""
     left = (tuple(tuple(forms) for forms in group if forms) for group in groups)
     return tuple(group for group in left if len(group) > 1)
 
@@ -134,16 +134,17 @@ def _phrase(form: str) -> Phrase:
     if len(words) > MAX_PHRASE or "{}" in behind or not (before + behind).strip():
         raise InputError(
             f"The vocabulary's phrase {quoted(words)} can't be used: give at most {MAX_PHRASE} characters, "
-            "with {} once at most, where the noun stands."
+            "and {} at most once, in the place of the noun."
         )
     return Phrase(before.strip(), behind.strip() if noun else "")
 
 
 def known_to(critic: Critic, name: str) -> tuple[Group, ...]:
-    """The groups of the vocabulary `name`, a name of LISTS or a text of one's own, in words that the critic knows.
+    """The groups of a vocabulary, all in words that the CLIP model knows.
 
-    Of a list in LISTS whatever the critic wasn't taught is left out. Raises InputError for words of one's own that it
-    wasn't taught, for a text that is none, and for a list of which the critic knows no group of two alternatives.
+    name: a name in LISTS, or the text of a vocabulary. Phrases of LISTS with unknown words are left out. Raises
+    InputError for unknown words in the user's own text, for a text that isn't a vocabulary, and for a list in which
+    the model knows no group of two alternatives.
     """
     if name not in LISTS:
         groups = parse(name)

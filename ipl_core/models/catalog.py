@@ -1,8 +1,8 @@
-"""Every model known: which file a name stands for, whether it is whole, what it may be used for.
+"""The catalog of models: names and paths are resolved to files, checked, and loaded.
 
-Names come from `registry.json` in the folder of embedded weights, and from `hub_models.json` beside this file, whose
-models are fetched from the Hugging Face hub when they are first needed; a path of one's own works wherever a name
-does. The room knows nothing about training; the networks themselves are built by `generators` and `clip`.
+Names come from two lists: `registry.json` in the folder of embedded weights, and `hub_models.json` beside this file.
+Models of the second list are fetched from the Hugging Face hub when they are first needed. A path works wherever a
+name does. This module knows nothing about training; `generators`, `clip` and the judge's module build the networks.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ HUB_MODELS = Path(__file__).resolve().parent / "hub_models.json"
 
 @dataclass(frozen=True)
 class GeneratorEntry:
-    """A generator that is known: where it is, the critic it is adapted with, what it draws, and its licence.
+    """A generator in the catalog: its files, its default CLIP model, what it draws, and its licence.
 
-    file: of an embedded one; None for one of the hub. sources: where the hub has it, in the order to try; page: where a
-    person can get it. title: its name in full. size: of the file in bytes, about; memory: that adapting it is expected
-    to take, in GB. None is what isn't known.
+    file: the file of an embedded generator; None for one from the hub. sources: its places on the hub, in the order
+    to try. page: a web page to get it from by hand. title: its full name. size: approximate size of the file in bytes.
+    memory: expected memory for adapting it, in GB. Unknown values are None.
 
-    encoder: name of the encoder that guesses its latents, "" without one.
-    faces: whether it draws faces. framing: where in its pictures a face lies, as `faces.Crop.moved` takes it from
-    FFHQ's place to the generator's own: right, down, zoom; {} for FFHQ's.
+    encoder: name of the encoder that predicts its latents, "" if there is none. faces: whether it draws faces.
+    framing: the shift (right, down) and zoom from FFHQ's face crop to this generator's, as arguments of
+    `faces.Crop.moved`; {} for FFHQ's crop.
     """
 
     name: str
@@ -80,16 +80,17 @@ class GeneratorEntry:
 
     @property
     def offer(self) -> Offer | None:
-        """What is fetched for it; None for an embedded one."""
+        """The files to fetch for it; None for an embedded one."""
         return None if self.file else Offer(self.name, self.sources, self.page, "--model /path/to/the/file")
 
 
 @dataclass(frozen=True)
 class CriticEntry:
-    """A critic that is known: a folder with an open_clip configuration and weights, or a model of open_clip's own.
+    """A CLIP model in the catalog: a folder with an open_clip configuration and weights, or one of open_clip's models.
 
-    folder: of an embedded one; None for one of the hub. open_clip: its name and pretraining tag there. image_size: side
-    of the pictures that it sees. needs: a Python package that its tokeniser wants. The rest as in GeneratorEntry.
+    folder: the folder of an embedded model; None for one from the hub. open_clip: open_clip's name and pretraining
+    tag. image_size: side of its input in pixels. needs: a Python package that its tokeniser needs. The other fields
+    are those of GeneratorEntry.
     """
 
     name: str
@@ -106,14 +107,14 @@ class CriticEntry:
 
     @property
     def offer(self) -> Offer | None:
-        """What is fetched for it; None for an embedded one."""
+        """The files to fetch for it; None for an embedded one."""
         own_copy = f"--critic {self.open_clip.partition(':')[0]}:/path/to/the/file"
         return None if self.folder else Offer(self.name, self.sources, self.page, own_copy)
 
 
 @dataclass(frozen=True)
 class EncoderEntry:
-    """An encoder that is known: pictures to latents of one generator. The fields are those of GeneratorEntry."""
+    """An encoder in the catalog: it maps pictures to latents of one generator. The fields are GeneratorEntry's."""
 
     name: str
     file: Path | None
@@ -126,15 +127,16 @@ class EncoderEntry:
 
     @property
     def offer(self) -> Offer | None:
-        """What is fetched for it; None for an embedded one."""
+        """The files to fetch for it; None for an embedded one."""
         return None if self.file else Offer(self.name, self.sources, self.page, "--encoder /path/to/the/file")
 
 
 @dataclass(frozen=True)
 class NetworkEntry:
-    """A published network that metrics look with. file: its usual name, by which a copy of one's own is found in the
-    folder `models` of the library, or where torchvision keeps its own. sha256: of that file, None where it isn't known.
-    The rest as in GeneratorEntry.
+    """A published network that metrics compute features with.
+
+    file: its usual file name; the user's copy is looked for under that name in the library's folder `models` and in
+    torchvision's cache. sha256: hash of that file, None if unknown. The other fields are those of GeneratorEntry.
     """
 
     name: str
@@ -148,17 +150,17 @@ class NetworkEntry:
 
     @property
     def own_copies(self) -> tuple[Path, ...]:
-        """Where a copy of one's own may lie."""
+        """The paths where the user may have put a copy."""
         torchs = as_path(os.environ.get("TORCH_HOME", "~/.cache/torch")) / "hub" / "checkpoints"
         return home() / "models" / self.file, torchs / self.file
 
     @property
     def offer(self) -> Offer:
-        """What is fetched for it."""
+        """The files to fetch for it."""
         return Offer(self.name, self.sources, self.page, f"put it into {home() / 'models'} as {self.file}")
 
 
-#: Whatever is known by name.
+#: Any entry of the catalog.
 Entry = GeneratorEntry | CriticEntry | EncoderEntry | NetworkEntry
 
 
@@ -169,7 +171,7 @@ def pretrained_folder() -> Path:
 
 
 def registry() -> dict[str, Any]:
-    """The registry as it stands in its file: kind of model → name → what is known about it.
+    """The content of registry.json: kind of model → name → fields of its entry.
 
     Raises InputError if the file is missing or can't be read as JSON.
     """
@@ -190,12 +192,12 @@ def registry() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def hub_models() -> dict[str, Any]:
-    """The list of models that the hub has: kind of model → name → what is known about it."""
+    """The content of hub_models.json: kind of model → name → fields of its entry."""
     return json.loads(HUB_MODELS.read_text(encoding="utf-8"))
 
 
 def _with_those_of_the_hub(entries: dict[str, Any], kind: str, entry: Callable[..., Any]) -> dict[str, Any]:
-    """The embedded entries, and after them those of the hub whose names are still free."""
+    """The embedded entries, followed by those of the hub; on a name conflict the embedded entry wins."""
     for name, facts in hub_models()[kind].items():
         rest = {key: value for key, value in facts.items() if key != "sources"}
         sources = fetching.sources_from(facts["sources"])
@@ -204,7 +206,7 @@ def _with_those_of_the_hub(entries: dict[str, Any], kind: str, entry: Callable[.
 
 
 def generators() -> dict[str, GeneratorEntry]:
-    """The generators that are known by name, embedded ones first."""
+    """All generators of the catalog by name, embedded ones first."""
     entries = {}
     for name, facts in registry().get("generators", {}).items():
         entries[name] = GeneratorEntry(
@@ -224,7 +226,7 @@ def generators() -> dict[str, GeneratorEntry]:
 
 
 def critics() -> dict[str, CriticEntry]:
-    """The critics that are known by name, embedded ones first; open_clip knows more."""
+    """All CLIP models of the catalog by name, embedded ones first; open_clip has more."""
     entries = {
         name: CriticEntry(
             name, _file(name, facts, "dir"), facts.get("licence", ""), facts.get("sha256"), facts.get("title", name)
@@ -235,7 +237,7 @@ def critics() -> dict[str, CriticEntry]:
 
 
 def encoders() -> dict[str, EncoderEntry]:
-    """The encoders that are known by name, embedded ones first."""
+    """All encoders of the catalog by name, embedded ones first."""
     entries = {
         name: EncoderEntry(
             name, _file(name, facts, "file"), facts.get("licence", ""), facts.get("sha256"), facts.get("title", name)
@@ -246,14 +248,14 @@ def encoders() -> dict[str, EncoderEntry]:
 
 
 def networks() -> dict[str, NetworkEntry]:
-    """The published networks that metrics look with."""
+    """The published networks that metrics compute features with, by name."""
     return _with_those_of_the_hub({}, "networks", NetworkEntry)
 
 
 def find_network(name: str) -> Path:
-    """The file of a published network: a copy of one's own, or what was fetched from the hub. Fetches nothing.
+    """The file of a published network: the user's copy, or the one fetched from the hub. Fetches nothing itself.
 
-    Raises InputError if it isn't here, saying where it can be had, or if it isn't the file that is known.
+    Raises InputError if the file isn't on this machine (the message says where to get it), or if its hash is wrong.
     """
     entry = networks()[name]
     path = next((copy for copy in entry.own_copies if copy.is_file()), None)
@@ -271,7 +273,7 @@ def find_network(name: str) -> Path:
 
 
 def is_here(entry: Entry) -> bool:
-    """Whether a model's weights are on this machine; touches no network and reads nothing."""
+    """Whether a model's weights are on this machine; neither the network nor the files' content is read."""
     if isinstance(entry, NetworkEntry) and any(copy.is_file() for copy in entry.own_copies):
         return True
     if entry.offer is not None:
@@ -280,7 +282,7 @@ def is_here(entry: Entry) -> bool:
 
 
 def where(entry: Entry) -> str:
-    """Where a model's weights are, in a few words: "embedded", "here", "133 MB to fetch"."""
+    """Where a model's weights are, in a few words, such as "embedded", "here" or "133 MB to fetch"."""
     if entry.offer is None:
         return "embedded"
     if is_here(entry):
@@ -289,12 +291,11 @@ def where(entry: Entry) -> str:
 
 
 def find_generator(model: str, progress: Progress | None = None) -> Path:
-    """The file, or the folder of an adapted domain, that `model` stands for: a name, a path, or the name of a finished
-    model that comes with the app.
+    """The path of a generator: a model file, or the folder of an adapted domain.
 
-    One of the hub is fetched if it isn't here; progress: called with bytes that are here and bytes in all.
-    Raises InputError if there is no such model, if its file is missing or can't be fetched, or if the file isn't the
-    one registered.
+    model: a name in the catalog, a path, or the name of a finished model that comes with the app. A model of the hub
+    is fetched first if necessary; progress: called with the bytes fetched so far and the total. Raises InputError if
+    there is no such model, if its file is missing or can't be fetched, or if its hash isn't the registered one.
     """
     known = generators()
     if model in known:
@@ -323,10 +324,11 @@ def find_generator(model: str, progress: Progress | None = None) -> Path:
 
 @enough_memory()
 def load_generator(model: str | os.PathLike[str], device: str = "cpu", progress: Progress | None = None) -> Generator:
-    """The generator that `model` stands for: a known name, a model file, an adapted domain's folder or weights in it.
+    """Load a generator, in evaluation mode with frozen weights.
 
-    It is in evaluation mode and its weights are frozen. One of the hub is fetched first if it isn't here, see
-    `find_generator`. Raises InputError if it can't be found or read.
+    model: a name in the catalog, a model file, the folder of an adapted domain, or the weights in such a folder. A
+    model of the hub is fetched first if necessary, see `find_generator`. Raises InputError if it can't be found or
+    read.
     """
     where = usable_device(str(device))
     path = find_generator(os.fspath(model), progress)
@@ -336,12 +338,12 @@ def load_generator(model: str | os.PathLike[str], device: str = "cpu", progress:
 
 
 def load_adapted(path: str | os.PathLike[str], device: str = "cpu", step: int | None = None) -> Generator:
-    """The adapted generator of a folder that an adaptation wrote, in evaluation mode with frozen weights.
+    """Load an adapted generator, in evaluation mode with frozen weights.
 
-    path: the folder, or the weights in it, of an earlier step too; or the file of a finished model. step: which earlier
-        step; None takes what `path` is.
-    Raises InputError if the folder is damaged, if that step wasn't kept, or if the source model isn't the one it was
-    adapted from.
+    path: the folder of an adapted domain, a file of weights in it (of the last or of an earlier step), or the file of
+        a finished model. step: an earlier step; None loads what `path` names.
+    Raises InputError if the folder is damaged, if that step wasn't kept, or if the source model's weights aren't those
+    that were adapted.
     """
     path = as_path(path)
     folder = domain_folder.place(path)
@@ -355,10 +357,10 @@ def load_adapted(path: str | os.PathLike[str], device: str = "cpu", step: int | 
 
 
 def changed_weights(folder: Path, step: int | None = None) -> dict[str, Tensor]:
-    """The tensors of the generator that an adaptation changed, float32 by state-dict name, on the CPU.
+    """The generator's tensors that an adaptation changed: float32, by state-dict name, on the CPU.
 
-    folder: that of an adaptation, or the file of a finished model, whose tensors are as near as its bits allow.
-    step: which earlier step; None is the last. Raises InputError as `load_adapted` does.
+    folder: the folder of an adapted domain, or the file of a finished model, whose tensors were quantised. step: an
+    earlier step; None is the last. Raises InputError as `load_adapted` does.
     """
     record = domain_folder.read_domain(folder)
     model = record.domain.model
@@ -377,9 +379,9 @@ def changed_weights(folder: Path, step: int | None = None) -> dict[str, Tensor]:
 
 
 def find_critic(critic: str) -> str:
-    """The folder of a critic given by name or path, or the name itself where open_clip is to know it.
+    """The folder of a CLIP model given by name or path, or the name itself if open_clip has to resolve it.
 
-    Raises InputError if a registered critic's files are missing or a path holds no critic.
+    Raises InputError if a registered model's files are missing or a path holds no CLIP model.
     """
     known = critics()
     if critic in known:
@@ -397,10 +399,10 @@ def find_critic(critic: str) -> str:
 
 
 def fetch_critic(critic: str, progress: Progress | None = None) -> None:
-    """Make sure of the weights of critics that are known by name; open_clip sees to those that only it knows.
+    """Fetch the weights of the catalog's CLIP models if they are missing; open_clip fetches its other models itself.
 
-    critic: one, or an ensemble (ensemble.py). Raises InputError if weights can't be fetched, or if a critic wants a
-    Python package that isn't there.
+    critic: one CLIP model or an ensemble, see clip/ensemble.py. Raises InputError if weights can't be fetched, or if
+    a model needs a Python package that isn't installed.
     """
     for name, _ in members(critic):
         entry = critics().get(name)
@@ -416,9 +418,10 @@ def fetch_critic(critic: str, progress: Progress | None = None) -> None:
 
 @enough_memory()
 def load_critic(critic: str, device: str = "cpu", progress: Progress | None = None) -> Critic:
-    """The frozen CLIP model that `critic` (a known name, a folder, or an open_clip name) stands for.
+    """Load a frozen CLIP model.
 
-    One of the hub is fetched first if it isn't here. Raises InputError if it can't be found or read.
+    critic: a name in the catalog, a folder, or an open_clip name. A model of the hub is fetched first if necessary.
+    Raises InputError if it can't be found or read.
     """
     usable_device(str(device))
     fetch_critic(critic, progress)
@@ -426,9 +429,9 @@ def load_critic(critic: str, device: str = "cpu", progress: Progress | None = No
 
 
 def critic_of(model: str) -> str:
-    """The critic that the registry names for `model`; an adapted domain takes what it was made with, an ensemble too.
+    """The CLIP model registered for `model`; for an adapted domain, the CLIP model or ensemble it was made with.
 
-    Raises InputError for a model file that says nothing about it.
+    Raises InputError for a model file that doesn't name one.
     """
     known = generators()
     if model in known and known[model].critic:
@@ -437,7 +440,7 @@ def critic_of(model: str) -> str:
     if domain_folder.is_adapted(path):
         return domain_folder.read_domain(path).critic
     raise InputError(
-        f"Say which CLIP model goes with the model {model}: nothing names one for it. "
+        f"Say which CLIP model goes with the model {model}: none is registered for it. "
         f"Use one of {_listed(critics())}, or an open_clip name such as ViT-B-32."
     )
 
@@ -464,9 +467,9 @@ def vocabulary_of(model: str) -> str:
 
 
 def find_encoder(encoder: str, progress: Progress | None = None) -> Path:
-    """The file that an encoder's name or path stands for; one of the hub is fetched if it isn't here.
+    """The file of an encoder given by name or path; an encoder of the hub is fetched first if necessary.
 
-    Raises InputError if there is none, if it can't be fetched, or if the file isn't the one registered.
+    Raises InputError if there is no such encoder, if it can't be fetched, or if its hash isn't the registered one.
     """
     known = encoders()
     if encoder in known:
@@ -489,10 +492,10 @@ def find_encoder(encoder: str, progress: Progress | None = None) -> Path:
 
 
 def starting_encoder(model: str, start: str = "auto", encoder: str | None = None) -> str | None:
-    """The encoder, by name or path, whose guess an inversion with `model` starts from; None for another start.
+    """The name or path of the encoder that an inversion with `model` starts from; None if it starts without one.
 
-    start, encoder: as in InvertConfig. "auto" takes the model's own encoder where that is here: a large one isn't
-    fetched unasked. Raises InputError where the start is to be an encoder's and none is known for the model.
+    start, encoder: as in InvertConfig. "auto" uses the model's own encoder only if it is on this machine, because a
+    large one shouldn't be fetched unasked. Raises InputError if an encoder is asked for and none is registered.
     """
     if start not in ("auto", "encoder"):
         return None
@@ -511,10 +514,10 @@ def starting_encoder(model: str, start: str = "auto", encoder: str | None = None
 
 @enough_memory()
 def load_encoder(encoder: str, model: str, shape: GeneratorConfig, device: str = "cpu") -> Guesser:
-    """The encoder of that name or path, for the latents of `model`, whose shape is given.
+    """Load an encoder by name or path; its latents must have the given shape, that of `model`'s latents.
 
-    One of the hub is fetched if it isn't here. Raises InputError if it can't be found or read, or was trained for
-    another generator.
+    An encoder of the hub is fetched first if necessary. Raises InputError if it can't be found or read, or was
+    trained for another generator.
     """
     guesser = read_encoder(find_encoder(encoder), usable_device(str(device)))
     guesser.check(shape.num_layers, shape.w_dim, generator_digest(model), encoder, model)
@@ -522,7 +525,7 @@ def load_encoder(encoder: str, model: str, shape: GeneratorConfig, device: str =
 
 
 def encoder_digest(encoder: str) -> str:
-    """Sha256 of an encoder's file, the same whatever it is called; raises and fetches as `find_encoder` does."""
+    """Sha256 of an encoder's file, whichever name or path is given; raises and fetches as `find_encoder` does."""
     path = find_encoder(encoder)
     entry = encoders().get(encoder)
     return fetching.digest(entry.offer) if entry is not None and entry.offer is not None else file_digest(path)
@@ -536,7 +539,7 @@ def _encoder_entry(encoder: str) -> EncoderEntry:
 
 
 def judge_of(model: str) -> str:
-    """The judge that the registry names for `model`; InputError where none can judge it."""
+    """The name of the judge registered for `model`. Raises InputError if there is none."""
     facts = registry().get("generators", {}).get(model, {})
     if not facts.get("judge"):
         raise InputError(
@@ -546,13 +549,13 @@ def judge_of(model: str) -> str:
 
 
 def own_judge(model: str) -> Judge | None:
-    """The judge of `model`, None where the registry names none for it. Raises InputError as `load_judge` does."""
+    """The judge of `model`; None if none is registered for it. Raises InputError as `load_judge` does."""
     named = registry().get("generators", {}).get(model, {}).get("judge")
     return load_judge(named) if named else None
 
 
 def load_judge(judge: str) -> Judge:
-    """The judge of that name, in evaluation mode. Raises InputError if it is unknown, missing or damaged."""
+    """Load a judge by name, in evaluation mode. Raises InputError if it is unknown, missing or damaged."""
     return read_judge(_judge_file(judge))
 
 
@@ -598,7 +601,7 @@ def _reader_file(reader: str) -> Path:
 
 
 def generator_digest(model: str) -> str:
-    """Sha256 of the file behind `model`, the same whatever it is called; raises as `find_generator` does."""
+    """Sha256 of a generator's file, whichever name or path is given; raises as `find_generator` does."""
     path = find_generator(model)
     entry = generators().get(model)
     if entry is not None and entry.offer is not None:
@@ -607,9 +610,9 @@ def generator_digest(model: str) -> str:
 
 
 def critic_digest(critic: str) -> str:
-    """Sha256 over the files of a critic's folder; for a model of open_clip's own, its name is its identity.
+    """Sha256 of the files in a CLIP model's folder; a model that only open_clip knows is identified by its name.
 
-    An ensemble's is that of its critics and weights, in their order; raises as `digested_members` does.
+    The digest of an ensemble covers its members and their weights, in order; raises as `digested_members` does.
     """
     parts = digested_members(critic)
     if len(parts) == 1:
@@ -618,9 +621,9 @@ def critic_digest(critic: str) -> str:
 
 
 def digested_members(critic: str) -> list[tuple[str, float, str]]:
-    """Name, weight and digest of each critic of an ensemble, or of the single one that `critic` is.
+    """Name, weight and digest of each CLIP model in `critic`: a single model or an ensemble.
 
-    Raises InputError if one of them can't be found, or if two are the same by another name.
+    Raises InputError if one of them can't be found, or if two names stand for the same weights.
     """
     parts = [(name, weight, _critic_digest(name)) for name, weight in members(critic)]
     if len({digest for _, _, digest in parts}) < len(parts):

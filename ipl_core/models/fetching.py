@@ -1,7 +1,7 @@
-"""Models of the hub on this machine: mirrors tried in turn, and the hash that a file had when it was first seen.
+"""Fetching weights from the hub: mirrors are tried in turn, and each file's hash is remembered.
 
-What was seen is kept in `hub.json` in the library's folder: once a file has been fetched and checked, the same name
-never quietly becomes another file. The room knows files and hashes, not what the files hold.
+The hashes are stored in `hub.json` in the library's folder. Once a file has been fetched and checked, a changed file
+under the same name is refused. This module knows files and hashes, not what the files contain.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _MAX_STATE = 2**20  # characters; a file of the hub takes about 200
 
 @dataclass(frozen=True)
 class Offer:
-    """What can be fetched under one name: the same weights in one or more places.
+    """Weights that can be fetched under one name from one or more mirrors.
 
-    name: for messages. sources: in the order to try. page: where a person can get the file. flag: how the command line
-    is pointed at a copy of one's own.
+    name: for messages. sources: the mirrors, in the order to try. page: a web page to get the file from by hand.
+    flag: how to name the user's own copy on the command line.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Offer:
 
 
 def here(offer: Offer) -> tuple[HubFile, Path] | None:
-    """The first of the places whose file is in the cache, and the file; touches no network and checks nothing."""
+    """The first mirror whose file is in the cache, and that file; doesn't use the network or check the hash."""
     for source in offer.sources:
         path = hub.cached(source)
         if path is not None:
@@ -51,9 +51,10 @@ def here(offer: Offer) -> tuple[HubFile, Path] | None:
 
 
 def obtain(offer: Offer, progress: Progress | None = None) -> Path:
-    """The file, after fetching it if it isn't here, and checked against the hash that was seen first.
+    """The file of `offer`, fetched if necessary and checked against the first hash seen.
 
-    Raises InputError if no place has it, saying for each why, where a person can get the file, and how to use a copy.
+    Raises InputError if no mirror could deliver it; the message gives the reason for each mirror, the web page, and
+    how to use a copy.
     """
     found = here(offer)
     if found is not None:
@@ -77,10 +78,10 @@ def obtain(offer: Offer, progress: Progress | None = None) -> Path:
 
 
 def verify(offer: Offer, source: HubFile, path: Path, trust_unchanged: bool = False) -> str:
-    """Sha256 of a cached file, after comparing it with the one seen first and with the hub's own.
+    """Sha256 of a cached file, compared with the first hash seen and with the hub's.
 
-    trust_unchanged: a file whose size and time are those of the last check is not read again.
-    Raises InputError if it is another file than it was.
+    trust_unchanged: don't read the file again if its size and time haven't changed since the last check.
+    Raises InputError if the hash has changed.
     """
     known = _seen().get(str(source), {})
     facts = path.stat()
@@ -100,13 +101,13 @@ def verify(offer: Offer, source: HubFile, path: Path, trust_unchanged: bool = Fa
 
 
 def digest(offer: Offer) -> str | None:
-    """Sha256 of the file that is here, from the last check where it hasn't changed; None if none is here."""
+    """Sha256 of the cached file, without reading it again if it is unchanged; None if there is no cached file."""
     found = here(offer)
     return None if found is None else verify(offer, *found, trust_unchanged=True)
 
 
 def remove(offer: Offer) -> int:
-    """Delete the files of all places from the cache and forget them; gives the bytes that became free."""
+    """Delete the files of all mirrors from the cache and forget their hashes; returns the number of bytes freed."""
     freed = sum(hub.forget(source) for source in offer.sources)
     seen = _seen()
     if any(seen.pop(str(source), None) for source in offer.sources):
@@ -115,7 +116,7 @@ def remove(offer: Offer) -> int:
 
 
 def sources_from(facts: Sequence[Any]) -> tuple[HubFile, ...]:
-    """Places as a list of models writes them: [{"repository": …, "file": …}, …]. Raises KeyError, TypeError."""
+    """The mirrors in a model list: [{"repository": …, "file": …}, …]. Raises KeyError or TypeError if malformed."""
     return tuple(HubFile(str(place["repository"]), str(place["file"])) for place in facts)
 
 
@@ -155,5 +156,8 @@ def _write(seen: dict[str, Any]) -> None:
     try:
         with atomic_path(_state_file()) as temporary:
             temporary.write_text(json.dumps(seen, indent=1, sort_keys=True), encoding="utf-8")
-    except (InputError, OSError) as error:  # a folder that can't be written to costs the memory, not the model
+    except (
+        InputError,
+        OSError,
+    ) as error:  # if the folder can't be written to, the hash isn't remembered, but the model still works
         log.warning("What was fetched can't be remembered: %s", error)

@@ -1,8 +1,8 @@
 """Files from the Hugging Face hub: fetched with progress, resumed, checked, and kept in the hub's own cache.
 
 The cache is huggingface_hub's (`HF_HOME`, `HF_HUB_CACHE`), so other programs share it; `HF_ENDPOINT`, `HF_TOKEN` and
-offline mode (`HF_HUB_OFFLINE`) are honoured as there. A transfer that breaks off leaves its part beside the cache's
-blobs and is continued next time. The room knows repositories and files, not what they hold.
+offline mode (`HF_HUB_OFFLINE`) are honoured as usual. An interrupted transfer leaves its partial file beside the
+cache's blobs and is continued next time. This module knows repositories and files, not what the files contain.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PART = ".ipl-part"  # what an unfinished transfer's name ends in, after the hash that the hub says it will have
+PART = ".ipl-part"  # suffix of a partial file, after the hash that the hub announced
 _SHA256 = 64  # hex digits
 
-#: Called with bytes that are here, and bytes in all, 0 if the hub doesn't say.
+#: Called with the bytes received so far and the total, 0 if the hub doesn't say.
 Progress = Callable[[int, int], None]
 
 
@@ -49,11 +49,11 @@ class HubFile:
 
 
 class NotFetched(Exception):
-    """Why a file could not be had from one place, in a few words."""
+    """A file couldn't be fetched from one mirror; the message is the reason in a few words."""
 
 
 class Stopped(Exception):
-    """Raised by a progress callback to end a transfer; what has come is kept for the next one."""
+    """Raised by a progress callback to stop a transfer; the part received so far is kept for the next one."""
 
 
 def offline() -> bool:
@@ -64,7 +64,7 @@ def offline() -> bool:
 
 
 def cached(source: HubFile) -> Path | None:
-    """The file if it is in the cache, whole; never touches the network."""
+    """The path of the file if it is complete in the cache, else None; never uses the network."""
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(source.repository, source.file)
@@ -72,11 +72,11 @@ def cached(source: HubFile) -> Path | None:
 
 
 def fetch(source: HubFile, sha256: str | None = None, progress: Progress | None = None) -> Path:
-    """The file in the cache, after fetching and checking it if it isn't there.
+    """The path of the file in the cache; fetches and checks it if it isn't there.
 
-    sha256: what its bytes must hash to; None takes what the hub says, where it says so (for all large files).
-    Raises NotFetched: no network, offline mode, not there, no permission, a wrong hash, a full disk; and Stopped where
-    `progress` does.
+    sha256: the expected hash; None uses the hub's, which it gives for all large files.
+    Raises NotFetched: no network, offline mode, no such file, no permission, a wrong hash, a full disk; and Stopped
+    if `progress` raises it.
     """
     from huggingface_hub import hf_hub_download
 
@@ -95,18 +95,18 @@ def fetch(source: HubFile, sha256: str | None = None, progress: Progress | None 
             )
         if not blob.is_file():
             _transfer(source, metadata, blob, sha256 or promised, progress)
-        # The blob is in place, so nothing is transferred: this only makes the cache's entry for it.
+        # The blob is in place, so nothing is transferred: this call only adds the cache's entry for it.
         return Path(hf_hub_download(source.repository, source.file))
 
 
 def forget(source: HubFile) -> int:
-    """Delete the file from the cache, parts of it too; gives the bytes that became free. Others' files stay."""
+    """Delete the file and its partial files from the cache, and nothing else; returns the number of bytes freed."""
     freed = 0
     folder = _blobs(source).parent
     for pointer in [path for path in folder.glob(f"snapshots/*/{source.file}") if path.exists() or path.is_symlink()]:
         blob = pointer.resolve()
         pointer.unlink()
-        if blob.is_file() and folder.resolve() in blob.parents:  # a cache without links holds the file itself
+        if blob.is_file() and folder.resolve() in blob.parents:  # a cache without symbolic links holds the file itself
             freed += blob.stat().st_size
             blob.unlink()
     for part in _blobs(source).glob(f"*{PART}"):
@@ -139,21 +139,21 @@ def _metadata(source: HubFile) -> HfFileMetadata:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     metadata = get_hf_file_metadata(hf_hub_url(source.repository, source.file), timeout=10)
-    # The etag becomes the name of a file, so that what answers must not choose another place.
+    # The etag becomes a file name, so a server must not be able to choose another folder with it.
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}", metadata.etag or "") or not metadata.commit_hash:
-        raise NotFetched("what answered is no hub (it names no version of the file)")
+        raise NotFetched("the server isn't a hub (it names no version of the file)")
     return metadata
 
 
 def _promised(metadata: HfFileMetadata) -> str | None:
-    """The sha256 that the hub names; small files have a hash of another kind."""
+    """The sha256 that the hub announces; None for small files, which have another kind of hash."""
     return metadata.etag if len(metadata.etag) == _SHA256 else None
 
 
 def _transfer(
     source: HubFile, metadata: HfFileMetadata, blob: Path, sha256: str | None, progress: Progress | None
 ) -> None:
-    """Bring the file's bytes to ``blob``, continuing a part that is there."""
+    """Download the file's bytes to ``blob``, continuing from a partial file if there is one."""
     from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
@@ -182,7 +182,7 @@ def _transfer(
 
 
 class _Watched(io.RawIOBase):
-    """A file that tells how much of it is written."""
+    """A file wrapper that reports how much has been written."""
 
     def __init__(self, file: Any, total: int, progress: Progress | None) -> None:
         self._file, self._total, self._progress = file, total, progress
@@ -209,7 +209,7 @@ class _Watched(io.RawIOBase):
 
 @contextlib.contextmanager
 def _reasons() -> Iterator[None]:
-    """Turns what the hub's library raises into a reason, and keeps its own progress bars quiet."""
+    """Turns errors of huggingface_hub into NotFetched with a short reason, and hides its progress bars."""
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
     from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
@@ -243,12 +243,12 @@ def _reasons() -> Iterator[None]:
 
 
 def _lacking_certificates() -> str | None:
-    """Why the file that SSL_CERT_FILE names lets nobody ask the hub; None where it doesn't stand in the way."""
+    """Why SSL_CERT_FILE prevents connections to the hub; None if it doesn't."""
     path = os.environ.get("SSL_CERT_FILE")
     try:
         if path:
             ssl.create_default_context(cafile=path)
-    except OSError as error:  # ssl.SSLError is one, too
+    except OSError as error:  # includes ssl.SSLError
         why = f"{error.strerror or error}" if not isinstance(error, ssl.SSLError) else "it holds no certificates"
         return f"SSL_CERT_FILE names {path!a}: {why}; name another file there, or unset it"
     return None

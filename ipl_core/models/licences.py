@@ -1,7 +1,7 @@
-"""Under which licences the packages lie that this program needs, as they are installed here.
+"""The licences of the installed packages that this program needs.
 
-What a package says of itself is repeated; what it carries beside its own code, and says only in its papers, is added.
-This module knows no model: those have their licences in the catalog.
+Each package's own statement is repeated; a remark is added for bundled code under other licences. This module doesn't
+cover models: the catalog has their licences.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from ..errors import InputError
 
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements.txt"
-#: What wheels carry beside the code that their licence is about.
+#: Remarks on what wheels contain besides the code under their stated licence.
 _CARRIED = {"opencv-python-headless": "its wheels carry FFmpeg's libraries under LGPL-2.1"}
 _NVIDIA = "NVIDIA's own terms: free to use and to pass on with an application, not open source"
 _FREE_OF_NVIDIA = "; PyTorch's CPU build needs none of it"
@@ -25,7 +25,7 @@ _NOT_SAID = "not said"
 
 @dataclass(frozen=True)
 class Licence:
-    """A package, its version, the licence that it names (“not said” where it names none), and a remark, "" for none."""
+    """A package, its version, its stated licence (“not said” if it states none), and a remark or ""."""
 
     package: str
     version: str
@@ -34,16 +34,16 @@ class Licence:
 
 
 def installed(requirements: Path = REQUIREMENTS) -> list[Licence]:
-    """Every package that `requirements` asks for, and all that those need in turn, by name.
+    """The licences of all packages in `requirements` and of their dependencies, sorted by name.
 
-    Raises InputError if the file can't be read or one of its own packages isn't installed.
+    Raises InputError if the file can't be read or one of the packages it lists isn't installed.
     """
     found = (_described(distribution) for distribution in _needed(requirements).values())
     return sorted(found, key=lambda licence: licence.package.casefold())
 
 
 def ffmpeg() -> Licence | None:
-    """The ffmpeg program that imageio-ffmpeg brings, with the licence of its build; None where it brings none."""
+    """The licence of the ffmpeg program bundled with imageio-ffmpeg; None if none is bundled."""
     try:
         import imageio_ffmpeg
 
@@ -74,7 +74,7 @@ def _needed(requirements: Path) -> dict[str, metadata.Distribution]:
     while asked:
         requirement = asked.pop()
         distribution, name = _distribution(requirement.name), _canonical(requirement.name)
-        if name in found or distribution is None:  # what another platform or an extra asks for isn't here
+        if name in found or distribution is None:  # dependencies of other platforms or of extras aren't installed
             continue
         found[name] = distribution
         needs = (Requirement(text) for text in distribution.requires or ())
@@ -103,7 +103,7 @@ def _described(distribution: metadata.Distribution) -> Licence:
 
 
 def _said(distribution: metadata.Distribution) -> str:
-    """The licence that a package names: as an expression, in its classifiers, or in a line of its own."""
+    """A package's stated licence: its licence expression, its classifiers, or its licence field."""
     about = distribution.metadata
     classifiers = [text.rpartition(" :: ")[2] for text in about.get_all("Classifier", []) if text.startswith("License")]
     named = about.get("License-Expression") or " or ".join(classifiers) or about.get("License") or ""
@@ -119,7 +119,7 @@ def _remark(name: str, licence: str) -> str:
 
 
 def rows() -> Iterator[Licence]:
-    """Everything that is installed for this program: its packages, then the ffmpeg program."""
+    """The licences of everything that is installed for this program: its packages, then the ffmpeg program."""
     yield from installed()
     program = ffmpeg()
     if program is not None:
