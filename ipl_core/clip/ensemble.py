@@ -64,7 +64,7 @@ def _split(critic: str) -> list[str]:
     pieces = critic.split("+")
     if len(pieces) > MAX_PIECES:
         raise InputError(
-            f"{quoted(critic)} has {len(pieces)} pieces between plus signs; at most {MAX_PIECES} are allowed."
+            f"{quoted(critic)} has {len(pieces)} pieces between plus signs; at most {MAX_PIECES} are read."
         )
     found, start = [], 0
     while start < len(pieces):

@@ -44,7 +44,7 @@ _MAX_JSON = 16 * 2**20  # characters of a description or a word list; the embedd
 _MAX_LAYERS, _MAX_SIZE = (
     200,
     1_000_000,
-)  # for layers, widths, picture sizes and vocabularies; the largest vocabularies have 250,000
+)  # layers; widths, picture sizes, vocabularies (up to 250,000)
 _MAX_CACHED_TEXTS = 8192  # raw features of at most a few kilobytes each
 _MAX_LISTED = 40  # names in an error message; more would hide the sentence
 _PUNCTUATION = ".,;:!?\"'()[]{}“”‘’…"
@@ -126,8 +126,8 @@ class Critic:
     def encode_layers(self, images: torch.Tensor, count: int = 3) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Feature maps of the image tower's layers, and the embeddings; differentiable in the pictures.
 
-        images: as for `encode_images`. Returns at most `count` feature maps (B, C, h, w) from evenly spaced depths, shallow
-        ones first, and unit embeddings (B, D). A tower that doesn't expose its layers gives no maps.
+        images: as for `encode_images`. Returns at most `count` feature maps (B, C, h, w) from evenly spaced depths,
+        shallow ones first, and unit embeddings (B, D). A tower that doesn't expose its layers gives no maps.
         """
         images = self._resize(images.to(self.device, torch.float32)) * self._scale + self._shift
         visual = self.model.visual

@@ -159,5 +159,5 @@ def _write(seen: dict[str, Any]) -> None:
     except (
         InputError,
         OSError,
-    ) as error:  # if the folder can't be written to, the hash isn't remembered, but the model still works
+    ) as error:  # the model works even if its hash can't be stored
         log.warning("What was fetched can't be remembered: %s", error)

@@ -1,6 +1,6 @@
 """The ground floor: files, folders, tensors, paths and texts, and how they fail.
 
-Everything of this program that is read or written goes through here: a crash, a full disk or a second writer leaves no
-half file behind, and what can't be read ends in an `InputError` that names the file and says why. Nothing here knows
-about models, methods or the app.
+Files and folders are written whole or not at all, even through a crash, a full disk or a second writer. A file that
+can't be read raises an `InputError` that names the file and the reason. Nothing here knows about models, methods or
+the app.
 """

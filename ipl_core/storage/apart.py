@@ -1,8 +1,8 @@
-"""Files of strangers, read in a process of their own: it ends when it takes too long or too much memory, or is stopped.
+"""Reads untrusted files in a separate process, with limits on time and memory.
 
-A reader is a function of a module that takes the path of a file and gives tensors by name and a JSON-able description.
-Here it runs in a new Python with limits, and what it gives comes back as a safetensors file, so that nothing a file
-does to its reader reaches the program. This module knows nothing about formats or generators.
+A reader is a module-level function that takes a path and returns tensors by name and a JSON-able description. It runs
+in a new Python process, and its result comes back as a safetensors file, so a hostile file can harm that process only.
+This module knows nothing about formats or generators.
 """
 
 from __future__ import annotations
@@ -32,19 +32,21 @@ from .lru import LRU
 from .tensors import MAX_HEADER, load_tensors
 from .words import read_json, reason
 
-#: A file's tensors by name and what it says about them, ready for JSON.
+#: A file's tensors by name, and a JSON-able description of them.
 Contents = tuple[dict[str, Tensor], dict[str, Any]]
 Reader = Callable[..., Contents]
 
 START_SECONDS = 120.0  # until the new process has imported what it needs; about 1.5 where nothing else runs
 READ_SECONDS = 120.0  # a training checkpoint of 1 GB takes about 10
-BASE_MEMORY = 512 * 2**20  # bytes of address space beyond what the imports take
-MEMORY_EACH = 5  # bytes for each byte of the file; half precision becomes single, and is copied while it is read
+BASE_MEMORY = 512 * 2**20  # bytes of address space in addition to the imports
+MEMORY_EACH = (
+    5  # bytes of memory for each byte of the file: half precision is converted to single, with a copy during reading
+)
 MOST_MEMORY = 8 * 2**30
 REMEMBERED_BYTES = 256 * 2**20
 _POLL_SECONDS = 0.03
 _TENSORS, _ANSWER, _READY = "tensors.safetensors", "answer.json", "ready"
-# -I keeps environment and working folder out of the search path; modules are found where this program found them.
+# -I keeps environment and working folder out of the search path; the process gets this program's search path.
 _PROGRAM = (
     "import json, sys; job = json.loads(sys.stdin.read()); sys.path[:] = job['search']; "
     "from ipl_core.storage import apart; apart.work(job)"
@@ -53,7 +55,7 @@ _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT",
 
 
 class ReadingStopped(InputError):
-    """The reading of a file was stopped before its end."""
+    """Reading a file was stopped before it finished."""
 
 
 def read(
@@ -66,14 +68,12 @@ def read(
     remember: bool = False,
     **options: Any,
 ) -> Contents:
-    """What `reader(path, **options)` gives, read in a process of its own.
+    """The result of `reader(path, **options)`, run in a process of its own.
 
-    stop: ends the reading within a tenth of a second once it is set. seconds: how long reading may take, without the
-    start of the process. memory: bytes that it may take, by the file's size unless given; where the system sets no such
-    limit, time alone is limited. remember: keeps what was read in memory, so that the same file is read once; whoever
-    gets the tensors must not change them.
-    Raises InputError as the reader does, for a reader that takes too long or too much, or that the file made crash; and
-    ReadingStopped.
+    stop: once set, ends the reading within a tenth of a second. seconds: time limit for reading, without the start of
+    the process. memory: limit in bytes, by default from the file's size; only time is limited on systems without
+    memory limits. remember: cache the result, so that the same file is read once; the tensors must not be changed.
+    Raises InputError if the reader does, if it takes too much time or memory, or if it crashes; and ReadingStopped.
     """
     path = Path(path)
     facts = path.stat()
@@ -100,13 +100,13 @@ def read(
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# The process that asks
+# The calling process
 
 
 def _run(job: Mapping[str, Any], path: Path, stop: threading.Event | None, seconds: float) -> int:
-    """Starts the process, waits for its end and gives its status; it is killed at the deadline and when stopped."""
+    """Starts the process, waits for it and returns its exit status; kills it at the deadline or when stopped."""
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    # One thread: each would take address space, which is limited. Files are read without a GPU.
+    # One thread, since each thread takes address space, which is limited. Files are read without a GPU.
     environment |= {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "CUDA_VISIBLE_DEVICES": "", "PYTHONUTF8": "1"}
     process = subprocess.Popen(
         [sys.executable, "-I", "-c", _PROGRAM],
@@ -114,7 +114,7 @@ def _run(job: Mapping[str, Any], path: Path, stop: threading.Event | None, secon
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=environment,
-        start_new_session=True,  # Ctrl-C reaches the program alone, which then ends this
+        start_new_session=True,  # Ctrl-C reaches only the main program, which then ends this process
     )
     try:
         with contextlib.suppress(BrokenPipeError):
@@ -139,7 +139,7 @@ def _run(job: Mapping[str, Any], path: Path, stop: threading.Event | None, secon
 
 
 def _result(folder: Path, path: Path, status: int, seconds: float) -> Contents:
-    """What the process left in its folder. Raises InputError where that is a refusal, or nothing."""
+    """The result that the process wrote to its folder. Raises InputError if it wrote a refusal or nothing."""
     if not (folder / _ANSWER).is_file():
         if hasattr(signal, "SIGXCPU") and status == -signal.SIGXCPU:
             raise _too_long(path, seconds)
@@ -188,11 +188,11 @@ def _nbytes(tensors: Mapping[str, Tensor]) -> int:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# The process that reads
+# The reading process
 
 
 def work(job: Mapping[str, Any]) -> None:
-    """Reads one file as `read` asks, and leaves the result in a folder; the whole life of the new process."""
+    """The main function of the reading process: reads one file and writes the result to a folder."""
     module, name = job["reader"]
     reader = getattr(importlib.import_module(module), name)
     folder, path = Path(job["folder"]), Path(job["file"])
@@ -204,13 +204,13 @@ def work(job: Mapping[str, Any]) -> None:
         answer = {"description": description}
     except InputError as error:
         answer = {"refused": str(error)}
-    except Exception as error:  # whatever a file leads its reader to
+    except Exception as error:  # a damaged file can make its reader raise anything
         why = f"it is damaged ({type(error).__name__})"
         if isinstance(error, MemoryError) or "alloc" in reason(error):
             why = "it takes more memory than a file of its size needs"
         answer = {"refused": f"{path} can't be read: {why}. Use another file."}
     (folder / _ANSWER).write_text(json.dumps(answer), encoding="utf-8")
-    os._exit(0)  # what a file has built may take long to be taken apart
+    os._exit(0)  # freeing the objects that a file has built may take long
 
 
 def _store(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -221,16 +221,16 @@ def _store(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def _limit(memory: int, seconds: float) -> None:
-    """Bounds this process from now on, as far as the system can."""
+    """Limits memory and time of this process, as far as the system supports it."""
     try:
         import resource
-    except ImportError:  # Windows, where the parent's clock alone ends it
+    except ImportError:  # Windows, where only the parent's deadline ends it
         return
     used = resource.getrusage(resource.RUSAGE_SELF)
     processor = int(used.ru_utime + used.ru_stime + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (processor, processor + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.alarm(int(seconds) + 5)  # should the parent be gone by then
+    signal.alarm(int(seconds) + 5)  # in case the parent has ended by then
     with contextlib.suppress(OSError, ValueError):  # macOS has neither the file nor the limit
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + memory,) * 2)

@@ -1,4 +1,4 @@
-"""Sha256 of files, remembered for as long as a file is as it was."""
+"""Sha256 of files, cached until a file changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def file_digest(path: Path) -> str:
 
 
 @lru_cache(maxsize=64)
-def _digest(path: str, modified: int, size: int) -> str:  # time and size: a file written anew is read anew
+def _digest(
+    path: str, modified: int, size: int
+) -> str:  # time and size are part of the cache key, so that a changed file is read again
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):

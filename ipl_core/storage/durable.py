@@ -1,8 +1,8 @@
-"""Folders and files that come whole or not at all, whatever ends the process that writes them.
+"""Atomic writing of folders and files: they appear whole or not at all, even if the writing process is killed.
 
-What is to come is written into a workplace: a hidden folder beside its place, locked for as long as its owner lives.
-It is brought to the disk, its intent is noted, and then it is moved. A workplace whose owner was killed is settled by
-whoever comes next: a move that was begun is ended, the rest is swept away. Knows nothing about what is in the files.
+New content is first written into a workplace: a hidden folder beside its destination, locked while its process lives.
+It is synced to the disk, the intended move is recorded, and then the content is moved. If the process is killed, the
+next process finishes a move that had begun and deletes everything else. This module knows nothing about the content.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from typing import Any
 
 try:
     import fcntl
-except ImportError:  # Windows: there, age alone tells what is abandoned
+except ImportError:  # Windows: there, only its age tells whether a workplace is abandoned
     fcntl = None  # type: ignore[assignment]
 
-PREFIX = ".writing-"  # of the names of workplaces, and of files that are being written
-ABANDONED_AFTER = 24 * 3600.0  # seconds; when a workplace whose owner can't be asked counts as left behind
+PREFIX = ".writing-"  # prefix of the names of workplaces and of unfinished files
+ABANDONED_AFTER = 24 * 3600.0  # seconds after which a workplace counts as abandoned where locks don't work
 
 _LOCK, _INTENT = "lock", "intent.json"
 _NEW, _OLD = "new", "old"
@@ -40,21 +40,21 @@ _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, err
 
 
 def sync(path: Path) -> None:
-    """Waits until a file's bytes, or a folder's names, are on the disk. Raises OSError where the disk fails."""
+    """Waits until a file's bytes, or a folder's names, are on the disk. Raises OSError if the disk fails."""
     if os.name != "posix" and path.is_dir():
         return
     descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that can't
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems without fsync
             raise
     finally:
         os.close(descriptor)
 
 
 def sync_all(folder: Path) -> None:
-    """The same for every file in `folder` and for the folder itself."""
+    """Syncs every file in `folder` and the folder itself."""
     for path in folder.iterdir():
         if path.is_file() and not path.is_symlink():
             sync(path)
@@ -62,9 +62,9 @@ def sync_all(folder: Path) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Swaps what two names of one file system stand for, in one step that nothing can come between.
+    """Swaps two files or folders of one file system atomically.
 
-    Gives False, and changes nothing, where the system or the file system knows no such step. Raises OSError.
+    Returns False, and changes nothing, if the system or the file system can't do that. Raises OSError.
     """
     swap = _swap()
     if swap is None:
@@ -91,7 +91,7 @@ def _swap() -> Callable[[bytes, bytes], int] | None:
 
 
 def link(source: Path, target: Path) -> None:
-    """Gives a file that nobody will change a second name, or copies it where the file system knows no such names."""
+    """Makes a hard link to a file that won't be changed, or a copy if the file system has no hard links."""
     try:
         os.link(source, target)
     except OSError:
@@ -99,7 +99,7 @@ def link(source: Path, target: Path) -> None:
 
 
 def _number(path: Path) -> int | None:
-    """By which the file system knows what `path` stands for, whatever it is called; None for nothing."""
+    """The inode of `path`, which stays the same when it is renamed; None if nothing is there."""
     try:
         return os.lstat(path).st_ino
     except FileNotFoundError:
@@ -111,10 +111,10 @@ def _number(path: Path) -> int | None:
 
 
 class Workplace:
-    """A hidden folder in `folder` to write in; `close` ends what was begun there and removes it.
+    """A hidden folder in `folder` to write in; `close` finishes any move that had begun and removes the workplace.
 
-    Its lock lasts as long as the process, so that others can tell work from what a killed process has left. Raises
-    OSError if it can't be made.
+    Its lock lasts as long as the process, so other processes can tell a workplace in use from an abandoned one.
+    Raises OSError if it can't be made.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -129,10 +129,11 @@ class Workplace:
             raise
 
     def put(self, name: str) -> None:
-        """Moves the folder `new` to `name` beside this workplace, in place of what is there.
+        """Moves the folder `new` to `name` beside this workplace, replacing what is there.
 
-        Whoever looks finds the old one or the new one, both whole; only where the system can't exchange names is there
-        an instant with neither, which `settle` ends. Raises OSError, with the old one in its place.
+        Readers see either the whole old folder or the whole new one. On systems that can't exchange names there is an
+        instant with neither; if the process is killed then, `settle` repairs it. Raises OSError, with the old folder
+        still in its place.
         """
         target = self._folder / name
         sync_all(self.new)
@@ -141,15 +142,17 @@ class Workplace:
             _put(self.path, target)
         except OSError:
             if _number(target) is not None or not (self.path / _OLD).exists():
-                (self.path / _INTENT).unlink(missing_ok=True)  # given up; else `close` tries to bring one of them back
+                (self.path / _INTENT).unlink(
+                    missing_ok=True
+                )  # given up; otherwise `close` tries to put one of them back
             raise
         sync(self._folder)
 
     def add(self, seal: str) -> None:
-        """Moves the files in `new` into the folder of this workplace, in place of those of the same names.
+        """Moves the files in `new` into the folder of this workplace, replacing files of the same names.
 
-        seal: the file without which the others count for nothing: where several are moved, it goes first and comes
-        last, so that old and new files are never taken for one whole. Raises OSError.
+        seal: the file that makes the folder valid. If several files are moved, the old seal is removed first and the
+        new one is moved last, so that a mixture of old and new files is never valid. Raises OSError.
         """
         sync_all(self.new)
         self._intend({"seal": seal})
@@ -157,7 +160,7 @@ class Workplace:
         sync(self._folder)
 
     def close(self) -> None:
-        """Ends a move that was begun, as after an interrupt in its midst, and removes the workplace."""
+        """Finishes a move that was interrupted, and removes the workplace."""
         _clear(self.path, self._folder)
         if self._lock is not None:
             with suppress(OSError):
@@ -174,7 +177,7 @@ class Workplace:
 
 @contextmanager
 def workplace(folder: Path) -> Iterator[Workplace]:
-    """A workplace for the block."""
+    """A context manager that makes a workplace and closes it."""
     place = Workplace(folder)
     try:
         yield place
@@ -183,14 +186,14 @@ def workplace(folder: Path) -> Iterator[Workplace]:
 
 
 def leftovers(names: list[str]) -> list[str]:
-    """Which of the names in a folder are those of workplaces, or of files that were being written."""
+    """The names in a folder that belong to workplaces or unfinished files."""
     return [name for name in names if name.startswith(PREFIX)]
 
 
 def settle(folder: Path) -> bool:
-    """Ends what killed processes have begun in `folder`, and sweeps away what they left; True if there was something.
+    """Finishes the moves of killed processes in `folder` and deletes their leftovers; True if there were any.
 
-    What another process is at work on stays. A disk that can't be written is left as it is.
+    Workplaces of running processes stay. Nothing is changed on a disk that can't be written to.
     """
     try:
         found = leftovers(os.listdir(folder))
@@ -215,7 +218,7 @@ def _settle(path: Path, folder: Path) -> bool:
             _clear(path, folder)
             return True
         lock = os.open(path / _LOCK, os.O_RDONLY)
-    except OSError:  # its owner has just finished, or nothing can be changed here
+    except OSError:  # its owner has just finished, or the disk can't be written to
         return False
     try:
         if not _take(lock):
@@ -227,7 +230,7 @@ def _settle(path: Path, folder: Path) -> bool:
 
 
 def _locked(path: Path) -> int | None:
-    """A lock of this process in the folder `path`; it comes into being taken, so that nobody finds it free."""
+    """Makes a lock file in the folder `path` that is already locked when it appears, so that nobody finds it free."""
     if fcntl is None:
         return None
     part = path / "taking"
@@ -236,7 +239,7 @@ def _locked(path: Path) -> int | None:
         if _take(lock):
             os.rename(part, path / _LOCK)
             return lock
-        part.unlink()  # a file system without locks: age alone tells then
+        part.unlink()  # a file system without locks: then only its age tells
     except BaseException:
         os.close(lock)
         raise
@@ -255,11 +258,11 @@ def _take(lock: int) -> bool:
 
 
 def _clear(path: Path, folder: Path) -> None:
-    """Ends the move that a workplace was at, if it was, and removes it; the lock last, since it says who may."""
+    """Finishes a workplace's move, if one had begun, and removes the workplace; its lock is removed last."""
     try:
         _end(path, folder)
     except OSError:
-        return  # a disk that refuses now: what is in the workplace may be all that there is, so it stays
+        return  # the move failed: the workplace may hold the only copy, so it stays
     with suppress(OSError):
         for name in os.listdir(path):
             if name != _LOCK:
@@ -275,7 +278,7 @@ def _remove(path: Path) -> None:
 
 
 def _end(path: Path, folder: Path) -> None:
-    """Ends a move that was begun, unless the place has changed hands since. Raises OSError."""
+    """Finishes a move that had begun, unless the destination has been replaced since. Raises OSError."""
     try:
         intent = json.loads((path / _INTENT).read_text(encoding="utf-8"))
         name, seal = intent.get("name"), intent.get("seal")
@@ -288,13 +291,13 @@ def _end(path: Path, folder: Path) -> None:
     target = folder / name
     there, meant = _number(target), intent.get("old")
     if _number(path / _NEW) != intent.get("new"):
-        return  # it is in its place already, or was never whole
+        return  # the content was moved already, or was never complete
     if there == meant or (there is None and _number(path / _OLD) == meant):
         _put(path, target)
 
 
 def _put(path: Path, target: Path) -> None:
-    """Moves what is `new` in the workplace `path` to `target`; what was there is then `new` or `old` in `path`."""
+    """Moves `new` from the workplace `path` to `target`; the previous target ends up as `new` or `old` in `path`."""
     new, old = path / _NEW, path / _OLD
     if _number(target) is None:
         os.rename(new, target)

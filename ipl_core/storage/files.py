@@ -1,4 +1,4 @@
-"""Files as such: written whole or not at all, and recognised by how they begin. Knows nothing about tensors."""
+"""Atomic writing of single files, and recognition of formats by their first bytes. Knows nothing about tensors."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .words import quoted, reason
 #: No file of weights is larger: a training checkpoint of 1024×1024 with discriminator and optimisers takes about 1 GB.
 MAX_BYTES = 4 * 2**30
 
-_LONGEST_ENDING = 16  # characters; what is longer is part of a name
+_LONGEST_ENDING = 16  # characters; a longer suffix is part of the name
 
 ZIP = b"PK\x03\x04"
 PICKLE = b"\x80"
 
-# How files that people confuse with ours begin, and what to tell them.
+# First bytes of formats that are often confused with ours, and the explanation for each.
 _FOREIGN_STARTS = (
     (ZIP, "it is a zip archive, as PyTorch's .pt files are"),
     (PICKLE, "it is a Python pickle, as NVIDIA's .pkl and old PyTorch files are"),
@@ -33,25 +33,25 @@ _FOREIGN_STARTS = (
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` to write to; move it into place only when the block ends well.
+    """Give a temporary path beside ``path`` to write to; move it into place only if the block succeeds.
 
-    The folder is made when missing. When the block raises, whatever was written is removed and an older file at
-    ``path`` stays as it was. What a killed process has left is swept away by the next one that writes there, see
+    The folder is made if it is missing. If the block raises, the temporary file is removed and an older file at
+    ``path`` stays as it was. Leftovers of a killed process are removed by the next one that writes there, see
     `durable.settle`.
 
     Raises:
         InputError: the folder can't be made or the file can't be moved into place.
     """
     target = Path(path)
-    # The ending is kept because some writers choose their format by it, and no more of the name, so that a name as long
-    # as the system allows can be written.
+    # The suffix is kept because some writers choose their format by it. The rest of the name is dropped, because a
+    # longer name could exceed the system's limit.
     ending = target.suffix if len(target.suffix) <= _LONGEST_ENDING else ""
     temporary = target.with_name(f"{durable.PREFIX}{uuid.uuid4().hex}{ending}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         durable.settle(target.parent)
         temporary.touch(exist_ok=False)
-        # What the person's umask asks for; some writers, safetensors among them, would make the file private.
+        # Permissions follow the umask; some writers, safetensors among them, would make the file private.
         permissions = temporary.stat().st_mode
     except OSError as error:
         raise unwritable(target, error) from error
@@ -69,13 +69,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def readable_file(path: str | os.PathLike[str]) -> Path:
-    """``path`` as a Path; InputError if there is no file, or one larger than any file of weights."""
+    """``path`` as a Path. Raises InputError if there is no such file, or if it is larger than any file of weights."""
     try:
         file_path = Path(path)
         size = file_path.stat().st_size
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"There is no file {file_path}. Check the path.") from None
-    except (OSError, ValueError, TypeError) as error:  # too long a name, or characters that no name can have
+    except (OSError, ValueError, TypeError) as error:  # the name is too long or has characters that aren't allowed
         shown = quoted(os.fspath(path)) if isinstance(path, os.PathLike) else quoted(path)
         raise InputError(f"There is no file {shown} ({reason(error)}). Check the path.") from error
     if not file_path.is_file():
@@ -89,7 +89,7 @@ def readable_file(path: str | os.PathLike[str]) -> Path:
 
 
 def first_bytes(path: Path, count: int = 32) -> bytes:
-    """How a file begins; InputError if it can't be read."""
+    """The first bytes of a file. Raises InputError if it can't be read."""
     try:
         with path.open("rb") as file:
             return file.read(count)
@@ -98,17 +98,17 @@ def first_bytes(path: Path, count: int = 32) -> bytes:
 
 
 def is_safetensors(start: bytes) -> bool:
-    """Whether a file that begins so is, or was once, one of safetensors: the length of its JSON header, then that."""
+    """Whether these first bytes are those of a safetensors file, perhaps a damaged one: header length, then JSON."""
     return start[8:9] == b"{"
 
 
 def is_pickle(start: bytes) -> bool:
-    """Whether a file that begins so is a pickle, alone or in PyTorch's zip format: one that another program wrote."""
+    """Whether these first bytes are those of a pickle, bare or in PyTorch's zip format."""
     return start.startswith((ZIP, PICKLE)) and not is_safetensors(start)
 
 
 def explanation(start: bytes, error: BaseException) -> str:
-    """Why a file that begins with ``start`` can't be read, in words."""
+    """Why a file that begins with ``start`` can't be read, for an error message."""
     if not start:
         return "it is empty"
     if not is_safetensors(start):
@@ -124,7 +124,7 @@ def unwritable(path: Path, error: Exception) -> InputError:
 
 
 def listed(names: list[str], limit: int = 3) -> str:
-    """The first few names, cut where they are long, for an error's text."""
+    """The first few names, long ones shortened, for an error message."""
     if not names:
         return "none"
     more = f" and {len(names) - limit} more" if len(names) > limit else ""

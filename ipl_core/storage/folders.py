@@ -1,7 +1,7 @@
-"""What is kept on disk, whatever it is: folders that are whole or absent, with their settings and their history.
+"""Folders that the program keeps on disk: each is whole or absent, and describes itself in settings.json.
 
-Whoever looks sees a whole folder or none, see `durable`; what is in one is checked once, when it is opened. The module
-knows nothing about runs or people; library.py and people.py say what belongs into theirs.
+Readers see a whole folder or none, see `durable`; the content is checked when the folder is opened. This module knows
+nothing about runs or people; the modules of `library` say what their folders contain.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ log = logging.getLogger(__name__)
 SETTINGS = "settings.json"
 HISTORY = "history.csv"
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-#: safetensors tells the number in words alone: “(os error 28)”, older ones “Os { code: 28, …”.
+#: safetensors gives the error number only in its text: “(os error 28)”, older versions “Os { code: 28, …”.
 _FULL_IN_WORDS = re.compile(rf"os error {errno.ENOSPC}\)|code: {errno.ENOSPC},")
 
 
 def home() -> Path:
-    """The folder for everything that is kept: `IPL_HOME` if that is set, else the user's cache directory."""
+    """The program's data folder: `IPL_HOME` if that is set, else a folder in the user's cache directory."""
     if os.environ.get("IPL_HOME"):
         return as_path(os.environ["IPL_HOME"])
     if sys.platform == "win32":
@@ -57,13 +57,15 @@ def home() -> Path:
 
 
 def check_writable(folder: str | os.PathLike[str]) -> None:
-    """Makes `folder` if it isn't there and tries it. Raises InputError if nothing can be written to it."""
+    """Makes `folder` if necessary and tests writing to it. Raises InputError if nothing can be written there."""
     folder = as_path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        exists_at(folder / ".writing-xxxxxxxx" / "new" / "training.safetensors")  # as long a path as is ever written
+        exists_at(
+            folder / ".writing-xxxxxxxx" / "new" / "training.safetensors"
+        )  # as long as the longest path ever written
     except (OSError, ValueError) as error:
         raise InputError(
             f"Nothing can be written to the folder {folder}: {reason(error)}. Choose another one."
@@ -71,9 +73,9 @@ def check_writable(folder: str | os.PathLike[str]) -> None:
 
 
 def check_writable_file(path: Path) -> None:
-    """Makes the folder of `path` if it isn't there and tries both. Raises InputError for a name that no file can have.
+    """Makes the folder of `path` if necessary, and tests that a file of that name can be written there.
 
-    To be called before any work whose result goes there.
+    Call it before the work whose result goes there. Raises InputError if the folder or the name can't be used.
     """
     check_writable(path.parent)
     try:
@@ -87,12 +89,11 @@ def check_writable_file(path: Path) -> None:
 
 
 def keep(shelf: Path, write: Callable[[Path], str], stays: Callable[[Path], bool] = lambda path: False) -> Path:
-    """Keeps a folder on `shelf`, whole or not at all, and gives its path.
+    """Stores a new folder in the folder `shelf`, whole or not at all, and returns its path.
 
-    write: fills the temporary folder it is given and says what the folder is to be called. stays: whether what
-    already has that name is to be left as it is; else the new folder takes its place. A process that is killed
-    leaves the old folder or the new one, see `durable`.
-    Raises InputError if nothing can be written there, and `Full` if that is for want of space.
+    write: fills the temporary folder that it is given, and returns the final name. stays: whether an existing folder
+    of that name is kept; otherwise the new one replaces it. A killed process leaves the old folder or the new one,
+    see `durable`. Raises InputError if nothing can be written there, and `Full` if the disk is full.
     """
     check_writable(shelf)
     durable.settle(shelf)
@@ -103,19 +104,19 @@ def keep(shelf: Path, write: Callable[[Path], str], stays: Callable[[Path], bool
         try:
             place.put(path.name)
         except OSError:
-            if path.is_dir() and stays(path):  # another writer was faster
+            if path.is_dir() and stays(path):  # another process was faster
                 return path
             raise
     return path
 
 
 def write_into(folder: str | os.PathLike[str], write: Callable[[Path], None]) -> Path:
-    """Adds files to `folder`, each whole or not at all; `write` puts them into the temporary folder it is given.
+    """Adds files to `folder`, each whole or not at all, and returns `folder`.
 
-    Where several are written, the old settings.json goes first and the new one comes last: without it the others
-    count for nothing, so that old and new files never pass for one whole. What a killed process has not moved yet is
-    moved when the folder is next read or written.
-    Gives the folder. Raises InputError if it can't be written, and `Full` if that is for want of space.
+    write: writes the files into the temporary folder that it is given. If there are several, the old settings.json is
+    removed first and the new one is moved last: a folder without it is invalid, so a mixture of old and new files is
+    never used. If the process is killed, the remaining files are moved when the folder is next read or written.
+    Raises InputError if the folder can't be written, and `Full` if the disk is full.
     """
     folder = as_path(folder)
     check_writable(folder)
@@ -127,7 +128,7 @@ def write_into(folder: str | os.PathLike[str], write: Callable[[Path], None]) ->
 
 
 def scratch(shelf: Path) -> durable.Workplace:
-    """A workplace on `shelf` for what is still in the making; if its owner dies, it is swept away like any other.
+    """A temporary workplace in `shelf` for unfinished results; if its process is killed, it is deleted later.
 
     Raises InputError if nothing can be written there.
     """
@@ -139,20 +140,20 @@ def scratch(shelf: Path) -> durable.Workplace:
 
 
 def delete(path: Path, shelf: Path, called: str) -> None:
-    """Removes a folder that is kept on `shelf`, for good.
+    """Deletes a folder from `shelf`.
 
-    called: what errors call the shelf. Raises InputError if the folder isn't there or can't be removed.
+    called: the name of the shelf in errors. Raises InputError if the folder isn't there or can't be deleted.
     """
     folder = path.parent.resolve() / path.name
     if folder.parent != shelf.resolve() or folder.name.startswith("."):
         raise InputError(f"{path} isn't in {called} {shelf}, so it isn't deleted.")
     with _workplace(shelf, f"{path} can't be deleted", "") as place:
-        os.replace(folder, place.path / "old")  # gone at once, even if clearing it away is interrupted
+        os.replace(folder, place.path / "old")  # disappears at once, even if deleting its files is interrupted
         durable.sync(shelf)
 
 
 def contents(shelf: Path) -> list[Path]:
-    """Everything on `shelf`, whole or damaged, by name; what a killed process has begun is ended first.
+    """All folders in `shelf`, whole or damaged, by name. Finishes the moves of killed processes first.
 
     Raises InputError if the shelf can't be read.
     """
@@ -168,9 +169,9 @@ def contents(shelf: Path) -> list[Path]:
 
 
 def opened(shelf: Path, what: str, open_one: Callable[[Path], Kept]) -> tuple[list[Kept], list[str]]:
-    """What `open_one` makes of each thing on `shelf`, and a sentence about each that it refuses by an InputError.
+    """The results of `open_one` for all folders in `shelf`, and a message for each that raises InputError.
 
-    what: a thing on the shelf as the sentence calls it, "adapted domain". One about a shelf that can't be read, too.
+    what: the kind of folder for the messages, such as "adapted domain". A shelf that can't be read gives a message too.
     """
     found, problems = [], []
     try:
@@ -191,27 +192,27 @@ def opened(shelf: Path, what: str, open_one: Callable[[Path], Kept]) -> tuple[li
 
 
 def folder_name(words: str, otherwise: str, key: str, *more: str) -> str:
-    """A name for a folder that says what is in it: the plain letters of `words`, what else, and how its key begins."""
+    """A descriptive folder name: the plain letters of `words`, further parts, and the beginning of the key."""
     return "-".join((plain_letters(words) or otherwise, *more, key[:12]))
 
 
 def plain_letters(words: str) -> str:
-    """The plain letters and digits of `words` with hyphens between, at most 40 characters, for a name on the disk."""
+    """`words` in lower case: ASCII letters and digits, joined by hyphens, at most 40 characters, for a file name."""
     return re.sub(r"[^a-z0-9]+", "-", words.casefold()).strip("-")[:40]
 
 
 class Full(InputError):
-    """The disk has no room for what was to be written."""
+    """The disk is full."""
 
 
 def refused(complaint: str, error: Exception, advice: str) -> InputError:
-    """The error for what the system refuses; a `Full` where space is what is wanting."""
+    """The error for a failed system call; `Full` if the disk is full."""
     kind = Full if is_full(error) else InputError
     return kind(f"{complaint}: {reason(error)}. {advice}".strip())
 
 
 def is_full(error: BaseException | None) -> bool:
-    """Whether a full disk, or a used-up quota, is behind an error."""
+    """Whether an error was caused by a full disk or an exhausted quota."""
     while error is not None:
         if isinstance(error, Full) or getattr(error, "errno", None) in _FULL:
             return True
@@ -223,7 +224,7 @@ def is_full(error: BaseException | None) -> bool:
 
 @contextmanager
 def _workplace(folder: Path, complaint: str, advice: str) -> Iterator[durable.Workplace]:
-    """A workplace in `folder` for the block; what the system refuses there is an InputError."""
+    """A context manager for a workplace in `folder`; system errors inside become InputErrors."""
     try:
         with durable.workplace(folder) as place:
             yield place
@@ -241,10 +242,10 @@ def _workplace(folder: Path, complaint: str, advice: str) -> Iterator[durable.Wo
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of folder that is kept, and how errors speak of it.
+    """A kind of folder, and its words for error messages.
 
-    format, version: of its settings. what: "adapted domain"; maker: "an adaptation"; again: what to do about a damaged
-    one, "delete the folder and adapt again".
+    format, version: of its settings. what: such as "adapted domain"; maker: such as "an adaptation"; again: what to do
+    about a damaged folder, such as "delete the folder and adapt again".
     """
 
     format: str
@@ -254,14 +255,14 @@ class Kind:
     again: str
 
     def damaged(self, path: Path, why: str) -> InputError:
-        """The error for a folder that can't be used as it is."""
+        """The error for a damaged folder."""
         return InputError(f"The {self.what} in {path} is damaged ({why}): {self.again}.")
 
     def read_settings(self, folder: Path, check: Callable[[Mapping[str, Any]], object]) -> dict[str, Any]:
-        """What settings.json in `folder` says.
+        """The settings in `folder`'s settings.json.
 
-        check: looks for everything that has to be there. Raises InputError if the file is missing or damaged, or if
-        `check` raises that, or what a wrong kind of value leads to.
+        check: validates them. Raises InputError if the file is missing or damaged, or if `check` raises InputError or
+        an error that wrong types cause.
         """
         try:
             settings = self._read(folder)
@@ -275,7 +276,7 @@ class Kind:
         return self.checked(settings, folder, check)
 
     def checked(self, settings: Any, path: Path, check: Callable[[Mapping[str, Any]], object]) -> dict[str, Any]:
-        """Settings that were found in `path`, once they are those of such a folder; raises as `read_settings` does."""
+        """Settings read from `path`, validated for this kind of folder; raises as `read_settings` does."""
         if not isinstance(settings, Mapping) or settings.get("format") != self.format:
             raise self.damaged(path, f"{SETTINGS} isn't one of {self.maker}")
         try:
@@ -298,13 +299,13 @@ class Kind:
     def _read(self, folder: Path) -> Any:
         try:
             return stored.read_json(folder / SETTINGS)
-        except FileNotFoundError:  # a killed process may have been about to put it there
+        except FileNotFoundError:  # a killed process may not have moved it yet
             if not durable.settle(folder):
                 raise
             return stored.read_json(folder / SETTINGS)
 
     def check_files(self, folder: Path, sizes: Mapping[str, int], names: Sequence[str]) -> None:
-        """Raises InputError unless all of `names` are among the files of a folder, and the pictures are pictures."""
+        """Raises InputError unless a folder has all files of `names`, with PNGs that are complete."""
         for name in names:
             if sizes.get(name, -1) < 0:
                 raise self.damaged(folder, f"{name} is missing")
@@ -315,8 +316,10 @@ class Kind:
                     raise self.damaged(folder, f"{name}: {reason(error)}") from error
 
     def sizes(self, folder: Path) -> dict[str, int]:
-        """The bytes of each file in a folder, as `stored.sizes_in` gives them; what a killed process has begun there is
-        ended first. Raises InputError if it can't be read."""
+        """The sizes of a folder's files, see `stored.sizes_in`. Finishes the moves of killed processes first.
+
+        Raises InputError if the folder can't be read.
+        """
         try:
             sizes = stored.sizes_in(folder)
             if durable.leftovers(list(sizes)) and durable.settle(folder):
@@ -328,38 +331,38 @@ class Kind:
     def write_tensors(
         self, tensors: Mapping[str, Tensor], path: Path, settings: Mapping[str, Any], dtype: torch.dtype | None = None
     ) -> dict[str, Any]:
-        """Writes tensors with their settings inside, so that the file alone still says what it is.
+        """Writes tensors with their settings, so that the file describes itself.
 
-        Gives what tells later whether the file is as it was written: its "bytes" and "sha256".
+        Returns the "bytes" and "sha256" of the file, to check it later.
         """
         description = {"format": self.format, "settings": json_text(stored.finite(settings), ascii_only=True)}
         save_tensors(tensors, path, description, dtype)
         return {"bytes": path.stat().st_size, "sha256": digests.file_digest(path)}
 
     def check_whole(self, path: Path, sha256: str) -> None:
-        """Raises InputError unless the file `path` has the sha256 that `write_tensors` told of."""
+        """Raises InputError unless the file `path` has the sha256 that `write_tensors` returned."""
         if not path.is_file() or digests.file_digest(path) != sha256:
             raise self.damaged(path.parent, f"{path.name} isn't as it was written")
 
     def circumstances(self) -> dict[str, Any]:
-        """What settings begin and end with, whatever was made: format, time, versions, threads."""
+        """The fields that all settings have: format, time, versions, threads."""
         return {
             "format": self.format,
             "version": self.version,
             "created": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
             "versions": versions(),
-            "threads": torch.get_num_threads(),  # sums are split among them, which shows in the last bits
+            "threads": torch.get_num_threads(),  # changes the order of sums, and so their last bits
         }
 
 
 def write_settings(settings: Mapping[str, Any], folder: Path) -> None:
-    """Writes settings.json into a folder that is being made."""
+    """Writes settings.json into an unfinished folder."""
     text = json_text(stored.finite(settings), indent=2, allow_nan=False)
     (folder / SETTINGS).write_text(text + "\n", encoding="utf-8")
 
 
 def versions() -> dict[str, str]:
-    """Versions of everything that a run's numbers may depend on."""
+    """Versions of all software that a run's numbers may depend on."""
     found = {"ipl_core": __version__, "python": platform.python_version()}
     for package in ("torch", "open_clip_torch", "safetensors", "numpy", "pillow"):
         try:

@@ -1,4 +1,4 @@
-"""Locks that a forked process gets open, as a GPU that is lent works in one."""
+"""Locks that are always open in a forked process; jobs on a borrowed GPU run in one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import threading
 
 
 def new_lock() -> threading.Lock:
-    """A lock for which a fork waits, so that what it guards is whole in the new process too, and the lock open.
+    """A lock that delays a fork until it is released: the new process gets it open, and what it guards consistent.
 
     A thread must not fork while it holds the lock.
     """
     lock = threading.Lock()
-    if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    if hasattr(os, "register_at_fork"):  # Windows has no fork
         os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
     return lock

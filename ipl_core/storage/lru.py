@@ -1,4 +1,4 @@
-"""The one cache of what was used last: whatever was not used for longest goes first."""
+"""A cache that drops the least recently used entries first."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Value = TypeVar("Value")
 
 
 class LRU(MutableMapping[Key, Value]):
-    """A mapping of at most `most` entries, or of entries whose sizes add up to at most that.
+    """A mapping whose entries have a total size of at most `most`.
 
-    size: of a value; each counts 1 without it. Looking an entry up makes it the latest, asking whether it is there does
-    not. A value that is larger than `most` by itself isn't kept. Locks are the caller's business.
+    size: gives the size of a value; 1 by default. Looking up an entry makes it the most recent one, testing with `in`
+    doesn't. A single value larger than `most` isn't kept. Not thread-safe: the caller locks.
     """
 
     def __init__(self, most: int, size: Callable[[Value], int] | None = None) -> None:
@@ -22,7 +22,7 @@ class LRU(MutableMapping[Key, Value]):
         self._entries: OrderedDict[Key, Value] = OrderedDict()
 
     def made(self, key: Key, make: Callable[[], Value]) -> Value:
-        """The value of `key`, which `make` gives if there is none."""
+        """The value of `key`; if there is none, `make()` is stored and returned."""
         if key not in self._entries:
             value = make()
             self[key] = value
@@ -47,7 +47,7 @@ class LRU(MutableMapping[Key, Value]):
         return key in self._entries
 
     def __iter__(self) -> Iterator[Key]:
-        """The keys, the one not used for longest first."""
+        """The keys, the least recently used first."""
         return iter(list(self._entries))
 
     def __len__(self) -> int:

@@ -1,7 +1,7 @@
-"""Paths that a person names, as settings hold them: text that any file can hold, and back.
+"""Paths as text that can be stored in settings, and back.
 
-A path is kept as it was typed. Only one whose bytes are no text, such as `Jos\\xe9.pt` from an old disk, becomes a file
-URI (RFC 8089), which is text and still leads to the file.
+A path is stored as it was typed. Only a path whose bytes aren't valid text, such as `Jos\\xe9.pt` from an old disk,
+becomes a file URI (RFC 8089), which is text and still leads to the file.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _URI = "file:///"
 
 
 def path_text(path: str) -> str:
-    """A name or path as settings hold it: as it is, or as a file URI if it is a path that no text can hold."""
+    """A name or path as stored in settings: unchanged, or a file URI if the path isn't valid text."""
     return path if readable(path) == path else as_path(path).absolute().as_uri()
 
 
 def as_path(text: str | os.PathLike[str]) -> Path:
-    """The path that a person typed or that `path_text` gave, with the home folder in place of ~. Touches no file."""
+    """The Path for a text that a person typed or `path_text` returned, with ~ expanded. Touches no file."""
     text = os.fspath(text)
     if not text.startswith(_URI):
-        # Not Path.expanduser, which fails where nobody has that name, and takes “./~name” for somebody's home.
+        # Not Path.expanduser, which fails for unknown users and takes “./~name” for a user's home folder.
         return Path(os.path.expanduser(text))
     if os.name == "nt":
         return Path(url2pathname(text.removeprefix("file:")))
@@ -36,7 +36,7 @@ def as_path(text: str | os.PathLike[str]) -> Path:
 
 
 def exists_at(path: Path) -> bool:
-    """Whether something lies there. Raises OSError or ValueError for what the system can't take as a path."""
+    """Whether a file or folder exists there. Raises OSError or ValueError if the text can't be a path."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -45,12 +45,12 @@ def exists_at(path: Path) -> bool:
 
 
 def exists(text: str | os.PathLike[str]) -> bool:
-    """Whether there is a file or folder of that path; a text that can't be a path is none."""
+    """Whether a file or folder exists at that path; False if the text can't be a path."""
     return is_file(text) or is_folder(text)
 
 
 def is_file(text: str | os.PathLike[str]) -> bool:
-    """Whether there is a file of that path; a text that can't be a path, too long or with a NUL in it, is none."""
+    """Whether a file exists at that path; False if the text can't be a path (too long, or with a NUL)."""
     try:
         return as_path(text).is_file()
     except (OSError, ValueError):
@@ -58,7 +58,7 @@ def is_file(text: str | os.PathLike[str]) -> bool:
 
 
 def is_folder(text: str | os.PathLike[str]) -> bool:
-    """Whether there is a folder of that path, as in `is_file`."""
+    """Whether a folder exists at that path, as in `is_file`."""
     try:
         return as_path(text).is_dir()
     except (OSError, ValueError):
@@ -67,7 +67,7 @@ def is_folder(text: str | os.PathLike[str]) -> bool:
 
 @contextlib.contextmanager
 def in_utf8(path: Path) -> Iterator[Path]:
-    """A path to the same file or folder for readers that take UTF-8 alone: `path`, or a link to it in the block."""
+    """A path to the same file or folder for readers that only take UTF-8: `path`, or a temporary link to it."""
     if readable(str(path)) == str(path):
         yield path
         return

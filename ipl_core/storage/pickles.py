@@ -1,14 +1,14 @@
-"""Pickles and PyTorch files read without running anything that they name.
+"""Reads pickles and PyTorch files without running any code that they name.
 
-A pickle is a little program for a stack machine. Python's own machine imports and calls whatever the file names; the
-one here builds plain containers, numbers, texts and `StoredTensor`s, and for every other class an inert `Record` of
-what the file says about it. Names outside a fixed list are refused. The room reads PyTorch's zip files and their
-predecessor, and bare pickles with tensors inside, as NVIDIA's; it knows nothing about generators.
+A pickle is a small program for a stack machine. Python's own unpickler imports and calls whatever the file names. The
+one here only builds containers, numbers, texts and `StoredTensor`s; an object of any other class becomes an inert
+`Record` of its class, arguments and state. Functions that are not listed are refused. The module reads PyTorch's zip
+format, its predecessor, and bare pickles with tensors inside, such as NVIDIA's; it knows nothing about generators.
 
-Tensors stay in the file until `StoredTensor.load` is called, so optimisers and discriminators cost nothing, and no
-shape that a file claims is believed further than the bytes that it holds. A file has an `Allowance` of instructions and
-of bytes, many times what real files need, and errors quote short texts and numbers alone: a program of a few bytes can
-build values that would fill any memory once they are written out, compared or hashed.
+Tensors stay in the file until `StoredTensor.load` is called, so optimisers and discriminators cost nothing. A shape is
+checked against the bytes in the file before memory is allocated. A file has an `Allowance` of instructions and bytes,
+many times what real files need. Errors quote only short texts and numbers, because a few bytes of pickle can build
+values that would fill any memory when they are printed, compared or hashed.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from .words import quoted, reason
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # first object of files written before PyTorch 1.6
 LEGACY_PROTOCOL = 1001
 
-#: Instructions that one file may give, those of pickles within it included. A training checkpoint of a 1024×1024
+#: Limit of instructions in one file, including nested pickles. A training checkpoint of a 1024×1024
 #: generator with discriminator and optimisers needs about 50,000.
 MAX_STEPS = 500_000
-#: Bytes that are read from one file in all, as a multiple of its size: several tensors may look at one storage.
+#: Limit of bytes read from one file, as a multiple of its size: several tensors may share one storage.
 MAX_READING = 4
-#: Bytes of one text or array within a pickle: a layer of 2048×2048×3×3 numbers in single precision has 151 MB.
+#: Limit in bytes of one text or array in a pickle: a layer of 2048×2048×3×3 numbers in single precision has 151 MB.
 MAX_PIECE = 2**28
-#: Bytes of a zip archive's directory: 10,000 tensors take about 1 MB.
+#: Limit in bytes of a zip archive's directory: 10,000 tensors take about 1 MB.
 MAX_DIRECTORY = 4 * 2**20
 MAX_DIMENSIONS = 8  # of a tensor; a convolution's weights have 4, or 5 in rosinality's files
 MAX_NAME = 200  # characters of a class or function with its module
@@ -62,12 +62,12 @@ _STORAGES = {
     "BoolStorage": torch.bool,
 }
 
-# Built-in types that do nothing but hold values.
+# Built-in types that only hold values.
 _VALUES = (
     *("object", "int", "long", "float", "complex", "bool", "str", "unicode", "bytes", "bytearray"),
     *("list", "tuple", "dict", "set", "frozenset", "slice", "range"),
 )
-# Names that files of generators hold beside those in _CALLS. Whatever they are, here they are only words.
+# Names that occur in generators' files besides those in _CALLS. They are never looked up or called.
 _INERT_NAMES = {
     *(f"torch.{name}" for name in _STORAGES),
     *(f"torch.storage.{name}" for name in ("TypedStorage", "UntypedStorage", "_TypedStorage", "_UntypedStorage")),
@@ -80,7 +80,7 @@ _INERT_NAMES = {
 }
 _INERT_MODULES = ("torch.nn.", "torch.optim.", "torch_utils.", "dnnlib.", "training.", "numpy.")
 _TENSORFLOW_MODULES = ("dnnlib.tflib", "tfutil")
-#: Modules of the standard library whose classes do nothing but hold values; no name of any other is borne.
+#: Modules of the standard library whose classes only hold values; names from its other modules are refused.
 _VALUE_MODULES = {
     "argparse",
     "collections",
@@ -96,14 +96,15 @@ _OLD_MODULES = {"__builtin__", "cPickle", "commands", "copy_reg", "popen2"}  # o
 
 
 class Unreadable(Exception):
-    """Why a file can't be read, in words that complete "FILE can't be read: …"."""
+    """A file can't be read; the message completes the sentence "FILE can't be read: …"."""
 
 
 @dataclass(frozen=True)
 class Name:
-    """A class or function that a pickle names; nothing more than its name.
+    """The name of a class or function in a pickle.
 
-    foreign: whether it is on no list. What it makes is borne beside a generator, and refused where it is needed.
+    foreign: whether it isn't on the lists above. Its objects are ignored beside a generator, and refused in place of
+    data that is needed.
     """
 
     name: str
@@ -111,26 +112,26 @@ class Name:
 
 
 class Allowance:
-    """What one file may still ask of the reader. Raises Unreadable once it asks for more."""
+    """The remaining budget of instructions and bytes for one file. Raises Unreadable when it is exhausted."""
 
     def __init__(self, size: int) -> None:
         self._steps, self._bytes = MAX_STEPS, MAX_READING * size
 
     def step(self, count: int = 1) -> None:
-        """Takes note of `count` instructions, or of objects that one instruction copies."""
+        """Counts `count` instructions, or objects that one instruction copies."""
         self._steps -= count
         if self._steps < 0:
             raise Unreadable(f"it is a program of more than {MAX_STEPS} instructions, which no file of weights needs")
 
     def read(self, count: int) -> None:
-        """Takes note of `count` bytes that are read or copied."""
+        """Counts `count` bytes that are read or copied."""
         self._bytes -= count
         if self._bytes < 0:
             raise Unreadable("its tensors claim more than the file holds, as they look at the same numbers many times")
 
 
 class Record(dict):
-    """What a pickle says of an object: its class, what it was made from, its state, and its items if it is a dict."""
+    """An object in a pickle: its class, its constructor arguments, its state, and its items if it is a dict."""
 
     def __init__(self, name: str, made_from: tuple[Any, ...] = (), state: Any = None, foreign: bool = False) -> None:
         super().__init__()
@@ -138,7 +139,7 @@ class Record(dict):
 
 
 def refuse_foreign(value: Any) -> None:
-    """Raises Unreadable for what a file makes of a class that is on no list, where it can't be passed over."""
+    """Raises Unreadable if `value`, which can't be ignored, is of a class that isn't on the lists."""
     if not isinstance(value, (Name, Record)) or not value.foreign:
         return
     state = value.state if isinstance(value, Record) else None
@@ -158,7 +159,7 @@ def _harmful(name: str) -> Unreadable:
 
 @dataclass(frozen=True)
 class Storage:
-    """Numbers of one type that lie in the file; `read` gives their bytes."""
+    """An array of numbers of one type in the file; `read` returns their bytes."""
 
     dtype: torch.dtype
     count: int
@@ -166,13 +167,13 @@ class Storage:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the numbers."""
+        """Size in bytes."""
         return self.count * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor that still lies in the file, as a window of a storage."""
+    """A tensor that hasn't been loaded from the file: a strided view of a storage."""
 
     storage: Storage
     offset: int
@@ -181,11 +182,11 @@ class StoredTensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the tensor takes in memory in the type it has on disk."""
+        """Bytes that the tensor takes in memory, in its type on disk."""
         return math.prod(self.shape) * self.storage.dtype.itemsize
 
     def load(self) -> Tensor:
-        """Read it into memory of its own. Raises Unreadable if the file doesn't hold all of it."""
+        """Load the tensor, contiguous in its own memory. Raises Unreadable if part of it is missing in the file."""
         raw = self.storage.read()
         if len(raw) != self.storage.nbytes:
             raise Unreadable("it is damaged or cut short (the numbers of a tensor are missing)")
@@ -197,11 +198,11 @@ class StoredTensor:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """The object that a `.pt`, `.pth` or `.pkl` file holds; its tensors may be loaded until the block ends.
+    """The object in a `.pt`, `.pth` or `.pkl` file; its tensors can be loaded until the block ends.
 
     Raises:
-        InputError: the file is damaged, cut short, of another kind, or names what no file of weights needs. An
-            `Unreadable` or `MemoryError` raised in the block ends so too.
+        InputError: the file is damaged, cut short or of another kind, or it names code that no file of weights needs.
+            `Unreadable` and `MemoryError` raised in the block become InputErrors too.
     """
     start = first_bytes(path)
     try:
@@ -225,7 +226,7 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 class _Whole:
-    """A file that gives what is asked for or nothing, so that a length claimed by a file costs no memory."""
+    """A file that reads the requested number of bytes or raises, so that a false length allocates no memory."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -238,7 +239,7 @@ class _Whole:
         return self.take(count)
 
     def take(self, count: int) -> bytes:
-        """As `read`, for the numbers of a tensor, which may be more than any piece of a pickle."""
+        """As `read`, for a tensor's numbers, which may exceed the limit for one piece of a pickle."""
         if count > self.size - self._file.tell():
             raise Unreadable("it is damaged or cut short")
         return self._file.read(count)
@@ -254,7 +255,7 @@ class _Whole:
 
 
 class _Bounded:
-    """A file that zipfile reads its directory from; it gives at most `limit` bytes at a time, None for any number."""
+    """The file that zipfile reads from; it limits one read to `limit` bytes, None for no limit."""
 
     def __init__(self, file: BinaryIO, limit: int | None) -> None:
         self._file, self.limit = file, limit
@@ -276,7 +277,7 @@ _ZIP_ERRORS = (
 
 
 def _read_zip(file: BinaryIO, size: int, allowance: Allowance) -> Any:
-    """The object in PyTorch's zip format: data.pkl, and a member of raw numbers for each storage."""
+    """The object in PyTorch's zip format: data.pkl, plus an archive member with raw numbers for each storage."""
     bounded = _Bounded(file, MAX_DIRECTORY)
     try:
         archive = zipfile.ZipFile(bounded)
@@ -286,7 +287,7 @@ def _read_zip(file: BinaryIO, size: int, allowance: Allowance) -> Any:
     bounded.limit = None
     if "constants.pkl" in members or any(name.startswith("code/") for name in members):
         raise Unreadable("it is a TorchScript program; give the checkpoint that it was made from")
-    # PyTorch stores without compression. Anything else could unpack to more than fits into memory.
+    # PyTorch doesn't compress. A compressed archive could unpack to more than fits into memory.
     packed = any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in members.values())
     if packed or sum(entry.file_size for entry in members.values()) > size:
         raise Unreadable("it is a zip archive of another program: PyTorch's are not compressed")
@@ -375,23 +376,30 @@ def _no_storage(fields: tuple[Any, ...]) -> Storage:
 # ----------------------------------------------------------------------------------------------------------------------
 # The stack machine
 
-_KEYS = (str, int, float, bytes, type(None))  # what can't be hashed at once could be nested too deep to hash at all
-_MAX_KEY = 2**48  # larger numbers can be chosen so that all have the same hash, which makes a dictionary crawl
+_KEYS = (
+    str,
+    int,
+    float,
+    bytes,
+    type(None),
+)  # dictionary keys are limited to simple types: hashing nested ones could recurse too deeply
+_MAX_KEY = 2**48  # larger numbers can be chosen to have equal hashes, which makes a dictionary very slow
 
 
 def evaluate(
     file: _Whole, storage: Callable[[tuple[Any, ...]], Storage], allowance: Allowance, nested: bool = False
 ) -> Any:
-    """Run one pickle from ``file`` and give its object; the file is then just behind it.
+    """Evaluate one pickle from ``file`` and return its object; the file position is then just after it.
 
-    storage: makes a Storage of a persistent reference. allowance: of the whole file. nested: inside bytes of another
-    pickle; not deeper. Raises Unreadable for damage, for names that aren't on the list, and for what is too large.
+    storage: makes a Storage from a persistent reference. allowance: the whole file's. nested: whether this is a pickle
+    inside another pickle's bytes, which can't contain further ones. Raises Unreadable for damage, for names that
+    aren't allowed, and for sizes beyond the limits.
     """
     try:
         return _run(file, storage, allowance, nested)
     except Unreadable:
         raise
-    # What an ill-formed program does to a stack machine: missing operands, operands of the wrong type, bad numbers.
+    # Errors of ill-formed programs: missing operands, operands of the wrong type, bad numbers.
     except (
         *(ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, EOFError),
         *(struct.error, RecursionError),
@@ -401,7 +409,7 @@ def evaluate(
 
 def _run(file: _Whole, storage: Callable[[tuple[Any, ...]], Storage], allowance: Allowance, nested: bool) -> Any:
     stack: list[Any] = []
-    below: list[list[Any]] = []  # what lay on the stack when each mark was set
+    below: list[list[Any]] = []  # the stacks that were saved at each mark
     memo: dict[int, Any] = {}
 
     def to_mark() -> list[Any]:  # changes `stack`, so its result is kept before anything is pushed
@@ -431,7 +439,7 @@ def _run(file: _Whole, storage: Callable[[tuple[Any, ...]], Storage], allowance:
                 stack.append(None)
             case "NEWTRUE" | "NEWFALSE":
                 stack.append(opcode.name == "NEWTRUE")
-            case "EMPTY_LIST" | "EMPTY_SET":  # sets become lists: nothing here is ever hashed but names and numbers
+            case "EMPTY_LIST" | "EMPTY_SET":  # sets become lists: only names and numbers are hashed here
                 stack.append([])
             case "EMPTY_TUPLE":
                 stack.append(())
@@ -494,7 +502,7 @@ def _run(file: _Whole, storage: Callable[[tuple[Any, ...]], Storage], allowance:
                 fields = stack.pop()
                 if not isinstance(fields, tuple):
                     raise TypeError("a reference that is no tuple")
-                # Old files hold a network's class so, with its source code, which is never looked at.
+                # Old files store a network's class this way, with its source code, which is ignored.
                 stack.append(fields[1] if fields[:1] == ("module",) and len(fields) == 4 else storage(fields))
             case name if opcode.arg is not None and opcode.stack_after and not opcode.stack_before:
                 if name.startswith("EXT") or name in ("PERSID", "NEXT_BUFFER", "BYTEARRAY8"):
@@ -523,7 +531,7 @@ def _is_key(value: Any) -> bool:
 
 
 def _named(module: Any, name: Any) -> Name:
-    """A name from the file, if it is on the list."""
+    """The Name for a module and a name in the file. Raises Unreadable if it isn't allowed."""
     if not isinstance(module, str) or not isinstance(name, str):
         raise TypeError("a name that is no text")
     if len(module) + len(name) >= MAX_NAME:
@@ -542,9 +550,9 @@ def _named(module: Any, name: Any) -> Name:
 
 
 def _is_class_of_a_program(module: str, name: str) -> bool:
-    """Whether a name may be that of a class whose objects lie beside the weights, such as options or paths.
+    """Whether a name may be a third-party class whose objects are stored beside weights, such as options or paths.
 
-    Not so for functions, by the custom that only classes begin with a capital, nor for what Python itself brings.
+    Functions are excluded by the convention that only classes begin with a capital; so is the standard library.
     """
     package = module.partition(".")[0]
     brought = package in sys.stdlib_module_names or package in _OLD_MODULES
@@ -552,13 +560,13 @@ def _is_class_of_a_program(module: str, name: str) -> bool:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# What the calls in a file stand for; everything else that is called becomes a Record
+# Replacements for the functions that files call; a call of anything else becomes a Record
 
 
 def _call(called: Any, operands: Any, allowance: Allowance, nested: bool) -> Any:
     if not isinstance(called, Name) or not isinstance(operands, tuple):
         raise TypeError("a call of what is no name")
-    if called.name == _TYPED:  # a tensor of a class of its own, inside which there is none of that kind
+    if called.name == _TYPED:  # a tensor of a custom class; such tensors aren't nested
         called, operands = operands[0], operands[2]
         if not isinstance(called, Name) or not isinstance(operands, tuple) or called.name == _TYPED:
             raise TypeError("a tensor within a tensor")
@@ -591,7 +599,7 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Stor
     if len(shape) != len(stride) or not all(map(_natural, (offset, *shape, *stride))):
         raise ValueError("a tensor of impossible shape")
     last = offset + sum((size - 1) * step for size, step in zip(shape, stride))
-    # A window may not be larger than what it looks at, so repeated elements (stride 0) can't grow into memory.
+    # A view may not be larger than its storage, so repeated elements (stride 0) can't fill the memory.
     if math.prod(shape) and (last >= storage.count or math.prod(shape) > storage.count):
         raise ValueError("a tensor larger than its storage")
     return StoredTensor(storage, offset, shape, stride)
@@ -602,7 +610,7 @@ def _parameter(data: Any, *_: Any) -> Any:
 
 
 def _persistent(meta: Any) -> Record:
-    """NVIDIA's modules: class name, state and source code. The code is never looked at."""
+    """NVIDIA's modules: class name, state and source code. The code is ignored."""
     if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict):
         raise TypeError("a module without state")
     name = meta.get("class_name")

@@ -1,4 +1,4 @@
-"""Room on the disk: what a result will take, whether that is free, and where else a result may go if it isn't."""
+"""Disk space: checks that a result will fit, and saves it to another folder if the disk is full after all."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .words import size_words
 
 log = logging.getLogger(__name__)
 
-SPARE = 1_000_000  # bytes for settings, history and what was not thought of
+SPARE = 1_000_000  # bytes for settings, history and a margin
 
 
 class KeptElsewhere(InputError):
-    """What was finished couldn't be kept where it belongs, and lies in the folder `path`."""
+    """A finished result couldn't be stored in its usual place; it was saved in the folder `path` instead."""
 
     def __init__(self, text: str, path: Path) -> None:
         super().__init__(text)
@@ -29,9 +29,10 @@ class KeptElsewhere(InputError):
 
 
 def check(needs: Sequence[tuple[Path, int]], what: str) -> None:
-    """Raises `Full` unless each folder's disk has room for the bytes that are needed there, all together.
+    """Raises `Full` unless every disk has enough free space for all bytes that will be written to its folders.
 
-    what: the result as the error calls it, "The run". Folders that don't exist yet are on their parents' disks.
+    what: the result's name in the error, such as "The run". A folder that doesn't exist yet counts for the disk of its
+    parent.
     """
     disks: dict[int, tuple[Path, int]] = {}
     for folder, size in needs:
@@ -60,11 +61,11 @@ def keep_elsewhere(
     keep: Callable[[Path], Path],
     full: Full,
 ) -> None:
-    """Keeps what has no room in its place by `keep` in the first folder that has, and raises `KeptElsewhere`.
+    """Saves a result whose disk is full to the first folder with enough space, and raises `KeptElsewhere`.
 
-    what: "run" or "inversion". own: folders that the person named; the system's temporary folder comes after them.
-    keep: keeps it in a folder that it is given and gives its path. full: why it is not in its place. Returns if no
-    folder has room.
+    what: "run" or "inversion". own: folders that the user named; the system's temporary folder is tried after them.
+    keep: saves the result in a given folder and returns its path. full: the error that the usual place raised. Returns
+    normally if no folder has enough space.
     """
     for place in _places(own):
         try:
@@ -77,7 +78,7 @@ def keep_elsewhere(
             f"“python -m ipl_core library import {path}”.",
             path,
         )
-        log.error("%s", error)  # whoever runs an app has to know, whatever its visitors are told
+        log.error("%s", error)  # logged with the path, which an app's visitors aren't shown
         raise error from full
 
 
@@ -85,7 +86,7 @@ def _places(own: Sequence[str | os.PathLike[str] | None]) -> Iterator[Path]:
     yield from (as_path(folder) for folder in own if folder is not None)
     try:
         folder = Path(tempfile.mkdtemp(prefix="ipl-studio-"))
-    except OSError:  # no room even for a name
+    except OSError:  # not even room for a folder
         return
     yield folder
     with suppress(OSError):

@@ -1,7 +1,7 @@
-"""What lies on the disk is looked at before it is believed: JSON, numbers, times, texts, tables of files, previews.
+"""Validation of data read from disk: JSON, numbers, times, texts, tables of files, previews.
 
-Whatever a file holds, these give plain bounded values or raise ValueError with a few words for the reason. Knows
-nothing about what the values mean.
+Each function returns a plain value within bounds, or raises ValueError with a short reason. This module knows nothing
+about the values' meaning.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any
 from .values import within
 from .words import quoted
 
-MAX_JSON = 2_000_000  # bytes; a hundred steps with their facts take 30 kB
-MAX_NUMBER = 2.0**53  # above, whole numbers are no longer exact in JSON's readers
+MAX_JSON = 2_000_000  # bytes; the history of a hundred steps takes 30 kB
+MAX_NUMBER = 2.0**53  # larger whole numbers aren't exact in all JSON readers
 MAX_DEPTH = 20
 MAX_PICTURE = 500_000_000  # bytes of a preview
-MAX_PIXELS = 170_000_000  # of a preview; readers of pictures refuse more
+MAX_PIXELS = 170_000_000  # of a preview; picture readers refuse more
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
@@ -34,21 +34,21 @@ _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 
 def read_json(path: Path) -> Any:
-    """The JSON in a plain file of at most MAX_JSON bytes; numbers that are not finite read as None.
+    """The JSON value in a regular file of at most MAX_JSON bytes; numbers that aren't finite become None.
 
-    Raises OSError if it can't be read, ValueError for what is no file or no JSON, nests deeper than MAX_DEPTH, or
-    holds numbers beyond ±MAX_NUMBER or text that can't be written.
+    Raises OSError if the file can't be read, and ValueError if it isn't a regular file or valid JSON, nests deeper
+    than MAX_DEPTH, has numbers beyond ±MAX_NUMBER, or text that can't be encoded.
     """
     text = read_text(path, MAX_JSON)
     value = json.loads(text, parse_constant=lambda _: None, parse_float=_real, parse_int=_integer)
     _check_depth(value)
-    if "\\u" in text:  # the only way to write half a character, which no file can hold
+    if "\\u" in text:  # only an escape can hide a lone surrogate, which can't be encoded
         json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError
     return value
 
 
 def read_text(path: Path, limit: int) -> str:
-    """The text of a plain file of at most `limit` bytes. Raises OSError if it can't be read, ValueError for others."""
+    """The text of a regular file of at most `limit` bytes. Raises OSError if it can't be read, else ValueError."""
     facts = os.stat(path)
     if not stat.S_ISREG(facts.st_mode):  # reading a pipe would never end
         raise ValueError("it is no plain file")
@@ -71,7 +71,7 @@ def _integer(text: str) -> int:
 
 
 def _check_depth(value: Any) -> None:
-    """Raises ValueError if a JSON value nests deeper than MAX_DEPTH; goes through it without recursion."""
+    """Raises ValueError if a JSON value nests deeper than MAX_DEPTH. Doesn't recurse."""
     level = [value]
     for _ in range(MAX_DEPTH):
         deeper: list[Any] = []
@@ -85,7 +85,7 @@ def _check_depth(value: Any) -> None:
 
 
 def finite(value: Any) -> Any:
-    """A JSON value with None for every number that is not finite, so that every reader of JSON can read it."""
+    """A JSON value with None for every number that isn't finite, so that any JSON reader can read it."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -96,7 +96,7 @@ def finite(value: Any) -> Any:
 
 
 def sizes_in(folder: Path) -> dict[str, int]:
-    """The bytes of each plain file in a folder, by name; -1 for what else is there.
+    """The size in bytes of each regular file in a folder, by name; -1 for anything else in it.
 
     Raises OSError if the folder can't be read.
     """
@@ -105,14 +105,14 @@ def sizes_in(folder: Path) -> dict[str, int]:
         for entry in entries:
             try:
                 facts = entry.stat()
-            except OSError:  # a link that leads nowhere
+            except OSError:  # a broken link
                 continue
             found[entry.name] = facts.st_size if stat.S_ISREG(facts.st_mode) else -1
     return found
 
 
 def check_png(path: Path) -> None:
-    """Raises ValueError unless a file begins and ends as a PNG with pixels does; its pixels aren't decoded.
+    """Raises ValueError unless a file begins and ends like a PNG; the pixels aren't decoded.
 
     Raises OSError if it can't be read.
     """
@@ -135,7 +135,7 @@ def check_png(path: Path) -> None:
 
 
 def mapping(value: Any, what: str) -> Mapping[str, Any]:
-    """`value`, if it is one of names and values."""
+    """`value`, if it is a mapping."""
     if not isinstance(value, Mapping):
         raise ValueError(f"{what} is {quoted(value)} instead of values by name")
     return value
@@ -149,7 +149,7 @@ def number(value: Any, what: str, low: float, high: float) -> float:
 
 
 def whole(value: Any, what: str, high: int) -> int:
-    """`value`, if it is a whole number from 0 to `high`; 3.0, which no file says of a count, is none."""
+    """`value`, if it is a whole number from 0 to `high`; 3.0 is refused, since files never have counts as floats."""
     if not isinstance(value, int) or not within(value, 0, high):
         raise ValueError(f"{what} is {quoted(value)} instead of a whole number from 0 to {high}")
     return value
@@ -170,7 +170,7 @@ def flag(value: Any, what: str) -> bool:
 
 
 def time(value: Any, what: str) -> datetime:
-    """The time that `value` says, as ISO 8601 has it, from 1971 to 2999, so that it is one in every zone."""
+    """The time in the ISO 8601 text `value`, from 1971 to 2999, so that it is valid in every time zone."""
     try:
         moment = datetime.fromisoformat(text(value, what, 64))
     except ValueError:
@@ -181,14 +181,14 @@ def time(value: Any, what: str) -> datetime:
 
 
 def file_facts(value: Any, what: str) -> int:
-    """The bytes that a file should have, if `value` says that and its sha256."""
+    """The expected size of a file, if `value` has "bytes" and a valid "sha256"."""
     facts = mapping(value, what)
     text(facts["sha256"], f"sha256 of {what}", 64)
     return whole(facts["bytes"], f"bytes of {what}", int(MAX_NUMBER))
 
 
 def folder_name(name: str) -> str:
-    """`name`, if it can be shown and written: no control or format characters, no bytes that are no text."""
+    """`name`, if it can be displayed and encoded: no control or format characters, no invalid bytes."""
     if not name.isprintable():
         raise ValueError("its name holds characters that can't be shown: rename the folder")
     return name

@@ -1,4 +1,4 @@
-"""Tables as CSV: the one place that writes them, so that no cell is ever taken for a formula by a spreadsheet."""
+"""Writes all tables as CSV, so that a spreadsheet never takes a cell for a formula."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from .words import csv_cell
 
 
 def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], header: bool = True) -> str:
-    """Rows as CSV with these columns; a cell that a row doesn't have is blank, and text that looks like a formula gets
-    an apostrophe before it.
+    """Rows as CSV with these columns. Missing cells are blank; text that looks like a formula gets an apostrophe.
 
-    header: whether the names of the columns come first. Raises ValueError for a row with another column.
+    header: whether to begin with the column names. Raises ValueError for a row with an unknown column.
     """
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
@@ -28,13 +27,13 @@ def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], header: 
 
 
 def _cell(value: Any) -> Any:
-    """`words.csv_cell`, with every end of a line as LF: the writer quotes that, but lets a lone CR begin a new row."""
+    """`words.csv_cell` with LF line ends: the CSV writer quotes LF, but a lone CR would begin a new row."""
     cell = csv_cell(value)
     return cell.replace("\r\n", "\n").replace("\r", "\n") if isinstance(cell, str) else cell
 
 
 def write_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], path: str | os.PathLike[str]) -> Path:
-    """Writes the same to `path`, whole or not at all, and gives it. Raises InputError if it can't be written."""
+    """Writes rows as CSV to `path`, whole or not at all, and returns it. Raises InputError if it can't be written."""
     with atomic_path(path) as temporary:
         temporary.write_text(csv_text(rows, columns), encoding="utf-8", errors="replace", newline="")
     return Path(path)

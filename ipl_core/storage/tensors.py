@@ -1,4 +1,4 @@
-"""Tensors with a JSON description in safetensors files; knows nothing about generators."""
+"""Reads and writes safetensors files: tensors with a JSON description. Knows nothing about generators."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .files import atomic_path, explanation, first_bytes, is_safetensors, readab
 from .paths import in_utf8
 from .words import json_text, quoted, read_json
 
-METADATA_KEY = "ipl_studio"  # our JSON description lives under this key of the safetensors header
-#: Bytes of a header: names and places of the tensors, and the description. Ours have some 100 kB.
+METADATA_KEY = "ipl_studio"  # our JSON description is stored under this key of the safetensors header
+#: Limit in bytes of a header (the tensors' names and offsets, and the description). Ours have about 100 kB.
 MAX_HEADER = 4 * 2**20
 MAX_TENSORS = 10_000
 MAX_DIMENSIONS = 8
-MAX_NAME = 500  # characters of a tensor's name
+MAX_NAME = 500  # limit of characters in a tensor's name
 
 
 def save_tensors(
@@ -36,9 +36,9 @@ def save_tensors(
 
     Args:
         tensors: by name; from any device, in any memory layout.
-        path: file to write; replaced when it exists.
+        path: file to write; replaced if it exists.
         metadata: description, given back by `load_tensors` and `read_metadata`.
-        dtype: type of floating-point tensors on disk, such as torch.float16 for half the size; None keeps theirs.
+        dtype: type of floating-point tensors on disk, such as torch.float16 for half the size; None keeps each type.
 
     Raises:
         InputError: the file can't be written.
@@ -58,16 +58,16 @@ def save_tensors(
 def load_tensors(
     path: str | os.PathLike[str], device: str | torch.device = "cpu"
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read a safetensors file: its tensors, in the type they have on disk, and its description.
+    """Read a safetensors file: its tensors, in their types on disk, and its description.
 
     The description is empty for files that another program wrote.
 
     Raises:
-        InputError: the file is missing, damaged, cut short, of another format, or has more tensors, or tensors of more
-            dimensions, than any network.
+        InputError: the file is missing, damaged, cut short or of another format, or has more tensors or dimensions
+            than any network.
     """
     with _opened(path) as file:
-        # Cloned: the reader's tensors may be views of the mapped file, which must be free to be replaced or deleted.
+        # Cloned, since the reader's tensors may be views of the mapped file, which must stay replaceable.
         tensors = {name: file.get_tensor(name).to(device, copy=True) for name in _names(path, file)}
         return tensors, _description(path, file.metadata())
 
@@ -85,7 +85,7 @@ def read_shapes(path: str | os.PathLike[str]) -> dict[str, tuple[int, ...]]:
 
 
 def _for_disk(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """A plain contiguous CPU tensor of its own memory, which is all that safetensors accepts."""
+    """A contiguous CPU tensor with memory of its own; safetensors accepts nothing else."""
     tensor = tensor.detach()
     stored = tensor.to("cpu", dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype)
     if stored.dtype != tensor.dtype and torch.isfinite(tensor).all() and not torch.isfinite(stored).all():
@@ -98,7 +98,9 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     file_path = readable_file(path)
     start = first_bytes(file_path)
     length = int.from_bytes(start[:8], "little")
-    if is_safetensors(start) and MAX_HEADER < length < file_path.stat().st_size:  # longer than the file is damage
+    if (
+        is_safetensors(start) and MAX_HEADER < length < file_path.stat().st_size
+    ):  # a header longer than the file means damage, reported below
         raise InputError(
             f"{file_path} can't be read as a safetensors file: its header has {length / 2**20:.1f} MB, more than the "
             f"{MAX_HEADER >> 20} MB that are read."
@@ -108,14 +110,14 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
             yield file
     except InputError:
         raise
-    # Besides its own error, what the reader raises for types and shapes that PyTorch doesn't have.
+    # SafetensorError, and the errors for types and shapes that PyTorch doesn't support.
     except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
         why = explanation(start, error)
         raise InputError(f"{file_path} can't be read as a safetensors file: {why}.") from error
 
 
 def _names(path: str | os.PathLike[str], file: Any) -> list[str]:
-    """The names of the tensors in an open file, once none of them is out of bounds."""
+    """The names of the tensors in an open file. Raises InputError for too many, or for one beyond the limits."""
     names = list(file.keys())
     if len(names) > MAX_TENSORS:
         raise InputError(f"{path} holds {len(names)} tensors, more than the {MAX_TENSORS} that are read.")

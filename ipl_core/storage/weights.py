@@ -1,4 +1,4 @@
-"""The tensors of a state dict in a pickle, whatever network they belong to."""
+"""Reads the state dict of any network from a pickle."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ MAX_NAME = 200
 
 
 def read_weights(path: Path, start: str = "", inside: str = "") -> Contents:
-    """The tensors whose names begin with `start`, without that; a reader for `apart`.
+    """The tensors whose names begin with `start`, which is removed from the names; a reader for `apart`.
 
-    inside: the name under which the state dict lies where the file holds more than that. Floating numbers come in
-    float32, others as they are. Raises InputError if the file is damaged or of another kind, or if what has such a name
-    is no tensor.
+    inside: the key of the state dict in files that hold more. Floating-point tensors are converted to float32, others
+    stay as they are. Raises InputError if the file is damaged or of another kind, or if such an entry isn't a tensor.
     """
     with opened(path) as root:
         if not isinstance(root, Mapping):

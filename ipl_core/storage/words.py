@@ -1,7 +1,7 @@
-"""Text that comes from strangers, made fit to be shown, stored and written: one line, bounded, nothing invisible in it.
+"""Makes untrusted text safe to display and store: one line of limited length without invisible characters.
 
-Names of files and people, titles, values that an error quotes, JSON from files and cells of a CSV all pass through
-here. This module imports nothing of the project but its error.
+It handles names of files and people, titles, values quoted in errors, JSON from files, and CSV cells. This module
+imports only the errors from the project.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import Any
 
 from ..errors import InputError
 
-#: Characters that an error quotes of a value; enough to recognise it.
+#: Limit of characters that an error quotes of a value; enough to recognise it.
 MAX_QUOTED = 80
-#: The same of a path, of which the end says most.
+#: The same for a path, whose end says most.
 MAX_QUOTED_PATH = 400
 #: Numbers of more digits are not written out: Python itself refuses those of more than 4300.
 _MAX_DIGITS = 30
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _OTHER_THAN_ASCII = re.compile(r"[^\x00-\x7f]+")
-#: What a library says of an error, cut; the rest of such a text is often a piece of the file.
+#: Limit of characters of a library's error message; the rest is often a piece of the file.
 _MAX_REASON = 160
-#: Containers within containers in JSON; what this program writes has 6.
+#: Limit of nesting in JSON; this program's files have 6 levels.
 _MAX_NESTING = 20
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -36,12 +36,13 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 def clean_line(text: Any, what: str, limit: int) -> str:
     """The text as one line: blanks collapsed, control, format and right-to-left characters removed, NFC.
 
-    what: the field as an error calls it, such as "The title". limit: characters that may remain.
-    Raises InputError for what is no text, for lone surrogates (which no file can hold) and for more than `limit`.
+    what: the field's name in errors, such as "The title". limit: characters that may remain.
+    Raises InputError for values that aren't text, for lone surrogates (which can't be encoded) and for more than
+    `limit` characters.
     """
     if not isinstance(text, str):
         raise InputError(f"{what} must be text, not {quoted(text)}.")
-    if len(text) > 100 * limit:  # refused before any work is done on it
+    if len(text) > 100 * limit:  # refused before any processing
         raise InputError(f"{what} has {len(text)} characters; at most {limit} are possible. Use fewer words.")
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise InputError(f"{what} holds half a character that can't be written ({quoted(text)}): type it again.")
@@ -52,10 +53,10 @@ def clean_line(text: Any, what: str, limit: int) -> str:
 
 
 def readable(text: str) -> str:
-    """The text without lone surrogates, which no file and no page can hold; other text is given as it is.
+    """The text without lone surrogates, which can't be encoded; other text is returned unchanged.
 
-    Python makes such characters of bytes of a name that are not in the system's encoding. They are read as UTF-8 where
-    they are that (a terminal of UTF-8 in a system that believes in ASCII); each other one becomes \ufffd.
+    Python decodes bytes of a name that aren't valid in the system's encoding as surrogates. Valid UTF-8 among them is
+    decoded (from a UTF-8 terminal on a system set to ASCII); each remaining surrogate becomes \ufffd.
     """
     if not _SURROGATES.search(text):
         return text
@@ -66,15 +67,15 @@ def readable(text: str) -> str:
 
 
 def file_words(path: str | os.PathLike[str], otherwise: str = "file") -> str:
-    """What a file is called, as one short line that can be shown and stored: its name without folder and ending.
+    """A file's name without folder and suffix, as one short line that can be displayed and stored.
 
-    otherwise: what it is called where nothing of its name can be shown.
+    otherwise: the result if no character of the name can be displayed.
     """
     return _short_line(Path(path).stem) or otherwise
 
 
 def model_words(model: str) -> str:
-    """What a title calls a model: its name, or where it is given by its path the file's, as one short line."""
+    """A model's name for titles, as one short line; for a path, the file's name."""
     return _short_line(re.split(r"[/\\]", model.rstrip("/\\"))[-1]) or "a model"
 
 
@@ -83,14 +84,14 @@ def _short_line(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """The text on one line, blanks collapsed, without what can't be shown."""
+    """The text on one line, with blanks collapsed and without characters that can't be displayed."""
     return " ".join("".join(character if _is_shown(character) else " " for character in text).split())
 
 
 def json_text(value: Any, ascii_only: bool = False, **options: Any) -> str:
-    """`value` as JSON that any file can hold: lone surrogates in its texts are replaced as `readable` does.
+    """`value` as JSON that can be encoded: lone surrogates in its texts are replaced as in `readable`.
 
-    ascii_only: other characters than ASCII as escapes. options: of `json.dumps`.
+    ascii_only: escape all characters beyond ASCII. options: of `json.dumps`.
     """
     text = json.dumps(_readable_texts(value), ensure_ascii=False, **options)
     return _OTHER_THAN_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text) if ascii_only else text
@@ -112,15 +113,15 @@ def _is_shown(character: str) -> bool:
 
 
 def shown(text: str, limit: int = MAX_QUOTED) -> str:
-    """Text as it may be shown, whatever is in it: what can't be shown is a �, and what is too long ends in an …."""
+    """Any text, made safe to display: a � replaces each character that can't be displayed, an … the excess length."""
     kept = "".join(character if _is_shown(character) else "\ufffd" for character in text[:limit])
     return f"{kept}…" if len(text) > limit else kept
 
 
 def quoted(value: Any, limit: int = MAX_QUOTED) -> str:
-    """A value for an error's sentence: short scalars as they are, of everything else its kind and size alone.
+    """A value for an error message: short scalars as they are, otherwise only type and size.
 
-    Never walks into containers, which a hostile file can nest or double without end.
+    Never looks into containers, which a hostile file can nest or double without end.
     """
     if value is None or isinstance(value, bool):
         return str(value)
@@ -138,8 +139,10 @@ def quoted(value: Any, limit: int = MAX_QUOTED) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, for a part of a sentence: without a full stop at its end. Of an error of Python or of a
-    library one bounded line, which never walks into the values that it names."""
+    """An error's message for use inside a sentence, without a final full stop.
+
+    The message of an error of Python or a library is shortened to one line; its values are never formatted.
+    """
     if isinstance(error, InputError):
         return str(error).rstrip(".")
     if isinstance(error, OSError) and error.strerror:
@@ -152,11 +155,11 @@ def reason(error: BaseException) -> str:
 
 
 def read_json(text: str | bytes, what: str, limit: int) -> Any:
-    """The value in a JSON text that comes from a file.
+    """The value of a JSON text that was read from a file.
 
-    what: the text as an error calls it, such as "The description inside a.safetensors". limit: characters of the text.
-    Raises InputError for longer or damaged text, numbers of thousands of digits, lone surrogates (which no file can
-    hold), and containers nested without end.
+    what: the text's name in errors, such as "The description inside a.safetensors". limit: characters of the text.
+    Raises InputError for text that is too long or damaged, numbers of thousands of digits, lone surrogates (which
+    can't be encoded), and nesting that is too deep.
     """
     if len(text) > limit:
         raise InputError(f"{what} has {len(text)} characters, more than the {limit} that are read: use another file.")
@@ -164,7 +167,7 @@ def read_json(text: str | bytes, what: str, limit: int) -> Any:
         value = json.loads(text)
     except RecursionError:
         raise InputError(f"{what} is nested too deep: use another file.") from None
-    except (ValueError, TypeError) as error:  # also what int() says of thousands of digits
+    except (ValueError, TypeError) as error:  # also int()'s error for thousands of digits
         raise InputError(f"{what} is damaged ({reason(error)}): use another file.") from None
     level = [value]
     for _ in range(_MAX_NESTING):
@@ -183,9 +186,9 @@ def _items(value: Any) -> Iterable[Any]:
 
 
 def csv_cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe before it.
+    """A CSV cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe before it.
 
-    Numbers stay as they are, also when they are text: “-0.5” is no formula.
+    Numbers stay as they are, even as text: “-0.5” isn't a formula.
     """
     if not isinstance(value, str) or not value.startswith(_FORMULA_STARTS):
         return value
@@ -197,7 +200,7 @@ def csv_cell(value: Any) -> Any:
 
 
 def size_words(size: int | None) -> str:
-    """Bytes as a person reads them: "133 MB"."""
+    """A number of bytes in readable form, such as "133 MB"."""
     if size is None:
         return "size unknown"
     if size < 1_000_000:
