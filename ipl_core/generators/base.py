@@ -1,22 +1,22 @@
-"""Families of generators: what every generator answers, and the one list of those there are.
+"""Generator families: the interface that every generator implements, and the list of families.
 
-Methods, previews, library, commands and app speak to a `Generator` and never ask which family it is of; what a family
-does otherwise, it says by these members. Latents are opaque outside: w (B, w_dim) is what prompts look at, w_plus
-(B, num_layers, w_dim) is what is kept of a person, and noise is a list of tensors, one row a picture.
+Methods, previews, library, commands and app use the `Generator` protocol and never check the family; families differ
+only in how they implement its members. Latents are opaque to their users: w (B, w_dim) is the input of the prompt
+mapper, w_plus (B, num_layers, w_dim) is stored for a person, and noise is a list of tensors with one row per picture.
 
 To add a family: a package beside `stylegan2` and `diffusion` whose generator has these members, and a line in FAMILIES.
 
 | member | StyleGAN2 | Diffusion Autoencoder |
 |---|---|---|
-| `config.num_layers`: rows of w_plus | one a layer | 1, so there is no style to mix |
+| `config.num_layers`: rows of w_plus | one per layer | 1, so there is no style mixing |
 | `mapping`, `truncate`, `w_avg`, `to_w_plus` | mapping network | MLP, or latent DDIM without noise of its own |
-| `make_noise`, `synthesis.noise.buffers()` | a map a layer | one x_T |
+| `make_noise`, `synthesis.noise.buffers()` | one map per layer | one x_T |
 | `noise_path`: how noise is interpolated | straight | great circle |
 | `synthesis(w, noise, recompute=…)` | one pass | DDIM from x_T |
-| `calls_a_picture`: passes of the network | 1 | steps |
+| `calls_a_picture`: network passes per picture | 1 | steps |
 | `learning_start`, `draw_to_learn` | the noise; one pass | a noised picture of the source; `Chain` |
 | `trainable(group)` | layers, torgb, adaptive groups | all, decoder, modulation |
-| `encode` | none: latents are searched for | z_sem and x_T, without a search |
+| `encode` | none: latents need optimisation | z_sem and x_T, without optimisation |
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from .learning import Chain, LearningStart
 from .stylegan2 import files as stylegan2_files
 from .stylegan2 import network as stylegan2
 
-#: Noise of pictures, a tensor a place where it enters: (1 or B, …). "const" is the generator's own.
+#: Noise of pictures, one tensor (1 or B, …) for each place where it is added. "const" is the generator's stored noise.
 Noise = Sequence[Tensor] | str
-#: One random stream a sample, or a single one for all of them.
+#: One random generator per sample, or a single one for all samples.
 Randoms = torch.Generator | Sequence[torch.Generator]
 
 
 class Config(Protocol):
-    """Shape of a generator, as far as others need it."""
+    """The sizes of a generator that its users need."""
 
     @property
     def resolution(self) -> int:
@@ -68,7 +68,7 @@ class Config(Protocol):
 
 @runtime_checkable
 class Generator(Protocol):
-    """A generator of pictures, of whatever family; also an `nn.Module`, whose trained weights are `synthesis.*`."""
+    """An image generator of any family; also an `nn.Module`, whose trainable weights are `synthesis.*`."""
 
     config: Config
     synthesis: nn.Module
@@ -80,7 +80,7 @@ class Generator(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
 
     @property
     def num_layers(self) -> int:
@@ -88,10 +88,10 @@ class Generator(Protocol):
 
     @property
     def calls_a_picture(self) -> int:
-        """Passes of the network that drawing a picture takes, for forecasts of time."""
+        """Network passes that drawing one picture takes, for time estimates."""
 
     def mapping(self, z: Tensor) -> Tensor:
-        """z (B, z_dim) → w (B, w_dim). Raises InputError where a model can't draw of a seed."""
+        """z (B, z_dim) → w (B, w_dim). Raises InputError if the model can't draw from seeds."""
 
     def truncate(self, w: Tensor, psi: float) -> Tensor:
         """Pull w or w_plus towards the mean: w_avg + psi (w − w_avg)."""
@@ -100,40 +100,41 @@ class Generator(Protocol):
         """(B, w_dim) → (B, num_layers, w_dim)."""
 
     def make_noise(self, generators: Randoms, batch: int | None = None) -> list[Tensor]:
-        """Fresh noise, row i of generator i alone."""
+        """Fresh noise; row i is drawn from generator i only."""
 
     def learning_start(self, w: Tensor, chain: Chain, noise: Noise, random: Randoms) -> LearningStart:
-        """Where pictures of w begin that source and student draw to learn; made by the source, without gradient.
+        """The starting point from which source and student draw training pictures of w; without gradient.
 
-        noise: of the pictures. random: for what else is drawn, row i of generator i.
+        The source generator computes it. noise: of the pictures. random: for all other random numbers; row i is drawn
+        from generator i.
         """
 
     def draw_to_learn(self, w: Tensor, start: LearningStart, chain: Chain, recompute: bool = False) -> Iterator[Tensor]:
-        """Pictures (B, 3, R, R) with gradient, once or several times; each is a graph of its own.
+        """Yields batches of pictures (B, 3, R, R) with gradient, each with a computation graph of its own.
 
-        The loss is the mean over what comes, so whoever iterates goes backward through one before taking the next.
-        Source and student, given the same w, start and chain, yield the same number.
+        The loss is the mean over the batches; call backward on one before taking the next. Source and student yield
+        equally many batches for the same w, start and chain.
         """
 
     def trainable(self, group: str) -> list[str]:
-        """Names of the parameters that a group trains, in the order of the network. Raises InputError for others."""
+        """Names of the parameters in a trainable group, in network order. Raises InputError for an unknown group."""
 
     def encode(self, pictures: Tensor, steps: int | None = None) -> tuple[Tensor, list[Tensor]] | None:
-        """Square pictures (B, 3, H, H) in [−1, 1] → w_plus and noise that draw them again, without a search.
+        """Square pictures (B, 3, H, H) in [−1, 1] → w_plus and noise that reproduce them, without optimisation.
 
-        None where a latent has to be searched for.
+        None if the family needs optimisation to find a latent.
         """
 
 
 @dataclass(frozen=True)
 class Family:
-    """One family: how its generators are kept in files, and what they are called.
+    """A generator family: its class, its names, and its file formats.
 
-    kind: in the description of this program's files. title: in words. generator: its class. endings: of files that it
-    can be written to. groups: what `trainable` takes, the default first.
-    from_file: tensors, description and path (for errors) of this program's file → generator. save: generator, path,
-    metadata → a file by its ending. recognises: whether an opened pickle is one of this family's; contents: what it
-    holds, under our names, of (object, path); from_foreign: a generator of that.
+    kind: its identifier in this program's files. title: its name for people. generator: its class. endings: suffixes
+    of the files that it can be written to. groups: the trainable groups, the default first.
+    from_file: (tensors, description, path for errors) of this program's file → generator. save: writes (generator,
+    path, metadata) in the format of the suffix. recognises: whether an unpickled object is of this family. contents:
+    (object, path) → its tensors under our names and its description. from_foreign: a generator from these.
     """
 
     kind: str
@@ -168,12 +169,12 @@ _STYLEGAN2 = Family(
     groups=("all", "coarse", "middle", "fine"),
     from_file=stylegan2_files.generator_from,
     save=stylegan2_files.write_generator,
-    recognises=lambda root: True,  # asked last; it says what a pickle without a generator holds instead
+    recognises=lambda root: True,  # tried last; its error says what a pickle without a generator contains
     contents=stylegan2_files.contents_of,
     from_foreign=stylegan2_files.foreign_generator,
 )
 
-#: Every family by the kind that its files say, in the order in which a foreign file is offered to them.
+#: All families by kind, in the order in which they are tried on another program's file.
 FAMILIES: dict[str, Family] = {family.kind: family for family in (_DIFFUSION, _STYLEGAN2)}
 
 

@@ -1,8 +1,8 @@
-"""The published encoder of FFHQ faces: e4e (Tov et al., SIGGRAPH 2021), and pSp (Richardson et al., CVPR 2021) alike.
+"""The published encoders for FFHQ faces: e4e (Tov et al., SIGGRAPH 2021) and pSp (Richardson et al., CVPR 2021).
 
-A residual network with squeeze and excitation (IR-SE50) gives feature maps at three sizes; small networks on them
-give the rows of w_plus, coarse rows from the coarse map. In pSp each row stands for itself, in e4e the first is a w
-that all rows share and the others are offsets from it. Read from the released file, whose generator stays unread.
+A residual network with squeeze and excitation (IR-SE50) computes feature maps at three sizes. Small networks map them
+to the rows of w_plus, coarse rows from the coarse map. In pSp the rows are independent; in e4e the first row is a w
+that all rows share, and the others are offsets from it. Only the encoder is read from the released file.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .stylegan2.parts import FLOATS
 
 SEEN_SIDE = 256
 _UNITS = (3, 4, 14, 3)  # residual units at each width
-_COARSE, _MIDDLE = 3, 7  # the first rows of the middle and of the fine map
+_COARSE, _MIDDLE = 3, 7  # the first rows that come from the middle and from the fine map
 _SQUEEZE = 16
 _PARTS = {"Encoder4Editing": True, "GradualStyleEncoder": False}  # whether rows are offsets from the first
 _PREFIX = "encoder."
 
 
 class ResidualUnit(nn.Module):
-    """Residual unit: norm, convolution, PReLU, convolution with stride, norm; the result is weighed by channel."""
+    """Residual unit: norm, convolution, PReLU, strided convolution, norm; then channels are weighted (SE)."""
 
     def __init__(self, into: int, out: int, stride: int) -> None:
         super().__init__()
@@ -119,20 +119,20 @@ def _enlarged(x: Tensor, like: Tensor) -> Tensor:
 
 
 def read_e4e(path: Path, stop: threading.Event | None = None) -> E4e:
-    """The encoder in a released file of e4e or pSp, read in a process of its own (`apart`), which `stop` ends.
+    """The encoder in a released file of e4e or pSp, read in a separate process (`apart`), which `stop` ends.
 
-    Raises InputError if it holds none, or another kind of one.
+    Raises InputError if the file has no encoder, or one of another kind.
     """
     tensors, shape = apart.read(read_released, path, stop)
     with torch.device("meta"):
         network = E4e(**shape)
-    network.mean = tensors["mean"]  # of as many rows as it has
+    network.mean = tensors["mean"]  # the shape is that of its own rows
     network.load_state_dict(tensors, assign=True)
     return network
 
 
 def read_released(path: Path) -> apart.Contents:
-    """The tensors of an E4e in a released file, and the arguments that it is built with; a reader for `apart`.
+    """The tensors of an E4e in a released file, and E4e's constructor arguments; a reader for `apart`.
 
     Raises InputError as `read_e4e` does.
     """
@@ -176,7 +176,7 @@ def _read(root: Any, size: int) -> apart.Contents:
     for name, tensor in network.state_dict().items():
         if name in tensors:
             continue
-        if name.endswith("num_batches_tracked"):  # a counter of training, which nothing here looks at
+        if name.endswith("num_batches_tracked"):  # a counter of training steps, not needed here
             tensors[name] = torch.zeros((), dtype=torch.long)
             continue
         theirs = released_name(name)
@@ -191,19 +191,21 @@ def _read(root: Any, size: int) -> apart.Contents:
         raise Unreadable(f"its encoder has parts of an unknown kind: {listed(sorted(stored))}")
     for name, tensor in tensors.items():
         if name.endswith("linear.weight"):
-            tensor.div_(tensor.shape[1] ** 0.5)  # equalised learning rate: theirs is scaled whenever it is used
+            tensor.div_(
+                tensor.shape[1] ** 0.5
+            )  # equalised learning rate: the released network scales this weight whenever it uses it
     return tensors, shape
 
 
 def _options(options: Any) -> Mapping[str, Any]:
-    """The settings of the training, a dict or a Namespace."""
+    """The training options: a dict or a Namespace."""
     if isinstance(options, Record) and isinstance(options.state, Mapping):
         return options.state
     return options if isinstance(options, Mapping) else {}
 
 
 def _mean(root: Mapping[str, Any], options: Mapping[str, Any], rows: int, w_dim: int) -> Tensor:
-    """What is added to the rows, (1 or rows, w_dim): the mean latent, if the encoder was trained to differ from it."""
+    """The mean latent (1 or rows, w_dim) to add to the rows, zero if the encoder wasn't trained relative to it."""
     if options.get("start_from_latent_avg") is False:
         return torch.zeros(1, w_dim)
     stored = root.get("latent_avg")
@@ -213,7 +215,7 @@ def _mean(root: Mapping[str, Any], options: Mapping[str, Any], rows: int, w_dim:
 
 
 def released_name(ours: str) -> str:
-    """Where released files have a tensor of E4e, or of another network with its stem and stages, without a prefix."""
+    """The name in released files, without prefix, of a tensor of E4e or of a network with the same stem and stages."""
     for pattern, theirs in _NAMES:
         match = re.fullmatch(pattern, ours)
         if match:

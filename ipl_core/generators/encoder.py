@@ -1,7 +1,7 @@
-"""Picture to latent in one look: networks whose guess is where an inversion starts.
+"""Encoders: networks that predict a latent from a picture in one pass, as the start of an inversion.
 
-A guess is w_plus of one generator, so every encoder says which it fits. The room knows the small encoder of the
-embedded generators; the large published one for FFHQ faces is in e4e.py. Training is the business of `studio`.
+A prediction is a w_plus of one generator, so every encoder states which generator it belongs to. This module has the
+small encoder of the embedded generators; the large published one for FFHQ faces is in e4e.py. `studio` trains them.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from .stylegan2.ops import LEAKY_SLOPE
 
 KIND = "encoder"
 MAX_DEPTH = 12  # blocks, each of which halves the picture; the embedded encoders have 4
-GRID = 4  # cells a side that the last layer sees apart
+GRID = 4  # side of the feature map that the last layer reads
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
     """Shape of a PictureEncoder.
 
-    rows, w_dim: of the w_plus that it gives. resolution: side of what it sees, in pixels. widths: channels, each at
-    half the size of the one before. features: width of the layer before the latent.
+    rows, w_dim: shape of its w_plus. resolution: side of its input in pixels. widths: channels of the blocks, each of
+    which halves the resolution. features: width of the layer before the latent.
     """
 
     rows: int
@@ -67,8 +67,8 @@ class Block(nn.Module):
 class PictureEncoder(nn.Module):
     """Pictures (B, 3, H, H) in [-1, 1], of any size → w_plus (B, rows, w_dim) of the generator that it was trained for.
 
-    It guesses the coordinates in which that generator's latents are about standard normal (`invert.LatentSpace`): one
-    point for all rows, and what each row has of its own. mean, out: how coordinates become w.
+    It predicts coordinates in which that generator's latents are about standard normal (`invert.LatentSpace`): one
+    point shared by all rows, plus an offset for each row. mean, out: the map from coordinates to w.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -106,7 +106,7 @@ class PictureEncoder(nn.Module):
 def save_encoder(encoder: PictureEncoder, path: str | os.PathLike[str], metadata: dict[str, Any]) -> None:
     """Write an encoder in half precision to a safetensors file, whole or not at all.
 
-    metadata: kept in the file; "generator_sha256" there says whose latents it guesses.
+    metadata: stored in the file; its "generator_sha256" identifies the generator whose latents are predicted.
     """
     tensors = {name: tensor for name, tensor in encoder.state_dict().items() if "num_batches_tracked" not in name}
     save_tensors(tensors, path, {**metadata, "kind": KIND, "config": asdict(encoder.config)}, torch.float16)
@@ -114,9 +114,10 @@ def save_encoder(encoder: PictureEncoder, path: str | os.PathLike[str], metadata
 
 @dataclass(frozen=True)
 class Guesser:
-    """An encoder that is ready to be asked, and whose latents it guesses.
+    """A loaded encoder, and the generator whose latents it predicts.
 
-    rows, w_dim: of what it gives. generator_sha256: of the generator's file; None where any of that shape will do.
+    rows, w_dim: shape of its w_plus. generator_sha256: hash of the generator's file; None if any generator with that
+    shape will do.
     """
 
     network: nn.Module
@@ -130,7 +131,7 @@ class Guesser:
         return self.network(picture)
 
     def check(self, rows: int, w_dim: int, sha256: str, name: str, model: str) -> None:
-        """Raises InputError, naming encoder and model, unless it was trained for such a generator."""
+        """Raises InputError, naming encoder and model, unless the encoder was trained for this generator."""
         if (self.rows, self.w_dim) != (rows, w_dim):
             raise InputError(
                 f"The encoder “{name}” guesses latents of {self.rows} rows of {self.w_dim} numbers, but the model "
@@ -144,7 +145,7 @@ class Guesser:
 
 
 def load_encoder(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Guesser:
-    """Read an encoder: a file of `save_encoder`, or the published `.pt` of e4e or pSp, told apart by content.
+    """Read an encoder: a file of `save_encoder`, or the published `.pt` of e4e or pSp, recognised by content.
 
     It is in float32 and evaluation mode. Raises InputError if the file is missing, damaged or holds something else.
     """
@@ -170,7 +171,7 @@ def _our_own(path: Path) -> tuple[PictureEncoder, str | None]:
         config = EncoderConfig(**description["config"])
     except (KeyError, TypeError, InputError) as error:
         raise InputError(f"The description of the encoder in {path} can't be used: {reason(error)}.") from error
-    with torch.device("meta"):  # compared before memory is taken for what a file claims
+    with torch.device("meta"):  # compared before memory is allocated for sizes that the file claims
         claimed = PictureEncoder(config).state_dict()
     expected = {name: t.shape for name, t in claimed.items() if "num_batches_tracked" not in name}
     wrong = [

@@ -1,4 +1,4 @@
-"""Generators from files and into files, whatever the format: each family knows its own (`base.FAMILIES`)."""
+"""Reads and writes generators in all formats; each family implements its own (`base.FAMILIES`)."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from .stylegan2.files import save_generator as save_generator
 def write_generator(
     generator: Generator, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a generator in the format that the file's name asks for, as its family can: `.safetensors` is ours.
+    """Write a generator in the format of the file's suffix; `.safetensors` is this program's.
 
-    metadata: kept in our own files; other formats have no place for it. Raises InputError for an ending that the family
-    has no format for, and as the writers do.
+    metadata: stored in this program's files only. Raises InputError for a suffix that the generator's family can't
+    write, and as the writers do.
     """
     family_of(generator).save(generator, path, metadata)
 
@@ -35,10 +35,10 @@ def write_generator(
 def load_generator(
     path: str | os.PathLike[str], device: str | torch.device = "cpu", stop: threading.Event | None = None
 ) -> Generator:
-    """Read a generator: one of our safetensors files, or another program's pickle, told apart by content.
+    """Read a generator: one of our safetensors files, or another program's pickle, recognised by content.
 
-    Of StyleGAN2s, rosinality's `.pt` and NVIDIA's `.pkl` are read, of Diffusion Autoencoders the released checkpoints.
-    It is in float32 and evaluation mode. A pickle is read in a process of its own (`apart`), which `stop` ends.
+    Supported pickles are StyleGAN2s in rosinality's `.pt` and NVIDIA's `.pkl`, and the released Diffusion Autoencoders.
+    The generator is in float32 and evaluation mode. A pickle is read in a separate process (`apart`); `stop` ends it.
 
     Raises:
         InputError: the file is missing, damaged, of another kind or not a generator, or its tensors don't fit; or the
@@ -52,9 +52,9 @@ def load_generator(
 
 
 def read_foreign(path: Path) -> apart.Contents:
-    """The tensors of the generator in a pickle under our names, with its "kind" and "config"; a reader for `apart`.
+    """The generator in a pickle: its tensors under our names, and its "kind" and "config"; a reader for `apart`.
 
-    Raises InputError if the file is damaged, of another kind or no generator.
+    Raises InputError if the file is damaged, of another kind, or has no generator.
     """
     with opened(path) as root:
         family = next(family for family in FAMILIES.values() if family.recognises(root))
@@ -65,9 +65,9 @@ def read_foreign(path: Path) -> apart.Contents:
 def generator_from(
     tensors: Mapping[str, Tensor], description: Mapping[str, Any], path: str | os.PathLike[str]
 ) -> Generator:
-    """The generator that this program wrote as these tensors and this description; path: for errors.
+    """Build a generator from the tensors and description in this program's file; path: for errors.
 
-    Raises InputError if they are something else, or don't fit each other.
+    Raises InputError if they don't describe a generator, or don't fit each other.
     """
     family = FAMILIES.get(kind) if isinstance(kind := description.get("kind"), str) else None
     if family is None:

@@ -1,8 +1,8 @@
-"""Picture to latent, in two phases, each a plain loop that yields its steps; knows nothing about faces or files.
+"""GAN inversion in two phases, each a plain loop that yields its steps; knows nothing about faces or files.
 
-Phase "latent" looks for the latent whose picture is nearest, the generator fixed. Phase "tuning" then holds the
-latent and moves the generator, so that it draws there what the latent alone could not reach (pivotal tuning). What
-surrounds the loops is in `running`. No classifier has a part in them: likeness is measured elsewhere.
+Phase "latent" optimises a latent so that its picture comes near the given one, with the generator fixed. Phase
+"tuning" then fixes the latent and fine-tunes the generator to reproduce the remaining details (pivotal tuning). Time
+limits, previews and saving are in `running`. No classifier is used here: likeness is measured elsewhere.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from ..running.steps import Step, cpu_copies
 from .stylegan2.network import Generator
 from .stylegan2.ops import LEAKY_SLOPE
 
-#: An encoder's guess: a picture (1, 3, R, R) in [-1, 1] → w (1, w_dim) or w_plus (1, rows, w_dim).
+#: An encoder: a picture (1, 3, R, R) in [-1, 1] → w (1, w_dim) or w_plus (1, rows, w_dim).
 Encoder = Callable[[Tensor], Tensor]
-#: A perceptual distance: the picture to compare with → a function of pictures (N, 3, R, R) that gives (N,).
+#: A perceptual distance: the reference picture → a function from pictures (N, 3, R, R) to distances (N,).
 Perceptual = Callable[[Tensor], Callable[[Tensor], Tensor]]
 
-LOCALITY_INTERVAL = 4  # steps of tuning between two looks at another latent
-LOCALITY_REACH = 8.0  # how far from the pivot that latent lies, in standard deviations of the latents
-ROW_RATE = 0.5  # how fast single rows of w+ move against the latent that they share
+LOCALITY_INTERVAL = 4  # tuning steps between two evaluations of the locality loss
+LOCALITY_REACH = 8.0  # distance of the locality latent from the pivot, in standard deviations of the latents
+ROW_RATE = 0.5  # learning rate of the rows' offsets, relative to that of the shared latent
 _SPACE_SAMPLES = 4096
 _SMALLEST_SCALE = 8  # pixels a side
 
 
 def search_latent(config: InvertConfig, search: LatentSearch) -> Iterator[Step]:
-    """Phase "latent": moves the latent towards the picture; the generator is fixed.
+    """Phase "latent": optimises the latent; the generator is fixed.
 
-    Raises NotFinite in place of a step whose loss or gradient isn't finite; that step has changed nothing.
+    Raises NotFinite if a step's loss or gradient isn't finite; that step has changed nothing.
     """
     optimiser, parameters = search.optimiser()
     for step in range(1, config.steps + 1):
@@ -60,9 +60,9 @@ def search_latent(config: InvertConfig, search: LatentSearch) -> Iterator[Step]:
 
 
 def tune_generator(config: InvertConfig, tuning: PivotalTuning, steps: int) -> Iterator[Step]:
-    """Phase "tuning": moves the generator towards the picture for `steps` more steps; the latent is fixed.
+    """Phase "tuning": fine-tunes the generator for `steps` more steps; the latent is fixed.
 
-    The learning rate rises and falls once in these steps. Raises NotFinite as `search_latent` does.
+    The learning rate rises and falls once during these steps. Raises NotFinite as `search_latent` does.
     """
     begun = tuning.steps
     for step in range(begun + 1, begun + steps + 1):
@@ -79,16 +79,16 @@ def tune_generator(config: InvertConfig, tuning: PivotalTuning, steps: int) -> I
 
 
 def rate_schedule(progress: float) -> float:
-    """Factor on the learning rate: a short rise, then half a cosine from the middle on (Karras et al. 2020, app. D).
+    """Factor on the learning rate: a short ramp-up, constant, then a cosine ramp-down (Karras et al. 2020, app. D).
 
-    progress: share of the steps that is done, 0 to 1.
+    progress: fraction of the steps done, 0 to 1.
     """
     fall = 0.5 + 0.5 * math.cos(math.pi * max(0.0, (progress - 0.5) / 0.5))
     return min(1.0, progress / 0.05 + 0.1) * fall + 1e-3
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# How far a picture is from the one given
+# Image losses
 
 
 def view_of(config: InvertConfig) -> Perceptual:
@@ -100,8 +100,11 @@ def view_of(config: InvertConfig) -> Perceptual:
 
 
 def critic_view(critic: Critic) -> Perceptual:
-    """The critic's view as a perceptual distance: 1 - cos of its features, place by place in three depths, and of
-    its embeddings, averaged; 0 for equal pictures, at most 2. In the manner of LPIPS (Zhang et al., CVPR 2018)."""
+    """A perceptual distance in a CLIP model's features, similar to LPIPS (Zhang et al., CVPR 2018).
+
+    The mean of 1 - cos over three layers (at each location of their feature maps) and the embeddings; 0 for equal
+    pictures, at most 2.
+    """
 
     def compare_with(target: Tensor) -> Callable[[Tensor], Tensor]:
         with torch.no_grad():
@@ -119,7 +122,7 @@ def critic_view(critic: Critic) -> Perceptual:
 
 
 def mean_view(views: Sequence[tuple[Perceptual, float]]) -> Perceptual:
-    """Several perceptual distances as one: their mean, weighted; one alone is what it was."""
+    """The weighted mean of several perceptual distances; a single one is returned unchanged."""
 
     def compare_with(target: Tensor) -> Callable[[Tensor], Tensor]:
         distances = [(view(target), weight) for view, weight in views]
@@ -130,7 +133,7 @@ def mean_view(views: Sequence[tuple[Perceptual, float]]) -> Perceptual:
 
 
 class PictureLoss:
-    """How far pictures are from the one to invert; every term is a mean over pixels or features, one a picture."""
+    """The losses between pictures and the one to invert; each term is a mean over pixels or features, per picture."""
 
     def __init__(self, config: InvertConfig, target: Tensor, perceptual: Perceptual) -> None:
         self.target = target
@@ -139,7 +142,7 @@ class PictureLoss:
         self._perceptual = perceptual(target)
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
-        """The weighted terms that are used and their sum "total", each (N,), of pictures (N, 3, R, R)."""
+        """The weighted terms in use and their sum "total" for pictures (N, 3, R, R); each has the shape (N,)."""
         terms: dict[str, Tensor] = {}
         if self._weights["pixel"]:
             terms["pixel"] = (images - self.target).abs().mean((1, 2, 3))
@@ -153,7 +156,7 @@ class PictureLoss:
 
     @torch.no_grad()
     def distances(self, image: Tensor) -> dict[str, float]:
-        """Of one picture (1, 3, R, R): "pixel", the mean absolute difference in [-1, 1] (0 to 2), and "perceptual"."""
+        """For one picture (1, 3, R, R): "pixel", the mean absolute difference (0 to 2), and "perceptual"."""
         image = image.clamp(-1, 1)
         return {
             "pixel": float((image - self.target).abs().mean()),
@@ -162,7 +165,7 @@ class PictureLoss:
 
 
 def _halvings(images: Tensor) -> list[Tensor]:
-    """The pictures at half the size, a quarter and so on."""
+    """The pictures at a half, a quarter and so on of their size."""
     scales = []
     while images.shape[-1] >= 2 * _SMALLEST_SCALE:
         images = F.avg_pool2d(images, 2)
@@ -187,9 +190,9 @@ def at_resolution(picture: Tensor, resolution: int) -> Tensor:
 class LatentSpace:
     """Coordinates of w in which the generator's own latents are about standard normal.
 
-    The activation that ends the mapping network is undone and the result whitened (P_N space of Zhu et al. 2020,
-    "Improved StyleGAN embedding"). One rate then suits every direction, and distance from 0 says how unusual a
-    latent is. `encode` and `decode` are inverse to each other. mean (w_dim,), out (w_dim, w_dim): what `decode` takes.
+    The mapping network's last activation is inverted and the result whitened (P_N space of Zhu et al. 2020, "Improved
+    StyleGAN embedding"). One learning rate then suits every direction, and the distance from 0 tells how unusual a
+    latent is. `decode` inverts `encode`, with mean (w_dim,) and out (w_dim, w_dim).
     """
 
     def __init__(self, generator: Generator, random: torch.Generator, samples: int = _SPACE_SAMPLES) -> None:
@@ -198,7 +201,7 @@ class LatentSpace:
             before = _undo_activation(generator.mapping(z)).double().cpu()
             self.mean = before.mean(0)
             values, vectors = torch.linalg.eigh(torch.cov(before.T))
-            # Directions that the mapping hardly uses stay narrow, but not so narrow that they can't be inverted.
+            # Directions of almost no variance get a lower bound, so that the matrix stays invertible.
             spread = values.clamp_min(0).sqrt().clamp_min(1e-2 * values[-1].sqrt())
             self.out, self._in = (vectors * spread).T, vectors / spread
             self.mean, self.out, self._in = (t.float().to(generator.device) for t in (self.mean, self.out, self._in))
@@ -217,10 +220,10 @@ def _undo_activation(w: Tensor) -> Tensor:
 
 
 class LatentSearch:
-    """The latent that is looked for, and its losses.
+    """The latent being optimised, and its losses.
 
-    Every row of w+ is the shared latent plus an offset of its own, which the space "w" leaves at zero.
-    noise: the noise maps (1, 1, h, w) of the layers. seconds_a_step: what a step is expected to take.
+    Every row of w+ is the shared latent plus an offset, which stays zero in the space "w".
+    noise: the noise maps (1, 1, h, w) of the layers. seconds_a_step: estimated time of a step.
     """
 
     def __init__(
@@ -240,7 +243,7 @@ class LatentSearch:
             self.noise = [noise.requires_grad_(True) for noise in self.noise]
 
     def optimiser(self) -> tuple[torch.optim.Adam, list[Tensor]]:
-        """Adam over what is looked for, each group with the "scale" of its rate, and all its tensors."""
+        """Adam over the optimised tensors, whose groups have a "scale" for the learning rate; and all the tensors."""
         groups = [{"params": [self._shared], "scale": 1.0}]
         if self._config.space == "w+":
             groups.append({"params": [self._offsets], "scale": ROW_RATE})
@@ -251,16 +254,16 @@ class LatentSearch:
 
     @property
     def w_plus(self) -> Tensor:
-        """(1, rows, w_dim) as it is now, with gradient."""
+        """The current w_plus (1, rows, w_dim), with gradient."""
         return self.space.decode(self._shared + self._offsets)
 
     def draw(self, generator: Generator) -> Tensor:
-        """The picture (1, 3, R, R) that `generator` draws of the latent, without gradient."""
+        """The picture (1, 3, R, R) that `generator` draws from the latent, without gradient."""
         with torch.no_grad():
             return generator.synthesis(self.w_plus, noise=self.noise)
 
     def losses(self) -> dict[str, Tensor]:
-        """The terms that compare the pictures, that of the noise maps, and the sum "total" with the pulls; scalars."""
+        """Scalars: the image losses, the noise regularisation, and "total", which adds the priors on the latent."""
         config = self._config
         image = self._generator.synthesis(self.w_plus, noise=self.noise)
         losses = {name: term.mean() for name, term in self._loss(image).items()}
@@ -274,7 +277,7 @@ class LatentSearch:
 
     @torch.no_grad()
     def normalise_noise(self) -> None:
-        """Gives the noise maps, where they are looked for, mean 0 and variance 1 again."""
+        """Resets optimised noise maps to mean 0 and variance 1."""
         for noise in self.noise if self._config.noise else ():
             noise.sub_(noise.mean()).mul_(torch.rsqrt(noise.square().mean() + 1e-8))
 
@@ -287,7 +290,7 @@ class LatentSearch:
 
     @torch.no_grad()
     def _start(self, encoder: Encoder | None) -> Tensor:
-        """Coordinates (1, 1 or rows, w_dim) to begin at; measures on the way how long a picture takes."""
+        """Initial coordinates (1, 1 or rows, w_dim); also measures how long a picture takes."""
         generator, config = self._generator, self._config
         began, drawn = time.perf_counter(), 1
         if encoder is not None:
@@ -309,9 +312,10 @@ class LatentSearch:
 
 
 def noise_structure(noise: Tensor) -> Tensor:
-    """How much a noise map (1, 1, h, w) is like itself one pixel on, over its halvings down to 8 pixels a side.
+    """Noise regularisation (StyleGAN2, CVPR 2020, app. D): autocorrelation of a noise map (1, 1, h, w) at one pixel.
 
-    0 for white noise (StyleGAN2, CVPR 2020, app. D): without it the picture would be hidden in the noise.
+    Summed over halved resolutions down to 8 pixels a side; 0 for white noise. Without it, the optimisation would hide
+    the picture in the noise.
     """
     total = noise.new_zeros(())
     while True:
@@ -319,7 +323,7 @@ def noise_structure(noise: Tensor) -> Tensor:
             total = total + (noise * noise.roll(1, dim)).mean().square()
         if noise.shape[-1] <= 8:
             return total
-        noise = F.avg_pool2d(noise, 2) * 2  # twice the mean of four keeps the variance of white noise
+        noise = F.avg_pool2d(noise, 2) * 2  # twice the mean of four pixels keeps the variance of white noise
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -327,10 +331,10 @@ def noise_structure(noise: Tensor) -> Tensor:
 
 
 class PivotalTuning:
-    """A copy of the generator that is tuned about the latent, and its losses (PTI, Roich et al., TOG 2022).
+    """A copy of the generator that is fine-tuned around the latent (pivotal tuning, PTI, Roich et al., TOG 2022).
 
-    tuned: the copy. parameters: what is trained of it. steps: how many were made. Latents near the pivot are held to
-    what the source generator draws of them (its §3.3), so that the change stays local.
+    tuned: the copy. parameters: its trained parameters. steps: number of steps done. The locality loss (§3.3) keeps
+    pictures of nearby latents as the source generator draws them.
     """
 
     def __init__(self, config: InvertConfig, generator: Generator, loss: PictureLoss, search: LatentSearch) -> None:
@@ -345,7 +349,7 @@ class PivotalTuning:
         self.steps = 0
 
     def losses(self) -> dict[str, Tensor]:
-        """The terms that compare the pictures, now and then that of other latents, and their sum "total"; scalars."""
+        """Scalars: the image losses, every few steps the locality loss, and their sum "total"."""
         images = self.tuned.synthesis(self._pivot, noise=self._noise)
         losses = {name: term.mean() for name, term in self._loss(images).items()}
         if self._config.locality and self.steps % LOCALITY_INTERVAL == 0:
@@ -354,7 +358,7 @@ class PivotalTuning:
         return losses
 
     def _locality(self) -> Tensor:
-        """Mean absolute change of the picture of a latent on the way from the pivot to a random one."""
+        """Locality loss: mean absolute change of the picture of a latent between the pivot and a random latent."""
         z = torch.randn(1, self._source.config.z_dim, generator=self._random).to(self._pivot)
         pivot, other = self._space.encode(self._pivot), self._space.encode(self._source.mapping(z))[:, None]
         way = other - pivot

@@ -1,7 +1,8 @@
-"""How a generator draws while it learns: where pictures begin, alike for source and student, and by which steps.
+"""How a generator draws pictures for training: the starting point that source and student share, and the steps.
 
-A generator that draws in one pass has nothing to choose. One that draws in many steps can be taught by one of them, by
-each, or by all; a `Chain` says which. The room knows nothing about networks, prompts or losses.
+A generator that draws in one pass has no choice here. One that draws in many steps can learn from one step, from each
+step separately, or through all of them; a `Chain` says which. This module knows nothing about networks, prompts or
+losses.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ CHAINS = ("step", "each", "full")
 
 @dataclass(frozen=True)
 class Chain:
-    """Which steps of drawing are learnt from; generators that draw in one pass ignore it.
+    """The sampling steps that the student learns from; generators that draw in one pass ignore it.
 
-    kind: one of CHAINS. t0: level of noise that a picture is taken to and drawn again from; for "step" the highest, as
-    every picture has a level of its own. steps: of the way down, of "each" and "full". source_steps: by which the
-    source draws the picture that is noised.
+    kind: one of CHAINS. t0: the noise level to which pictures are noised before they are denoised again; for "step" it
+    is the maximum, since each picture gets a level of its own. steps: denoising steps of "each" and "full".
+    source_steps: steps by which the source draws the clean picture.
     """
 
     kind: str = "step"
@@ -44,14 +45,14 @@ class Chain:
 
 @dataclass(frozen=True)
 class LearningStart:
-    """Where pictures begin that are drawn to learn from, one row a picture; what is in it is its generator's business.
+    """The starting point of training pictures, one row per picture; only the generator interprets its content.
 
-    An embedding cache keeps it beside the latents, so that source and student begin alike. Empty where a generator
-    always begins alike.
+    An embedding cache stores it with the latents, so that source and student start alike. Empty if a generator needs
+    no starting point.
     """
 
     tensors: tuple[Tensor, ...] = ()
 
     def select(self, rows: Tensor | slice) -> LearningStart:
-        """The starts of some pictures."""
+        """The starting points of the selected pictures."""
         return LearningStart(tuple(tensor[rows] for tensor in self.tensors))
