@@ -1,7 +1,7 @@
-"""The crop that a generator could best draw: a found one, scaled and moved until its encoder's guess explains it.
+"""Fits a face crop to a generator: scales and moves it until the encoder's prediction reproduces it best.
 
-A face's box says little about how large the head is, and a head that is larger or smaller than any that the generator
-draws can't be inverted. The room is handed a generator and its encoder and knows nothing about where they come from.
+A face's box says little about the size of the head, and a head that is larger or smaller than the generator's can't be
+inverted. This module receives a loaded generator and encoder.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from torch import Tensor
 from ..generators.stylegan2.network import Generator
 from ..pictures.faces import Crop, cut
 
-ZOOMS = (0.75, 0.82, 0.9, 1.0, 1.1, 1.2, 1.32)  # that a found crop is tried with first
-STEPS = (0.04, 0.02)  # then it moves by these shares of its side, and is scaled by as much
+ZOOMS = (0.75, 0.82, 0.9, 1.0, 1.1, 1.2, 1.32)  # the first zooms to try
+STEPS = (0.04, 0.02)  # then shifts, as fractions of its side, and scalings of the same size
 ROUNDS = 3  # at most, of each
 
 
 def fitted(crop: Crop, picture: Image.Image, generator: Generator, encoder: Callable[[Tensor], Tensor]) -> Crop:
-    """The crop near `crop` that the generator draws best from its encoder's guess.
+    """The crop near `crop` that the generator reproduces best from its encoder's prediction.
 
-    A descent in zoom and place from the best of `ZOOMS`. What is compared is the mean absolute difference of the cut
-    picture from what is drawn of it, in standard deviations of its pixels: without that, a crop that is mostly plain
-    background would always do best. encoder: pictures (N, 3, R, R) in [-1, 1] → w_plus (N, rows, w_dim).
+    A greedy descent in zoom and position from the best of `ZOOMS`. The error is the mean absolute difference between
+    the cropped picture and its reconstruction, divided by the standard deviation of the pixels; otherwise a crop of
+    plain background would always win. encoder: pictures (N, 3, R, R) in [-1, 1] → w_plus (N, rows, w_dim).
     """
 
     def best_of(crops: Sequence[Crop]) -> tuple[float, Crop]:

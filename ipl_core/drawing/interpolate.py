@@ -1,7 +1,7 @@
 """Animations, frame by frame: a path through people in one model, or from domain to domain at one person.
 
-People are seeds or inverted pictures. A path between latents is a great circle in Z or straight lines in W (W+ where
-an inverted picture takes part); one between domains mixes weights. The room makes frames; `media` writes them.
+People are seeds or inverted pictures. A path between latents follows great circles in Z or straight lines in W (W+ if
+it includes inverted pictures); a path between domains mixes weights. This module makes frames; `media` writes them.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from .people_by_seed import SeedPerson
 SPACES = ("z", "w")
 MAX_FRAMES = 600
 MAX_POINTS = 64
-MAX_BYTES = 2**30  # of all frames of an animation, which lie in memory while it is written
+MAX_BYTES = 2**30  # limit for all frames of an animation, which are in memory while it is written
 
-#: How far along a stretch the picture is at time t; all but the even one rest at each point.
+#: The position on a segment at time t, both 0 to 1; all but the even one slow down at each point.
 EASINGS: dict[str, Callable[[float], float]] = {
     "smooth": lambda t: t * t * (3 - 2 * t),
     "slow": lambda t: t**3 * (t * (6 * t - 15) + 10),
     "even": lambda t: t,
 }
 
-#: A seed, drawn with the truncation of the walk; a person by seed with one of their own; or a kept picture.
+#: A seed, drawn with the walk's truncation; a person by seed with a truncation of its own; or an inverted picture.
 Person = int | SeedPerson | Inverted
 
 
 @dataclass(frozen=True)
 class Walk:
-    """How a path is gone along.
+    """The settings of a path.
 
-    frames: of the whole animation. loop: back to the first point, whose frame is not shown twice. easing: one of
-    EASINGS. space: "z", for seeds alone, or "w". psi: truncation of the seeds, 0 the mean picture, 1 none.
-    Raises InputError for values outside these.
+    frames: of the whole animation. loop: whether to return to the first point, whose frame isn't repeated. easing: one
+    of EASINGS. space: "z" (only for seeds) or "w". psi: truncation of the seeds; 0 gives the mean picture, 1 none.
+    Raises InputError for other values.
     """
 
     frames: int = 48
@@ -63,7 +63,7 @@ class Walk:
         truncation(self.psi)
 
     def positions(self, points: int) -> list[tuple[int, int, float]]:
-        """For each frame the points it lies between, by number, and how far it is from the one to the other, 0 to 1.
+        """For each frame: the numbers of its two neighbouring points, and its position between them, 0 to 1.
 
         Raises InputError for fewer than two points, more than 64, or more than there are frames.
         """
@@ -86,9 +86,9 @@ class Walk:
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of an animation, uint8 (H, W, 3) on the CPU; W is 2 H where the source is at its left.
+    """One picture of an animation, uint8 (H, W, 3) on the CPU; W is 2 H if the source is shown on the left.
 
-    number counts from 1 to total. seconds: since the first frame was asked for. remaining: estimate of those left.
+    number counts from 1 to total. seconds: since the first frame was requested. remaining: estimated seconds left.
     """
 
     number: int
@@ -106,18 +106,20 @@ def through_people(
     side_by_side: bool = False,
     stop: threading.Event | None = None,
 ) -> Iterator[Frame]:
-    """Frames of a path through `people`, drawn by the mixer's source or by a mix of `domains`.
+    """Frames of a path through `people`, drawn by the mixer's source generator or by a mix of `domains`.
 
-    An inverted picture brings its tuned weights and its noise along; between two points they fade over.
-    side_by_side: the source at the left of each frame. stop: set it, from any thread, to end after the frame under way.
-    Raises InputError, before the first frame, for what can't be drawn.
+    The tuned weights and the noise of inverted pictures are interpolated along the path. side_by_side: whether to show
+    the source on the left of each frame. stop: set it, from any thread, to end after the current frame.
+    Raises InputError, before the first frame, if the path can't be drawn.
     """
     _room_for(walk, mixer, side_by_side)
     positions = walk.positions(len(people))
     if side_by_side and not domains:
         raise InputError("Side by side shows the source beside an adapted model: choose an adapted model, or one side.")
     points = [_point(mixer, person, walk) for person in people]
-    shares = mixer.weights(domains)  # checked now, and drawn with where nobody has weights of their own
+    shares = mixer.weights(
+        domains
+    )  # checked before the first frame; used for all frames unless people have tuned weights
 
     def draw(start: int, end: int, t: float) -> Tensor:
         one, other = points[start], points[end]
@@ -138,7 +140,7 @@ def through_domains(
     side_by_side: bool = False,
     stop: threading.Event | None = None,
 ) -> Iterator[Frame]:
-    """Frames of one person on the way from domain to domain; None among them stands for the source itself.
+    """Frames of one person moving from domain to domain; None stands for the source itself.
 
     The rest as in `through_people`.
     """
@@ -147,7 +149,7 @@ def through_domains(
     point = _point(mixer, person, walk)
     w, noise = _between(mixer, point, point, 0.0, walk), _noise_between(mixer, point, point, 0.0)
     tuned = [(point.tuned, 1.0)]
-    mixer.weights([(entry, 1.0) for entry in domains if entry is not None])  # to be refused now, not halfway
+    mixer.weights([(entry, 1.0) for entry in domains if entry is not None])  # checked before the first frame
     source = mixer.draw(w, mixer.weights(tuned=tuned), noise) if side_by_side else None
 
     def draw(start: int, end: int, t: float) -> Tensor:
@@ -166,7 +168,7 @@ def described(
     domains: Sequence[Share] = (),
     side_by_side: bool = False,
 ) -> dict[str, Any]:
-    """What an animation shows, in plain values, for the settings inside its file."""
+    """The content of an animation as JSON-able values, for the settings inside its file."""
     names = [_noted(person) for person in people]
     return {"people": names, **asdict(walk), "side by side": side_by_side, **mixer.described(domains)}
 
@@ -178,12 +180,12 @@ def _noted(person: Person) -> int | str:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Points and what lies between
+# Points and interpolation
 
 
 @dataclass(frozen=True)
 class _Point:
-    """A person as the mixer's generator takes them: z (1, z_dim), or w_plus (1, rows, w_dim) of an inverted picture."""
+    """A person as input of the mixer's generator: z (1, z_dim), or w_plus (1, rows, w_dim) of an inverted picture."""
 
     z: Tensor | None
     w_plus: Tensor

@@ -1,8 +1,8 @@
-"""Weights of generators as vectors: a source, a share of what each domain changed, and what tuning for a picture did.
+"""Mixes generators by adding weight differences to the source: those of adapted domains and of pivotal tuning.
 
     source + Σ share · (adapted − source) + Σ share · (tuned − source)
 
-Any domains adapted from one model, at any strength, for any latents. Knows nothing about whose latents they are.
+All domains must be adapted from one model. This module knows nothing about the latents' origin.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from ..storage.lru import LRU
 from ..storage.values import number
 from .sampling import draw, seed_latents
 
-#: A domain of the library, and how much of it.
+#: A domain of the library and its share.
 Share = tuple[store.Entry, float]
 
 MAX_STRENGTH = 2.0
-_MAX_DOMAINS = 8  # whose tensors stay in memory
+_MAX_DOMAINS = 8  # domains whose tensors stay in memory
 _SYNTHESIS = "synthesis."
 
 
 class Mixer:
-    """A source generator, ready to be drawn with mixed weights; may be used from many threads.
+    """Draws pictures with mixed weights of a source generator; may be used from many threads.
 
-    model: name or path of the source generator. generator: the same where it is loaded already; never changed.
-    Raises InputError if the model isn't there.
+    model: name or path of the source generator. generator: the same, if already loaded; it isn't changed.
+    Raises InputError if the model can't be found.
     """
 
     def __init__(self, model: str, device: str = "cpu", generator: Generator | None = None) -> None:
@@ -50,7 +50,7 @@ class Mixer:
         self.source = generator or catalog.load_generator(model, device)
         self.model_sha256 = catalog.generator_digest(model)
         self._own = dict(self.source.named_parameters()) | dict(self.source.named_buffers())
-        # Weights are swapped in place while it draws, so it works on modules of its own that share the tensors.
+        # Weights are swapped in place while drawing, so this is a copy of the modules that shares the tensors.
         self._synthesis = copy.deepcopy(self.source.synthesis, {id(tensor): tensor for tensor in self._own.values()})
         self._domains: LRU[str, dict[str, Tensor]] = LRU(_MAX_DOMAINS)
         self._lock = threading.Lock()
@@ -58,11 +58,11 @@ class Mixer:
     def weights(
         self, domains: Sequence[Share] = (), tuned: Sequence[tuple[Mapping[str, Tensor], float]] = ()
     ) -> dict[str, Tensor]:
-        """The tensors in which the mix differs from the source, by state-dict name, on its device.
+        """The tensors of the mix that differ from the source, by state-dict name, on its device.
 
-        domains: entries of the library with a share each, 0 (nothing of the domain) to 2; 1 is the adapted generator
-            itself. tuned: tensors that `fitted` has passed, with a share each, such as those that pivotal tuning gave.
-        Raises InputError for a share outside these or a domain of another model.
+        domains: entries of the library with their shares, 0 to 2; 1 gives the adapted generator itself. tuned: tensors
+            checked by `fitted` with their shares, such as those from pivotal tuning.
+        Raises InputError for a share out of range or a domain of another model.
         """
         parts = []
         for entry, share in domains:
@@ -86,9 +86,9 @@ class Mixer:
     def draw(
         self, w: Tensor, weights: Mapping[str, Tensor] | None = None, noise: Sequence[Tensor] | str = "const"
     ) -> Tensor:
-        """Latents w_plus (N, rows, w_dim) or w (N, w_dim) with `weights`, as (N, 3, R, R) about [-1, 1] on the CPU.
+        """Pictures (N, 3, R, R), about [-1, 1], on the CPU, of latents w_plus (N, rows, w_dim) or w (N, w_dim).
 
-        weights: what `weights` gave; None draws the source. noise: as `Generator.synthesis` takes it.
+        weights: a result of the method `weights`; None draws the source. noise: as for `Generator.synthesis`.
         """
         parts = {name[len(_SYNTHESIS) :]: tensor for name, tensor in (weights or {}).items()}
         device = self.source.device
@@ -97,7 +97,7 @@ class Mixer:
             return functional_call(self._synthesis, parts, (w.to(device), maps)).cpu()
 
     def draw_seeds(self, seeds: Sequence[int], psi: float, weights: Mapping[str, Tensor] | None = None) -> Tensor:
-        """The people of `seeds` as `draw` gives them, in batches that fit in memory. psi: truncation, 1 none."""
+        """Pictures of `seeds` as from `draw`, computed in batches that fit in memory. psi: truncation, 1 for none."""
         latents = seed_latents(self.source, seeds, psi).split(pictures_at_once(self.source.config.resolution))
         return torch.cat([self.draw(part, weights) for part in latents])
 
@@ -108,19 +108,18 @@ class Mixer:
         return mixed
 
     def save(self, domains: Sequence[Share], path: str | os.PathLike[str]) -> Path:
-        """Writes the mix as a generator's file, whole or not at all, which `load_generator` and `--model` take.
+        """Writes the mix as a generator file, whole or not at all, for `load_generator` and `--model`.
 
-        What it is a mix of stands inside. Raises InputError as `weights` does, or if the file can't be written.
+        The file describes the mix. Raises InputError as `weights` does, or if the file can't be written.
         """
         save_generator(self.generator(domains), path, self.described(domains))
         return Path(path)
 
     def keep(self, domains: Sequence[Share], title: str = "") -> store.Entry:
-        """Keeps the mix in the library and gives its entry, which is used as any other; kept again, it is the same.
+        """Saves the mix in the library and returns its entry; saving the same mix again returns the same entry.
 
-        title: what to call it; "" leaves its name, such as “60 % zombie + 40 % neon”. Raises InputError as `weights`
-        does, for no domains, for a title as `store.check_title` does, and if the library can't be written; nothing is
-        kept then.
+        title: its title; "" gives a default such as “60 % zombie + 40 % neon”. Raises InputError as `weights` does, for
+        no domains, for a title as `store.check_title` does, and if the library can't be written; then nothing is saved.
         """
         if not any(share for _, share in domains):
             raise InputError("A mix needs at least one domain with a share above 0.")
@@ -128,7 +127,7 @@ class Mixer:
         first = parts[0][0]
         target = " + ".join(f"{100 * share:.0f} % {entry.target}" for entry, share in parts)[:MAX_TEXT]
         domain = Domain.named(target, first.source, self.model, first.record.critic)
-        title = store.check_title(title, store.mixed_path(domain, parts))  # before the work, not after it
+        title = store.check_title(title, store.mixed_path(domain, parts))  # checked before the work
         mixed = self.generator(parts)
         pictures = [draw(generator, domain.preview_seeds, domain.preview_psi) for generator in (self.source, mixed)]
         weights = {name: tensor.cpu() for name, tensor in self.weights(parts).items()}
@@ -136,7 +135,7 @@ class Mixer:
         return store.rename(entry, title) if title else entry
 
     def described(self, domains: Sequence[Share]) -> dict[str, Any]:
-        """The mix in plain values, for settings beside a picture or a file."""
+        """The mix as JSON-able values, for the settings inside a picture or a file."""
         return {
             "model": self.model,
             "model_sha256": self.model_sha256,

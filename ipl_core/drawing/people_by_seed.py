@@ -1,6 +1,6 @@
-"""People by seed: one seed, or the coarse layers of one with the fine layers of another, and who looks like whom.
+"""People by seed: one seed, or style mixing of two seeds; and which people look alike.
 
-A person is written as one line of text, so that it can be remembered anywhere. The room knows nothing about files.
+A person can be written as one line of text, to be stored anywhere. This module knows nothing about files.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _TEXT = re.compile(r"(\S{1,4096}) (\d{1,10})~(\d(?:\.\d{1,4})?)(?:\+(\d{1,10})@(
 class SeedPerson:
     """A person whom a generator draws by seed.
 
-    model: the source generator, by name. psi: truncation, 0 to 1.5. fine: the seed whose layers are taken from
-    `crossover` on, counted from 0 at the coarsest; None for those of `seed` itself (style mixing, StyleGAN §3.1).
-    Raises InputError for what can't be meant.
+    model: name of the source generator. psi: truncation, 0 to 1.5. fine: a second seed for the layers from `crossover`
+    on, counted from 0 at the coarsest (style mixing, StyleGAN §3.1); None for no mixing. Raises InputError for invalid
+    values.
     """
 
     model: str
@@ -50,17 +50,17 @@ class SeedPerson:
 
     @property
     def name(self) -> str:
-        """Who it is, in a few words."""
+        """A short description."""
         return f"seed {self.seed}" if self.fine is None else f"seed {self.seed} with fine layers of {self.fine}"
 
     def __str__(self) -> str:
         mixed = "" if self.fine is None else f"+{self.fine}@{self.crossover}"
-        model = re.sub(r"[\s%]", lambda found: quote(found[0]), self.model)  # a path may have blanks
+        model = re.sub(r"[\s%]", lambda found: quote(found[0]), self.model)  # a path may contain blanks
         return f"{model} {self.seed}~{round(self.psi, 4):g}{mixed}"
 
     @classmethod
     def parse(cls, text: str) -> SeedPerson:
-        """The person that `str` wrote as `text`. Raises InputError for any other text."""
+        """The person for a text that `str` produced. Raises InputError for any other text."""
         found = _TEXT.fullmatch(text) if isinstance(text, str) else None
         if found is None:
             raise InputError(f"{quoted(text)} isn't how a person by seed is written, such as “studio 7~0.7”.")
@@ -68,7 +68,7 @@ class SeedPerson:
         return cls(unquote(model), int(seed), float(psi), None if fine is None else int(fine), int(crossover or 0))
 
     def w_plus(self, generator: Generator) -> Tensor:
-        """The latent (1, rows, w_dim), on the CPU. Raises InputError if the crossover lies outside the generator."""
+        """The latent (1, rows, w_dim), on the CPU. Raises InputError if the generator has no layer `crossover`."""
         latent = seed_latents(generator, [self.seed], self.psi)
         if self.fine is not None:
             if not 1 <= self.crossover < generator.num_layers:
@@ -84,14 +84,14 @@ def draw_people(
 ) -> Tensor:
     """The pictures of `people` (N, 3, H, W) about [-1, 1], on the CPU, with the generator's constant noise.
 
-    generator: that of their model, or one adapted from it. between: see `draw_latents`. Raises InputError as
+    generator: their source generator, or one adapted from it. between: see `draw_latents`. Raises InputError as
     `SeedPerson.w_plus` does.
     """
     return draw_latents(generator, torch.cat([person.w_plus(generator) for person in people]), between=between)
 
 
 class Likenesses:
-    """Which of a generator's people look alike in a critic's eyes; whom it has seen, it remembers.
+    """Finds people of a generator who look alike to a CLIP model; embeddings are cached.
 
     May be used from many threads.
     """
@@ -102,9 +102,9 @@ class Likenesses:
         self._lock = threading.Lock()
 
     def see(self, seeds: Sequence[int], stop: threading.Event | None = None) -> Iterator[int]:
-        """Looks at those of `seeds` that it has not seen; yields how many of them all are known, after each few.
+        """Embeds those of `seeds` that aren't cached; yields the number of cached ones after each batch.
 
-        stop: set it, from any thread, to end after the few under way.
+        stop: set it, from any thread, to end after the current batch.
         """
         missing = [seed for seed in dict.fromkeys(seeds) if seed not in self._seen]
         batch = min(16, pictures_at_once(self._generator.config.resolution))
@@ -122,9 +122,9 @@ class Likenesses:
             self._seen.update(zip(seeds, self._critic.encode_images(pictures).cpu()))
 
     def nearest(self, seed: int, among: Sequence[int], count: int) -> list[tuple[int, float]]:
-        """The `count` of `among` that are most like `seed`, the nearest first, with the cosine of each, −1 to 1.
+        """The `count` seeds in `among` that are most similar to `seed`, nearest first, with cosines from −1 to 1.
 
-        `seed` itself is left out. Raises KeyError for one that has not been seen.
+        `seed` itself is left out. Raises KeyError for a seed that `see` hasn't embedded.
         """
         others = [other for other in dict.fromkeys(among) if other != seed]
         cosines = torch.stack([self._seen[other] for other in others]) @ self._seen[seed]

@@ -1,6 +1,6 @@
-"""Arrays of latents to arrays of images, file to file, for whoever wants to check or to use a generator elsewhere.
+"""Renders a NumPy file of latents to a NumPy file of images, to check a generator or use its output elsewhere.
 
-What is drawn are the numbers as they come: unclipped, with the constant noise of the generator's file.
+The images are the generator's raw output: unclipped, with the constant noise of its file.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from ..storage.values import MAX_PSI as MAX_PSI
 from ..storage.words import quoted, reason
 
 SPACES = ("z", "w", "w+")
-MAX_DIMENSIONS = 8  # of an array whose shape is looked at any further
-MAX_LATENT_BYTES = 2**30  # of a packed array; 10,000 W+ of 1024×1024 have 370 MB
+MAX_DIMENSIONS = 8  # of an array; more are refused
+MAX_LATENT_BYTES = 2**30  # limit for a compressed array; 10,000 W+ of a 1024×1024 generator have 370 MB
 
 
 def read_latents(path: str | os.PathLike[str], space: str, config: GeneratorConfig) -> torch.Tensor:
@@ -51,7 +51,7 @@ def read_latents(path: str | os.PathLike[str], space: str, config: GeneratorConf
             f"Latents of the space {space} have the shape ({wanted}) for this generator, but those of {file} "
             f"have {array.shape}."
         )
-    with np.errstate(over="ignore"):  # what is too large is said below
+    with np.errstate(over="ignore"):  # overflow is reported below
         latents = torch.from_numpy(np.array(array, dtype=np.float32))
     if not torch.isfinite(latents).all():
         raise InputError(f"The latents of {file} hold numbers that are not finite (or too large for float32).")
@@ -60,7 +60,7 @@ def read_latents(path: str | os.PathLike[str], space: str, config: GeneratorConf
 
 def _array(file: Path) -> np.ndarray:
     """The array of a `.npy`, or the only one of a `.npz`. Raises InputError for anything else."""
-    if first_bytes(file, 2) != ZIP[:2]:  # an empty archive begins otherwise after these
+    if first_bytes(file, 2) != ZIP[:2]:  # an empty archive has other bytes after these
         return _mapped(file, file)
     try:
         with zipfile.ZipFile(file) as archive, tempfile.TemporaryDirectory(prefix="ipl-latents-") as folder:
@@ -85,9 +85,9 @@ def _array(file: Path) -> np.ndarray:
 
 
 def _mapped(plain: Path, file: Path) -> np.ndarray:
-    """The array of real numbers in a `.npy` file, mapped, so that its header can't claim more than the file holds.
+    """The array of real numbers in a `.npy` file, memory-mapped, so that a false header allocates no memory.
 
-    file: what errors name, which `plain` may have been unpacked from.
+    file: the path for errors; `plain` may have been unpacked from it.
     """
     try:
         with plain.open("rb") as opened:
@@ -97,7 +97,7 @@ def _mapped(plain: Path, file: Path) -> np.ndarray:
             start = opened.tell()
     except InputError:
         raise
-    except Exception as error:  # the header is a Python literal: damaged, it ends as any program text may
+    except Exception as error:  # the header is a Python literal, so a damaged one can raise many kinds of errors
         raise InputError(
             f"{file} can't be read as a NumPy array ({reason(error)}). Write it with numpy.save."
         ) from error
@@ -131,7 +131,7 @@ def _shape_words(shape: tuple[Any, ...]) -> str:
 def render(
     generator: Generator, latents: torch.Tensor, space: str, path: str | os.PathLike[str], psi: float = 1.0
 ) -> tuple[int, ...]:
-    """Draw ``latents`` and write the images to a `.npy` file, whole or not at all; gives their shape.
+    """Draw ``latents`` and write the images to a `.npy` file, whole or not at all; returns their shape.
 
     latents: of the space "z", "w" or "w+", see `read_latents`.
     psi: truncation in any of the spaces: each row of w goes to w_avg + psi (w - w_avg); 1 leaves it as it is.

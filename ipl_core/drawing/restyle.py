@@ -1,6 +1,6 @@
-"""A person in other domains: an inverted picture drawn by adapted generators, at any strength and mixed.
+"""Restyling: draws an inverted picture with adapted generators, at any strength and mixed.
 
-Invert once, restyle often; how weights are mixed is the business of `mixing`.
+A picture is inverted once and restyled often; `mixing` mixes the weights.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from .mixing import Mixer, Share
 
 
 class Restyler:
-    """An inverted picture, ready to be drawn in any domain adapted from its model; may be used from many threads.
+    """Draws an inverted picture in any domain adapted from its model; may be used from many threads.
 
-    generator: the source generator of the picture's model where it is loaded already; never changed.
+    generator: the source generator of the picture's model, if already loaded; it isn't changed.
     Raises InputError if the model isn't there or has other weights than when the picture was inverted.
     """
 
@@ -32,8 +32,8 @@ class Restyler:
     def draw(self, domains: Sequence[Share] = ()) -> Tensor:
         """The person, (1, 3, R, R) about [-1, 1] on the CPU, in a mix of domains.
 
-        domains: entries of the library with a weight each, see `Mixer.weights`. None at all draw the inversion as it
-            is.
+        domains: entries of the library with their weights, see `Mixer.weights`; an empty list draws the inversion
+            itself.
         Raises InputError for a weight outside 0 to 2 or a domain of another model.
         """
         weights = self.mixer.weights(domains, [(self._tuned, 1.0)])
@@ -43,6 +43,6 @@ class Restyler:
 def restyle(inverted: Inverted, entry: store.Entry, strength: float = 1.0, device: str = "cpu") -> Tensor:
     """An inverted picture in one domain, (1, 3, R, R) about [-1, 1]; see `Restyler`, which is cheaper for several.
 
-    strength: 0 the inversion as it is, 1 the domain, between them the weights are interpolated.
+    strength: 0 draws the inversion itself, 1 the domain; the weights are interpolated between them.
     """
     return Restyler(inverted, device).draw([(entry, strength)])

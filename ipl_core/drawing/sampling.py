@@ -1,4 +1,4 @@
-"""Seeds and latents to pictures, in batches that fit in memory; knows nothing about where a generator came from."""
+"""Draws seeds and latents in batches that fit in memory; knows nothing about the generator's origin."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ..memory import enough_memory, pictures_at_once
 def draw(generator: Generator, seeds: Sequence[int], psi: float = 0.7) -> Tensor:
     """The pictures of `seeds` (N, 3, H, W) about [-1, 1], on the CPU, with the generator's constant noise.
 
-    psi: truncation, 0 the mean picture, 1 none. The same seed is the same latent for every generator, so a source
-    and a generator adapted from it draw the same people.
+    psi: truncation; 0 gives the mean picture, 1 none. A seed gives the same z for every generator, so a source and a
+    generator adapted from it draw the same people.
     """
     pictures = []
     batch = pictures_at_once(generator.config.resolution)
@@ -30,7 +30,7 @@ def draw(generator: Generator, seeds: Sequence[int], psi: float = 0.7) -> Tensor
 
 @torch.no_grad()
 def seed_latents(generator: Generator, seeds: Sequence[int], psi: float = 0.7) -> Tensor:
-    """w_plus (N, rows, w_dim) of `seeds`, on the CPU; there they meet inverted pictures, to draw or to interpolate."""
+    """w_plus (N, rows, w_dim) of `seeds`, on the CPU, the form in which inverted pictures are stored too."""
     z = latents_from_seeds(seeds, generator.config.z_dim).to(generator.device)
     return generator.to_w_plus(generator.truncate(generator.mapping(z), psi)).cpu()
 
@@ -46,8 +46,8 @@ def draw_latents(
 ) -> Tensor:
     """The pictures of latents w_plus (N, rows, w_dim), or w (N, w_dim), as (N, 3, H, W) about [-1, 1] on the CPU.
 
-    psi: truncation towards the generator's mean latent, 1 none. noise: "const" for the generator's own, or a map
-    (1, 1, h, w) for each layer, shared by all. between: called before each batch; what it raises ends the drawing.
+    psi: truncation towards the generator's mean latent, 1 for none. noise: "const" for the generator's own, or a map
+    (1, 1, h, w) for each layer, shared by all. between: called before each batch; its exceptions end the drawing.
     Raises ValueError for latents of another generator's shape.
     """
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from ..errors import InputError
 from ..storage.words import quoted
 
-#: step: one clean picture x̂_0 from one noised picture. each: x̂_0 at every step of a way down, without gradient from one
-#: step to the next. full: the picture at the end of the way, with the gradient through all steps.
+#: step: the prediction x̂_0 from one noised picture. each: x̂_0 at every denoising step, without gradient from one step
+#: to the next. full: the picture after the last step, with the gradient through all steps.
 CHAINS = ("step", "each", "full")
 
 

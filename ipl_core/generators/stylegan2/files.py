@@ -1,4 +1,4 @@
-"""StyleGAN2s from files and into files: this program's safetensors, rosinality's `.pt` and NVIDIA's `.pkl`."""
+"""Reads StyleGAN2s from this program's safetensors, rosinality's `.pt` and NVIDIA's `.pkl`; writes the first two."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from .parts import configuration
 log = logging.getLogger(__name__)
 
 GENERATOR_KIND = "generator"
-MEAN_SEED, MEAN_SAMPLES = 0, 10_000  # of the mean w, where a file has none
-NOISE_SEED = 1  # of the constant noise, where a file has none
+MEAN_SEED, MEAN_SAMPLES = 0, 10_000  # for the mean w of files without one
+NOISE_SEED = 1  # for the constant noise of files without it
 
 
 def save_generator(
@@ -36,7 +36,7 @@ def save_generator(
 ) -> None:
     """Write a generator with its configuration to a safetensors file; see `save_tensors`.
 
-    ``metadata`` is kept beside the configuration; its keys "kind" and "config" are taken.
+    ``metadata`` is stored with the configuration; the keys "kind" and "config" are reserved.
     """
     description = {**(metadata or {}), "kind": GENERATOR_KIND, "config": generator.config.to_dict()}
     save_tensors(generator.state_dict(), path, description, dtype)
@@ -45,10 +45,9 @@ def save_generator(
 def write_generator(
     generator: Generator, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a generator in the format that the file's name asks for: `.safetensors` (ours) or `.pt` (rosinality's).
+    """Write a generator in the format of the file's suffix: `.safetensors` (ours) or `.pt` (rosinality's).
 
-    metadata: see `save_generator`; a `.pt` has no place for it. Raises InputError for another ending, and as the
-    writers do.
+    metadata: see `save_generator`; not stored in a `.pt`. Raises InputError for another suffix, and as the writers do.
     """
     suffix = Path(path).suffix
     if suffix == ".safetensors":
@@ -62,9 +61,9 @@ def write_generator(
 def generator_from(
     tensors: Mapping[str, Tensor], description: Mapping[str, Any], path: str | os.PathLike[str]
 ) -> Generator:
-    """The generator that `save_generator` wrote as these tensors and this description; path: for errors.
+    """Build a generator from the tensors and description that `save_generator` wrote; path: for errors.
 
-    Raises InputError if they are something else, or don't fit each other.
+    Raises InputError if they don't describe a generator, or don't fit each other.
     """
     if description.get("kind") != GENERATOR_KIND:
         raise InputError(
@@ -81,10 +80,10 @@ def generator_from(
 def foreign_generator(
     tensors: Mapping[str, Tensor], description: Mapping[str, Any], path: str | os.PathLike[str]
 ) -> Generator:
-    """The generator that `contents_of` found as these tensors and this description; path: for errors.
+    """Build a generator from the tensors and description that `contents_of` returned; path: for errors.
 
-    Where the file has no mean w or no constant noise, they are made from fixed seeds, the same for every reader, and a
-    warning is logged. Raises InputError if the tensors don't fit.
+    If the file has no mean w or no constant noise, they are made from fixed seeds, so that every reader gets the same,
+    and a warning is logged. Raises InputError if the tensors don't fit.
     """
     config = GeneratorConfig.from_dict(description["config"])
     if not description["averaged"]:
@@ -114,7 +113,7 @@ def load_weights(generator: Generator, tensors: Mapping[str, Tensor], origin: st
     """Copy a complete state dict of any floating type into a generator.
 
     Args:
-        origin: where the tensors came from, for the error's text.
+        origin: the tensors' origin, for the error message.
 
     Raises:
         InputError: a tensor is missing, unknown, of the wrong shape or not finite; the generator is then unchanged.
@@ -127,9 +126,9 @@ def load_weights(generator: Generator, tensors: Mapping[str, Tensor], origin: st
 
 
 def contents_of(root: Any, path: Path) -> apart.Contents:
-    """The tensors of the generator in an opened pickle under our names, and its "config".
+    """The generator in an unpickled object: its tensors under our names, and its "config".
 
-    path: of the file, more than whose bytes its tensors can't have. Raises Unreadable if there is no generator.
+    path: the file, whose size limits that of the tensors. Raises Unreadable if there is no generator.
     """
     try:
         parts = rosinality.read(root) or nvidia.read(root)
@@ -143,7 +142,7 @@ def contents_of(root: Any, path: Path) -> apart.Contents:
 
 
 def _no_generator(root: Any) -> str:
-    """Why a file that could be read holds nothing for us."""
+    """The error for a readable file without a generator."""
     if not isinstance(root, Mapping):
         return f"it holds no generator, only something of the type {type(root).__name__}"
     for value in root.values():
@@ -182,7 +181,7 @@ def _compare(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], orig
 
 
 def _absent(config: GeneratorConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What some files lack: a place for the mean w, and constant noise."""
+    """Substitutes for tensors that some files lack: zeros for the mean w, and constant noise from a fixed seed."""
     made = {} if "w_avg" in tensors else {"w_avg": torch.zeros(config.w_dim)}
     if not any(name.startswith("synthesis.noise.") for name in tensors):
         noise = NoiseBuffers([4 * 2 ** ((k + 1) // 2) for k in range(config.num_layers - 1)])

@@ -1,7 +1,7 @@
 """StyleGAN2 in plain PyTorch: mapping network, synthesis network and truncation.
 
-The generator turns ``z`` into ``w`` (mapping) and ``w`` or ``w_plus`` into a picture (synthesis). The room knows
-nothing about CLIP, prompts, training loops or files; random numbers only come from generators that the caller passes.
+The generator maps ``z`` to ``w`` (mapping) and ``w`` or ``w_plus`` to a picture (synthesis). This module knows nothing
+about CLIP, prompts, training loops or files; random numbers come from generators that the caller passes.
 
 Rows and layers: ``w_plus`` has ``num_layers = 2 * log2(resolution) - 2`` rows. Row ``k`` drives the convolution
 ``synthesis.layers[k]`` for k = 0 … num_layers - 2; row ``2 * i + 1`` also drives ``synthesis.torgb[i]``, so the last
@@ -36,7 +36,7 @@ MAX_WIDTH = 4096  # of z and w, and channels of a layer; published networks have
 MAX_MAPPING_LAYERS = 64  # published networks have 8
 DEMODULATION_EPS = 1e-8
 MAPPING_LR_MULTIPLIER = 0.01
-# Named groups of layers by the resolution that they work at; see `Generator.trainable`.
+# Named groups of layers by resolution; see `Generator.trainable`.
 _GROUP_RESOLUTIONS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, math.inf)}
 
 
@@ -161,7 +161,7 @@ class EqualLinear(nn.Module):
         self.activate = activate
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw the weights as StyleGAN2 starts them."""
+        """Draw StyleGAN2's initial weights."""
         self.weight.copy_(torch.randn(self.weight.shape, generator=generator) / self.lr_multiplier)
         self.bias.fill_(self.bias_init / self.lr_multiplier)
 
@@ -212,14 +212,14 @@ class SynthesisLayer(nn.Module):
         self.clamp = clamp
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw the weights as StyleGAN2 starts them."""
+        """Draw StyleGAN2's initial weights."""
         self.weight.copy_(torch.randn(self.weight.shape, generator=generator))
         self.bias.zero_()
         self.noise_strength.zero_()
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """x (B, C_in, h, w), w (B, w_dim), noise (1 or B, 1, H, W) → (B, C_out, H, W), H = 2h when up-sampling."""
-        # The equalised scale rides on the styles: small vectors instead of the whole weight.
+        # The equalised scale is multiplied into the styles, which are smaller than the weight.
         styles = self.affine(w) * self.scale
         demodulation = torch.rsqrt(styles.square() @ self.weight.square().sum((2, 3)).t() + DEMODULATION_EPS)
         x = x * styles[:, :, None, None]
@@ -246,7 +246,7 @@ class ToRGB(nn.Module):
         self.scale = 1.0 / math.sqrt(in_channels)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw the weights as StyleGAN2 starts them."""
+        """Draw StyleGAN2's initial weights."""
         self.weight.copy_(torch.randn(self.weight.shape, generator=generator))
         self.bias.zero_()
 
@@ -261,7 +261,7 @@ class ToRGB(nn.Module):
 
 
 class NoiseBuffers(nn.Module):
-    """One constant (1, 1, h, w) picture of noise per synthesis layer, named by its index."""
+    """One constant noise map (1, 1, h, w) per synthesis layer, named by its index."""
 
     def __init__(self, resolutions: Sequence[int]) -> None:
         super().__init__()
@@ -335,9 +335,9 @@ class SynthesisNetwork(nn.Module):
             noise: "const" = the stored buffers, "random" = fresh noise from ``generator``, None = no noise, or a list
                 of (1 or B, 1, h, w) tensors, one per layer.
             generator: source(s) of random noise, see `make_noise`; only for "random".
-            resolution: stop at this resolution and give the picture that its toRGB completes; None = the full one.
-            recompute: for the gradient, keep what passes between the resolutions only and compute the rest again
-                (gradient checkpointing, Chen et al. 2016): the same numbers with less memory and more time.
+            resolution: stop at this resolution and return the picture after its toRGB; None = the full one.
+            recompute: gradient checkpointing (Chen et al. 2016): store only the activations between resolutions and
+                recompute the others; the same numbers with less memory and more time.
 
         Returns:
             (B, 3, resolution, resolution), not clipped, about [-1, 1].
@@ -354,7 +354,7 @@ class SynthesisNetwork(nn.Module):
                 break
             inputs = (i, x, rgb, rows[k : k + 3], noises[k : k + 2])
             if recompute:
-                # Nothing here draws random numbers, so their state needs no keeping.
+                # Nothing here draws random numbers, so the RNG state needn't be saved.
                 x, rgb = checkpoint(self._block, *inputs, use_reentrant=False, preserve_rng_state=False)
             else:
                 x, rgb = self._block(*inputs)
@@ -400,8 +400,8 @@ class SynthesisNetwork(nn.Module):
 class Generator(nn.Module):
     """StyleGAN2 generator: ``mapping``, ``synthesis`` and the mean latent ``w_avg``.
 
-    ``Generator(config, generator=torch.Generator().manual_seed(0))`` draws its weights on the CPU as StyleGAN2 starts
-    them; without ``generator`` they are left unset, to be loaded. It is a `generators.base.Generator`.
+    ``Generator(config, generator=torch.Generator().manual_seed(0))`` draws StyleGAN2's initial weights on the
+    CPU; without ``generator`` they are left unset, to be loaded. It is a `generators.base.Generator`.
     """
 
     noise_path = "straight"
@@ -443,7 +443,7 @@ class Generator(nn.Module):
         return torch.lerp(self.w_avg.expand_as(w), w, psi)
 
     def to_w_plus(self, w: Tensor) -> Tensor:
-        """(B, w_dim) → (B, num_layers, w_dim) with equal rows, in memory of its own; w_plus is handed back as it is."""
+        """(B, w_dim) → (B, num_layers, w_dim) with equal rows, as a copy; w_plus is returned unchanged."""
         if w.ndim == 3:
             return w
         return w[:, None, :].repeat(1, self.num_layers, 1)
@@ -468,28 +468,28 @@ class Generator(nn.Module):
         noise: Sequence[Tensor] | str = "const",
         random: torch.Generator | Sequence[torch.Generator] | None = None,
     ) -> LearningStart:
-        """The noise that pictures of w (B, w_dim) are drawn with, alike for source and student; `chain` is no matter.
+        """The noise that source and student share for pictures of w (B, w_dim); `chain` is ignored.
 
-        noise: as in `SynthesisNetwork.forward`; "random" draws it from `random`. The constant noise needs no start.
+        noise: as in `SynthesisNetwork.forward`; "random" draws it from `random`. For constant noise the start is empty.
         """
         if noise == "random":
             noise = self.make_noise(random, len(w))
         return LearningStart() if isinstance(noise, str) else LearningStart(tuple(noise))
 
     def draw_to_learn(self, w: Tensor, start: LearningStart, chain: Chain, recompute: bool = False) -> Iterator[Tensor]:
-        """Pictures of w (B, w_dim) or w_plus with gradient, once: a StyleGAN2 draws in one pass."""
+        """Yields one batch of pictures of w (B, w_dim) or w_plus with gradient: a StyleGAN2 draws in one pass."""
         yield self.synthesis(w, noise=list(start.tensors) or "const", recompute=recompute)
 
     def encode(self, pictures: Tensor, steps: int | None = None) -> None:
-        """Nothing: the latent of a picture has to be searched for."""
+        """None: StyleGAN2 needs optimisation to find a picture's latent."""
 
     def trainable(self, group: str) -> list[str]:
-        """Names of the parameters that a group trains; the mapping network never is.
+        """Names of the parameters in a trainable group; the mapping network is never trained.
 
         "all" is the whole synthesis network: the learned constant, every layer, every toRGB. "coarse" (up to 8×8),
-        "middle" (16 and 32), "fine" (64 and up), and two of them joined by "+", are layers alone, named by the
-        resolution that they work at, as StyleGAN (CVPR 2019, §3.1) splits its styles. Raises InputError for another
-        group, and for one that has no layer in this generator.
+        "middle" (16 and 32), "fine" (64 and up), and two of these joined by "+", are the convolution layers at those
+        resolutions, as StyleGAN (CVPR 2019, §3.1) splits its styles. Raises InputError for another group, and for one
+        without layers in this generator.
         """
         if group == "all":
             return [f"synthesis.{name}" for name, _ in self.synthesis.named_parameters()]
@@ -510,7 +510,7 @@ class Generator(nn.Module):
         return names
 
     def layer_parameters(self, k: int) -> list[str]:
-        """Names of the parameters of convolution ``k`` (0 … num_layers - 2), the one that row k of w_plus drives."""
+        """Names of the parameters of convolution ``k`` (0 … num_layers - 2), which row k of w_plus drives."""
         if not 0 <= k < self.num_layers - 1:
             raise ValueError(f"Synthesis layers are numbered 0 to {self.num_layers - 2}, got {k}.")
         prefix = f"synthesis.layers.{k}."
@@ -527,7 +527,7 @@ class Generator(nn.Module):
 
 @torch.no_grad()
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Draw every weight of a network of this room from ``generator``, module by module in a fixed order."""
+    """Draw every weight of one of this module's networks from ``generator``, layer by layer in a fixed order."""
     for module in network.modules():
         if hasattr(module, "initialise"):
             module.initialise(generator)

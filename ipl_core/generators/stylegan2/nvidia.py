@@ -1,9 +1,9 @@
-"""Generators in the `.pkl` files of NVIDIA's stylegan2-ada-pytorch.
+"""Reads generators from the `.pkl` files of NVIDIA's stylegan2-ada-pytorch.
 
-The file is a dict whose `G_ema` is the averaged generator, a tree of modules that carry their own source code; the
-state of the modules is read, the code is not. The tensors are laid out as ours, so no kernel is flipped here: a flip
-is only between these files and TensorFlow's. A module's state says more than its tensors do, and what would make
-another network of the same tensors is refused: labels, residual architectures, other activations and filters.
+The file is a dict whose `G_ema` is the averaged generator, a tree of modules with their source code; only the modules'
+state is read. Kernels are oriented as ours, so they need no flip (only TensorFlow's files do). Options in a module's
+state can change what its tensors mean, so unsupported ones are refused: labels, residual architectures, other
+activations and filters.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from .network import MAPPING_LR_MULTIPLIER
 from .parts import Parts
 
 GENERATOR = "G_ema"
-#: Bounds of a tree of modules; the generator of 1024×1024 has 75 modules with 330 tensors, 4 levels deep. The pickle of
-#: a small file can hang one module into many places, and the tree then is larger than any memory.
+#: Limits of the module tree; the generator of 1024×1024 has 75 modules with 330 tensors, 4 levels deep. A small pickle
+#: can repeat one module in many places, so that the tree would exceed any memory.
 MAX_MODULES, MAX_DEPTH, MAX_TENSORS = 1000, 8, 10_000
 _MAX_NAME = 100
 
 
 def read(root: Any) -> Parts | None:
-    """The parts of the generator in a file's object; None if it holds none of this kind. Raises Unreadable."""
+    """The tensors of the generator in an unpickled file; None if it isn't of this format. Raises Unreadable."""
     generator = root.get(GENERATOR) if isinstance(root, Mapping) else None
     if generator is None:
         generator = root
@@ -68,7 +68,7 @@ def _take_layer(parts: Parts, k: int, theirs: str, size: int) -> None:
     if f"{theirs}.noise_const" in parts:
         parts.take(f"synthesis.layers.{k}.noise_strength", f"{theirs}.noise_strength")
         parts.take(f"synthesis.noise.{k}", f"{theirs}.noise_const", lambda x: x.reshape(1, 1, size, size))
-    else:  # a network without noise is one with noise of strength zero
+    else:  # a network without noise equals one with noise of strength zero
         parts.again(f"synthesis.layers.{k}.noise_strength", f"synthesis.layers.{k}.bias", lambda x: x.new_zeros(()))
         parts.again(f"synthesis.noise.{k}", f"synthesis.layers.{k}.bias", lambda x: x.new_zeros(1, 1, size, size))
 
@@ -78,7 +78,7 @@ def _take_layer(parts: Parts, k: int, theirs: str, size: int) -> None:
 
 
 def _modules(root: Any) -> dict[str, Mapping[str, Any]]:
-    """Every module of a tree by its dotted name, as its state; "" is the root. Raises Unreadable for too many."""
+    """The states of all modules in a tree, by dotted name; "" is the root. Raises Unreadable for too many."""
     found: dict[str, Mapping[str, Any]] = {}
     level = [("", root)]
     for _ in range(MAX_DEPTH):
@@ -106,7 +106,7 @@ def _tensors(modules: Mapping[str, Mapping[str, Any]]) -> dict[str, StoredTensor
 
 
 def _children(name: str, state: Mapping[str, Any], kind: str) -> list[tuple[str, Any]]:
-    """What a module's state has of one kind, by its dotted name below the module's."""
+    """A module's children of one kind (such as parameters or submodules), by dotted name."""
     held = state.get(kind)
     if not isinstance(held, Mapping):
         return []
@@ -116,7 +116,7 @@ def _children(name: str, state: Mapping[str, Any], kind: str) -> list[tuple[str,
 
 
 def _check(modules: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse what the tensors alone don't show."""
+    """Refuse unsupported options that the tensors' shapes don't reveal."""
     labels = modules["mapping"].get("c_dim") or modules[""].get("c_dim")
     if labels:
         raise Unreadable(
@@ -139,7 +139,7 @@ def _check(modules: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _learning_rate(layer: Mapping[str, Any]) -> float:
-    """The multiplier that a mapping layer's stored weights wait for."""
+    """The learning-rate multiplier of a mapping layer, by which its stored weights are scaled."""
     multiplier = layer.get("bias_gain", MAPPING_LR_MULTIPLIER)
     if not isinstance(multiplier, (int, float)) or not 0 < multiplier <= 1e6:
         raise Unreadable(f"its mapping network has the learning-rate multiplier {quoted(multiplier)}")
@@ -147,7 +147,7 @@ def _learning_rate(layer: Mapping[str, Any]) -> float:
 
 
 def _clamp(modules: Mapping[str, Mapping[str, Any]]) -> float | None:
-    """The one limit of activations in the synthesis network."""
+    """The clamp of activations, which must be the same in all layers of the synthesis network."""
     limits = [state["conv_clamp"] for state in modules.values() if "conv_clamp" in state]
     limit = limits[0] if limits else None
     if (limit is not None and not isinstance(limit, (int, float))) or any(other != limit for other in limits):

@@ -1,4 +1,4 @@
-"""The tensors of a generator on their way from a file of another program to ours."""
+"""Converts another program's generator tensors to ours, and makes sure that none is left over."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def same(x: Tensor) -> Tensor:
-    """The change of a tensor that is stored as we have it."""
+    """The conversion of a tensor that is stored as we have it: none."""
     return x
 
 
 class Parts:
-    """Which stored tensor becomes which of ours, and how; every stored one has to be accounted for.
+    """The assignment of stored tensors to ours, with conversions; no stored tensor may be left over.
 
-    conv_clamp: the limit of activations that goes with them, None for none. averaged: whether training averaged them.
-    Raises Unreadable for more tensors than any network has, and for names that are none.
+    conv_clamp: the clamp of activations, None for none. averaged: whether these are averaged weights (EMA).
+    Raises Unreadable for more tensors than any network has, and for names that aren't text.
     """
 
     def __init__(self, stored: Mapping[str, object]) -> None:
@@ -43,14 +43,14 @@ class Parts:
         return theirs in self._left
 
     def count(self, theirs: str, first: int = 0) -> int:
-        """How many stored tensors are called ``theirs`` with a number in place of {}, counted from ``first``."""
+        """How many consecutive numbers from ``first`` give the name of a stored tensor when they replace {}."""
         number = first
         while theirs.format(number) in self._left:
             number += 1
         return number - first
 
     def take(self, ours: str, theirs: str, change: Callable[[Tensor], Tensor] = same, optional: bool = False) -> None:
-        """Stored tensor ``theirs``, changed so, is ``ours``. Raises Unreadable if it isn't there or no weights."""
+        """Assign stored tensor ``theirs`` to ``ours``, with a conversion. Raises Unreadable if it isn't a tensor."""
         if theirs not in self._left and optional:
             return
         if theirs not in self._left:
@@ -58,18 +58,18 @@ class Parts:
         self.add(ours, self._left.pop(theirs), change)
 
     def add(self, ours: str, stored: object, change: Callable[[Tensor], Tensor] = same) -> None:
-        """As `take`, for a tensor from elsewhere in the file."""
+        """As `take`, for a tensor from another place in the file."""
         refuse_foreign(stored)
         if not isinstance(stored, StoredTensor) or stored.storage.dtype not in FLOATS or 0 in stored.shape:
             raise Unreadable(f"what should be {ours} in it is no tensor of weights")
         self._taken[ours] = (stored, change)
 
     def again(self, ours: str, taken: str, change: Callable[[Tensor], Tensor]) -> None:
-        """Another of our tensors from one that is taken already."""
+        """Assign a stored tensor that has been taken already to another of ours."""
         self._taken[ours] = (self._taken[taken][0], change)
 
     def drop_filters(self, *endings: str) -> None:
-        """Account for stored filters, named by their ends. Raises Unreadable for any but [1, 3, 3, 1]."""
+        """Drop stored resampling filters, named by suffix. Raises Unreadable for any but [1, 3, 3, 1]."""
         for name in [name for name in self._left if name.endswith(endings)]:
             stored = self._left.pop(name)
             known = isinstance(stored, StoredTensor) and stored.shape == (4, 4)
@@ -80,9 +80,9 @@ class Parts:
                 raise Unreadable(f"its generator re-samples with another filter than [1, 3, 3, 1] ({quoted(name)})")
 
     def load(self, limit: int) -> dict[str, Tensor]:
-        """Our tensors in float32. Raises Unreadable for impossible shapes, unknown rest, or more than ``limit`` bytes.
+        """Our tensors in float32. Raises Unreadable for impossible shapes, leftovers, or more than ``limit`` bytes.
 
-        limit: size of the file, which tensors that don't share memory can't exceed.
+        limit: size of the file, which tensors without shared memory can't exceed.
         """
         if self._left:
             raise Unreadable(f"its generator has parts of an unknown kind: {listed(sorted(self._left))}")
@@ -98,9 +98,9 @@ class Parts:
 
 
 def configuration(tensors: Mapping[str, Tensor], conv_clamp: float | None = None) -> GeneratorConfig:
-    """The generator that tensors under our names belong to, as far as their shapes tell.
+    """The generator's configuration, derived from the shapes of tensors under our names.
 
-    Raises InputError for a resolution that can't be, Unreadable for shapes that lead nowhere.
+    Raises InputError for an invalid resolution, Unreadable for other impossible shapes.
     """
 
     def number(start: str, end: str) -> int:

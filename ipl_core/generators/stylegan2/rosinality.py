@@ -1,9 +1,8 @@
-"""Generators in the `.pt` files of rosinality's stylegan2-pytorch, which NADA, IPL and many others write too.
+"""Reads and writes the `.pt` files of rosinality's stylegan2-pytorch, which NADA, IPL and many others use too.
 
-The file is a dict whose `g_ema` holds the averaged generator's state, and whose `latent_avg`, often missing, is the
-mean w; where only `g`, which is not averaged, is beside that, it is taken. Programs that build on it keep the same
-state under other names, or put one in front of every tensor's. Its layers are ours under other names and with other
-empty dimensions; its filters are always the same.
+The file is a dict: `g_ema` is the averaged generator's state dict, `latent_avg`, often missing, the mean w. If there is
+only `g`, which isn't averaged, that is used. Related programs store the same state dict under other keys, or with a
+prefix before every name. Its layers are ours with other names and other dimensions of size 1; its filters are constant.
 """
 
 from __future__ import annotations
@@ -27,17 +26,17 @@ from .parts import Parts, same
 log = logging.getLogger(__name__)
 
 STATE, MEAN = "g_ema", "latent_avg"
-CURRENT = "g"  # the generator as training left it, not averaged
-#: Other names under which programs keep that state, those of averages first; "" is the file's own dict.
+CURRENT = "g"  # the generator without weight averaging
+#: Other keys of the state dict, averaged weights first; "" is the file's own dict.
 ELSEWHERE = ("G_ema", "ema", "params_ema", "generator_ema", "state_dict", "model", "generator", "params", "")
-#: What stands before every name of a state, of training on several GPUs and of compiling.
+#: Prefixes of all names after multi-GPU training or compiling.
 WRAPPERS = ("module.", "_orig_mod.")
-#: What stands before the names of one network among others.
+#: Prefixes of one network's names in a dict of several networks.
 NETWORKS = tuple(f"{name}." for name in (STATE, *ELSEWHERE) if name)
-MAX_WRAPPERS = 8  # one within the other
+MAX_WRAPPERS = 8  # nested prefixes
 FIRST_LAYER = "conv1.conv.weight"
 
-#: How a tensor of theirs becomes ours, and back.
+#: The conversion of a tensor from their form to ours, and back.
 _Form = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
 _SAME: _Form = (same, same)
 _BATCHED: _Form = (lambda x: x.reshape(x.shape[1:]), lambda x: x[None])
@@ -46,7 +45,7 @@ _COLOUR: _Form = (lambda x: x.reshape(3), lambda x: x.reshape(1, 3, 1, 1))
 
 
 def _layout(mapping_layers: int, layers: int) -> Iterator[tuple[str, str, _Form]]:
-    """Our name, theirs, and the form of every tensor but the mean w."""
+    """Our name, their name, and the conversion of every tensor except the mean w."""
     for i in range(mapping_layers):
         for part in ("weight", "bias"):
             yield f"mapping.{i}.{part}", f"style.{i + 1}.{part}", _SAME
@@ -70,7 +69,7 @@ def _convolution(ours: str, theirs: str) -> Iterator[tuple[str, str, _Form]]:
 
 
 def read(root: Any) -> Parts | None:
-    """The parts of the generator in a file's object; None if it holds none of this kind. Raises Unreadable."""
+    """The tensors of the generator in an unpickled file; None if it isn't of this format. Raises Unreadable."""
     if not isinstance(root, Mapping):
         return None
     averaged = True
@@ -98,7 +97,7 @@ def read(root: Any) -> Parts | None:
 
 
 def _elsewhere(root: Mapping[Any, Any]) -> Iterator[Any]:
-    """What a file without `g_ema` may hold a state in: its dict, and dicts in that, which a dict may be around."""
+    """Candidates for the state dict in a file without `g_ema`: the file's dict, and dicts one or two levels inside."""
     for name in ELSEWHERE:
         held = root.get(name) if name else root
         if _is_dict(held):
@@ -107,7 +106,7 @@ def _elsewhere(root: Mapping[Any, Any]) -> Iterator[Any]:
 
 
 def _is_dict(held: Any) -> bool:
-    """Whether it is a dict and no object of a class that is on no list."""
+    """Whether it is a dict, and not an object of an unknown class."""
     return isinstance(held, Mapping) and not (isinstance(held, Record) and held.foreign)
 
 
@@ -116,7 +115,7 @@ def _is_state(state: Any) -> bool:
 
 
 def _unwrapped(state: Any) -> Any:
-    """A state without the words before every name, once or more; of a network within others, its part alone."""
+    """A state dict without prefixes; of a dict of several networks, the generator's part."""
     for _ in range(MAX_WRAPPERS):
         if not isinstance(state, Mapping) or FIRST_LAYER in state:
             break
@@ -133,11 +132,11 @@ def _unwrapped(state: Any) -> Any:
 def save_rosinality(generator: Generator, path: str | os.PathLike[str]) -> None:
     """Write a generator as rosinality's `.pt` with `g_ema` and `latent_avg`, in float32, atomically.
 
-    Tools build rosinality's network before they read it; what they have to be told of this one, where it isn't of the
-    usual form, is logged as a warning.
+    Tools construct rosinality's network before they load the file; arguments that differ from its defaults are logged
+    as a warning.
 
     Raises:
-        InputError: the file can't be written, or the generator is of a form that the format doesn't have.
+        InputError: the file can't be written, or the format doesn't support this generator.
     """
     config = generator.config
     if config.z_dim != config.w_dim:
@@ -158,9 +157,9 @@ def save_rosinality(generator: Generator, path: str | os.PathLike[str]) -> None:
 
 
 def to_be_told(config: GeneratorConfig) -> str:
-    """What a program that builds rosinality's network has to be told to read this generator; "" for the usual form.
+    """The arguments that rosinality's network needs for this generator, as a sentence; "" for the default form.
 
-    Usual are latents of 512, a mapping of 8 layers, and the channels of config F, for which `channel_multiplier` is 2.
+    By default latents have 512 numbers, the mapping has 8 layers, and `channel_multiplier` is 2 (config F).
     """
     words = []
     if config.w_dim != 512:
