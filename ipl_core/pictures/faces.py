@@ -1,8 +1,8 @@
-"""Where the face is, and the square cut from a picture that a generator of faces was trained on.
+"""Finds faces and cuts out the square crop on which face generators are trained.
 
-Detectors form a ladder: a landmark network where its file is present, OpenCV's cascades, and the centre square.
-Whatever was used is said, with the crop's corners, so that a person can see it and move it. The room knows nothing
-about generators; positions are in pixels of the upright picture, x to the right and y down.
+Methods are tried in order: a landmark network if its file is present, OpenCV's cascades, the centre square. A `Crop`
+states the method and the corners, so that a person can check and move it. This module knows nothing about generators;
+positions are in pixels of the upright picture, x to the right and y down.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ class Face:
 
 @dataclass(frozen=True)
 class Crop:
-    """The square that is cut out, and how it was chosen.
+    """The square to cut out, and how it was chosen.
 
     quad: its corners, top left, bottom left, bottom right, top right; it may be turned and reach outside the picture.
-    method: "network", "cascade with eyes", "cascade", "centre" or "whole". confidence: the detector's, None without.
-    face, faces: which of how many was taken, from 1, the largest first; 0 and 0 without one.
-    note: a sentence on it for a person.
+    method: "network", "cascade with eyes", "cascade", "centre" or "whole". confidence: the detector's, None without a
+    face. face, faces: number of the chosen face, from 1 with the largest first, and number of faces; 0 and 0 if none.
+    note: a sentence about the crop for the user.
     """
 
     quad: tuple[Point, Point, Point, Point]
@@ -82,7 +82,7 @@ class Crop:
         return math.hypot(right - left, end - top)
 
     def moved(self, right: float = 0.0, down: float = 0.0, zoom: float = 1.0, turn: float = 0.0) -> Crop:
-        """The crop as a person wants it.
+        """The crop, shifted, scaled and turned.
 
         right, down: how far it moves, along its own sides, in sides (-1 to 1). zoom: above 1 the face grows
         (0.25 to 4). turn: degrees clockwise about its middle (-180 to 180). Raises InputError outside these.
@@ -132,10 +132,10 @@ def centre_quad(width: int, height: int) -> tuple[Point, Point, Point, Point]:
 
 @torch.no_grad()
 def cut(picture: Image.Image, crop: Crop, size: int) -> Tensor:
-    """What lies within the crop, as (1, 3, size, size) in [-1, 1].
+    """The picture inside the crop, as (1, 3, size, size) in [-1, 1].
 
-    What lies outside the picture is its mirror image. Sampled at least as finely as the picture's pixels and then
-    averaged, so that nothing aliases.
+    Areas outside the picture are filled by reflection. It is sampled at least as finely as the picture's pixels and
+    then averaged, to avoid aliasing.
     """
     corners = np.array(crop.quad)
     # Only the part that is looked at becomes floating-point numbers, and it is halved until it is not much too fine.
@@ -167,7 +167,7 @@ def _points(corners: np.ndarray) -> tuple[Point, ...]:
 
 
 def find_faces(picture: Image.Image) -> list[Face]:
-    """Every face in the picture, the largest first, by the best detector that is there; [] where none is found.
+    """All faces in the picture, the largest first, found by the best available detector; [] if there are none.
 
     The landmark network is used where `network_file` finds its file, else OpenCV's cascades, where OpenCV is there.
     """
@@ -179,7 +179,7 @@ def find_faces(picture: Image.Image) -> list[Face]:
 
 
 def choose_crop(picture: Image.Image, mode: str = "auto", face: int = 1, found: Sequence[Face] | None = None) -> Crop:
-    """The crop that a mode gives.
+    """The crop for a mode.
 
     mode: "auto" looks for a face and takes the centre square where none is found, which the note says; "center" is
         the centre square; "none" takes the whole picture, which must then be a square that is aligned already.
@@ -327,7 +327,7 @@ def _cascade(cv2, name: str):
 
 
 def _opencv():
-    """The cv2 module, imported when first needed, or None where it can't be had."""
+    """The cv2 module, imported when first needed; None if it isn't installed."""
     try:
         import cv2
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Tensors to pictures: bytes, grids, PNG files and animations; knows nothing about where a picture comes from."""
+"""Converts tensors to pictures: bytes, grids, PNG and WebP files, animations. Knows nothing about their origin."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def to_float(levels: Tensor) -> Tensor:
-    """Bytes (N, H, W, 3) as images (N, 3, H, W) in [-1, 1]; what `to_uint8` makes bytes of again."""
+    """Bytes (N, H, W, 3) as images (N, 3, H, W) in [-1, 1]; `to_uint8` inverts it."""
     return levels.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -180,7 +180,7 @@ def frames_in_gif(count: int, rate: float) -> list[tuple[int, int]]:
 
 
 def left_out_words(path: str | os.PathLike[str], count: int, rate: float) -> str:
-    """What is to be said of frames that the animation at `path` won't hold; "" where it holds all."""
+    """A sentence about frames that the animation at `path` leaves out; "" if it has them all."""
     if not str(path).lower().endswith(".gif") or rate <= MAX_GIF_RATE:
         return ""
     kept = len(frames_in_gif(count, rate))
@@ -266,7 +266,7 @@ ANIMATIONS: dict[str, Callable[[Sequence[Image.Image], Path, float, str], None]]
 
 
 def read_settings(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """What `save_png`, `save_webp`, or `save_animation` as WebP or GIF, wrote inside; None for nothing of the kind.
+    """The settings stored by `save_png`, `save_webp`, or `save_animation` (WebP or GIF); None if there are none.
 
     Raises InputError if the file is missing or no picture.
     """

@@ -1,7 +1,7 @@
-"""Pictures whose pixels are whole though their file is not: notes too large or broken, a missing end.
+"""Repairs damaged picture files whose pixels are intact: oversized or broken metadata, a missing end.
 
-What is beside the pixels is left out, and a JPEG is closed where its end was lost. A picture that lacks more than its
-last few rows stays damaged. This module decodes JPEGs to see how much of them is there, and nothing else.
+Metadata is removed, and a missing JPEG end marker is added. A picture that lacks more than its last few rows isn't
+repaired. JPEGs are decoded only to find how many rows they have.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NOISE = bytes((37 * number + 11) % 251 for number in range(4096))
 
 
 def mended(data: bytes, name: str, most_notes: int) -> bytes | None:
-    """The file with what its pixels need alone, where that may make it readable; else None.
+    """The file reduced to what its pixels need, if that may make it readable; else None.
 
     name: what the log calls it. most_notes: bytes of a colour profile that is kept.
     """

@@ -1,8 +1,8 @@
-"""A person's own picture, as it comes from a file, the clipboard or a camera, made into plain upright RGB.
+"""Reads users' pictures from files, the clipboard or a camera as upright RGB.
 
-What can't be used is refused by name in one sentence. One picture is decoded at a time, and one that is to be looked
-at or cut from is made smaller while it is decoded, so that many visitors with large pictures fit into the memory.
-This module knows nothing about faces or generators.
+Unusable pictures are refused with one sentence that names them. To bound memory with many visitors, only one picture
+is decoded at a time, and `read_smaller` reduces large ones during decoding. This module knows nothing about faces or
+generators.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def read_picture(source: str | os.PathLike[str] | bytes | Image.Image) -> Image.
 
     EXIF orientation is applied, colours with a profile become sRGB, transparency lies on white, grey, CMYK and
     16-bit pictures are converted. HEIC needs the package pillow-heif, which is used where it is installed.
-    What is beside the pixels never spoils them: texts, profiles and EXIF that are too large or broken are left out, and
-    a JPEG may lack its end; where its last few rows are missing, that is logged.
+    Texts, profiles and EXIF that are too large or broken are ignored. A JPEG may lack its end; missing rows at the
+    bottom are logged.
     Raises InputError, naming the file, for one that is missing, damaged, animated, too large or of another kind.
     """
     return _decoder.submit(_read, source, None).result()[0]
@@ -61,11 +61,10 @@ def read_picture(source: str | os.PathLike[str] | bytes | Image.Image) -> Image.
 def read_smaller(
     source: str | os.PathLike[str] | bytes | Image.Image, side: int = WORKING_SIDE
 ) -> tuple[Image.Image, int]:
-    """The picture as `read_picture` gives it, and how many pixels of the file each of its pixels stands for, a side.
+    """The picture as from `read_picture`, reduced to at most `side` pixels a side, and the reduction factor.
 
-    A picture no side of which is longer than `side` comes as it is, with 1. Of a larger one each square of 2×2, 3×3 or
-    more pixels becomes one, as few as make it fit, though none that has fewer than MIN_SIDE pixels in a side. Raises
-    InputError as `read_picture` does.
+    The factor is the smallest integer that makes it fit (1 for small pictures), but leaves at least MIN_SIDE pixels a
+    side. Raises InputError as `read_picture` does.
     """
     return _decoder.submit(_read, source, side).result()
 
@@ -135,7 +134,7 @@ def _bytes_of(path: Path, name: str) -> bytes:
 
 
 def _check_kind(data: bytes, name: str) -> None:
-    """Says what a file is before anything is decoded. Raises InputError for what isn't a still picture we read."""
+    """Recognises a file's format before decoding. Raises InputError for formats that aren't read."""
     if not data:
         raise InputError(f"{name} is empty. {_WANTED}.")
     if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and not _heic_is_read():

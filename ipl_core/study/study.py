@@ -1,8 +1,7 @@
 """The blind study: people say which of two adapted models draws better, and don't know which is which.
 
-The room keeps studies and votes in one SQLite database, decides who sees which pair on which side, and counts. The
-pictures of a study are in the database too, so nothing that happens to the library changes what people are shown.
-It knows nothing about how a question is put on a screen.
+Studies, their pictures and votes are stored in one SQLite database, so changes in the library don't affect a study.
+This module draws who sees which pair on which side, and counts the votes. It knows nothing about the user interface.
 """
 
 from __future__ import annotations
@@ -123,10 +122,10 @@ class Study:
 
 @dataclass(frozen=True)
 class Question:
-    """What one voter is asked next; says nothing about which method drew what.
+    """A voter's next question; it doesn't reveal which method drew which picture.
 
-    task: what a vote has to name. name: a key of QUESTIONS. number, total: where the voter is, from 1.
-    source, left, right: JPEG; source is None where the person before isn't part of the question.
+    task: the id to vote with. name: a key of QUESTIONS. number, total: the voter's progress, from 1.
+    source, left, right: JPEG; source is None if the question doesn't show the picture before adaptation.
     """
 
     task: str
@@ -318,14 +317,14 @@ def start(
     pairs_each: int = 10,
     load: Callable[[str], Network] = catalog.load_generator,
 ) -> Generator[tuple[int, int], None, Study]:
-    """Draws a study and keeps it, which makes it the one that newcomers are shown; those in an older one go on there.
+    """Draws and stores a study. New voters get the newest study; voters in an older one continue there.
 
-    Every two of the entries that have the same target and source model, and were adapted in different ways, draw each
-    of `seeds` at truncation `psi` (0 to 1.5): that is a pair. pairs_each: how many pairs a voter is shown at most.
-    load: gives the generator of a model's name or of an entry's folder.
+    Two entries with the same target and source model that were adapted in different ways form a pair for each of
+    `seeds`, drawn at truncation `psi` (0 to 1.5). pairs_each: maximum number of pairs for one voter. load: loads the
+    generator of a model's name or an entry's folder.
 
-    Yields how many of how many generators have drawn; gives the Study at the end, and keeps nothing if it is closed
-    before. Raises InputError, before anything is drawn, for what can't make a study.
+    Yields the numbers of finished and of all generators, and returns the Study; if it is closed early, nothing is
+    stored. Raises InputError, before anything is drawn, if the entries can't form a study.
     """
     title = clean_line(title, "The title", MAX_TITLE)
     if not title:
@@ -392,9 +391,9 @@ def _kind(entry: Entry) -> tuple[str, str]:
 
 
 def _ways(entries: Sequence[Entry]) -> dict[Path, str]:
-    """In what way each entry was adapted: its method, and the settings in which others of the same method differ.
+    """A description of how each entry was adapted: its method, and settings that differ among runs of that method.
 
-    The seed of a run is no part of it: runs that differ in nothing else are repetitions.
+    The seed isn't included: runs that differ only in the seed are repetitions.
     """
     ways = {}
     for entry in entries:
@@ -534,9 +533,9 @@ def _pseudonym(study: str, voter: str) -> str:
 
 
 def enter(study: str, voter: str) -> None:
-    """Hands a voter their pairs, on sides drawn by lot; one who has some already keeps those.
+    """Assigns pairs with random sides to a voter; a voter who already has pairs keeps them.
 
-    Pairs that fewest were asked about come first, in an order of the voter's own. Raises InputError for no study.
+    Pairs that were assigned least often are preferred, in random order. Raises InputError if there is no study.
     """
     chosen = find(study)
     name = _pseudonym(chosen.id, voter)

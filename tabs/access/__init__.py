@@ -1,4 +1,5 @@
-"""Who reaches the app, what they may do, and what they are told: addresses, requests, policy, owners, private files.
+"""Access control: addresses, request checks, policy, owners, private files, and error messages for visitors.
 
-Knows no tab. `addresses`, `environment` and `private` are imported before Gradio and PyTorch, so they import neither.
+It doesn't know the tabs. `addresses`, `environment` and `private` are imported before Gradio and PyTorch, so they
+import neither.
 """

@@ -1,9 +1,8 @@
-"""What a request has to be like before the app looks at it: addressed to this app by a page of its own, for something
-that the app has, and no larger than it may be. It also gives each browser of a shared app its cookie.
+"""Checks HTTP requests before the app handles them: host name, origin, path and size. Also sets the browser's cookie.
 
-A page of another site can let a browser ask this app, under a name that leads to it (DNS rebinding) or from outside
-(a foreign Origin): neither gets in. Programs send no Origin and name the address that they use. This module knows the
-protocol alone, no component and no model.
+A page of another site could make a browser send requests here, through a host name that resolves to this machine (DNS
+rebinding) or with a foreign Origin; both are refused. Programs send no Origin. This module knows only HTTP, no
+components and no models.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Where every request comes in and every error goes out: values are bounded and fitted here, and end in a sentence.
+"""Checks the values of every call, and turns every error into one plain sentence.
 
-All calls, of the page and of programs, queued or not, go through `Gate.process_api`: it looks at what was sent before
-any component or handler sees it, and turns whatever is raised into one plain sentence. What isn't even a call – a body
-that can't be read, a function that doesn't exist – is answered by `Bodies` before Gradio sees it. This module knows
-nothing about what the endpoints do.
+All calls of the page and of programs, queued or not, go through `Gate.process_api`, which checks the values before any
+component or handler sees them. `Bodies` answers malformed calls (an unreadable body, an unknown function) before Gradio
+sees them. This module knows nothing about what the endpoints do.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What a visitor is told when something can't be done: one short sentence that says nothing about the server's folders.
+"""Makes error messages fit for visitors: short, and without paths on the server.
 
-The core's errors name paths, which whoever sits at the command line needs. A visitor needs none, so every text of an
-error passes through `told` before it leaves the server, whether it is shown on the page, raised or sent by HTTP. This
-module knows no component and writes no log.
+The core's errors name paths, which users of the command line need but visitors of the app shouldn't see. So every error
+message passes through `told` before it leaves the server, on the page or by HTTP. This module knows no components and
+doesn't log.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Who asks: a browser by its cookie, a program without cookies by its session, and the address that both come from.
+"""Identifies visitors: browsers by cookie, programs without cookies by session, both with their network address.
 
-Gradio tells every thread that runs a handler which request it works for; this module alone reads that. Of a cookie
-only a hash leaves it.
+Gradio gives every handler's thread its request; only this module reads it. Cookies leave this module only as hashes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How listeners and endpoints are queued: what computes with a model, what takes a moment, what is over at once."""
+"""Queue settings of listeners and endpoints: model jobs, short computations, and instant requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stays loaded: the last few generators, restyled people, speeds of runs, people that were looked at."""
+"""Caches: recently used generators, inverted people, measured speeds of runs, embeddings of people."""
 
 from __future__ import annotations
 

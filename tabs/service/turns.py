@@ -1,7 +1,7 @@
-"""Gradio's queue with turns that are fair: who gets a place in it, whose job ends early, and why.
+"""A fair version of Gradio's queue: who gets a place in it, whose job ends early, and why.
 
-The queue is the only way to a job, and it alone says which jobs wait and which runs; `Stops` keeps what the tabs ask
-about that. This module knows no tab and no model: a job is a Gradio event whose function has the concurrency id MODEL.
+Every job goes through this queue, which decides when jobs wait and run; `Stops` records their state for the tabs. This
+module knows no tabs and no models: a job is a Gradio event whose function has the concurrency id MODEL.
 Everything here but `Stops` runs on the event loop of the server.
 """
 

@@ -1,9 +1,9 @@
-"""ZeroGPU: a GPU that such a Space lends for the time of a job, in a process of its own; elsewhere jobs compute here.
+"""ZeroGPU: on such a Space each job borrows a GPU in a forked process; elsewhere jobs run in the app's process.
 
-The package `spaces`, which is there on a Space and needed nowhere else, forks a process for a job, pickles what goes in
-and comes out, and may end it when its time is over. So only what trains is done over there: its steps come back,
-then its result, and keeping, drawing and telling stay in the app. A flag in memory would not reach the other
-process, so a file says that the job is to end, and the job itself ends before its time does.
+The package `spaces`, needed only on a Space, forks a process for each job, pickles its input and output, and may kill
+it after its time limit. So only training runs in that process; it sends back steps and the result, and the app does the
+saving, drawing and reporting. A flag in memory wouldn't reach the other process, so a file asks the job to stop, and
+the job ends by itself before its time limit.
 
 The app must not touch CUDA, nor compute a gradient, before it forks: PyTorch starts the threads that compute gradients
 once, and a process without a GPU would leave its children none for theirs. Import this module before PyTorch.

@@ -1,7 +1,8 @@
-"""Whether the critic can be trusted: true renders beside what adaptation draws, with the judge's word on both.
+"""Whether a CLIP model can be trusted: compares adapted generators with true renders of the domain.
 
-An adapted generator is right when its directional loss and the length of its ΔI come near those of true renders
-and the judge agrees. A low loss with a short ΔI, or with a judge that still says photo, is a fooled critic.
+An adapted generator is right if its directional loss and the length of its ΔI come near those of true renders, and the
+judge (a classifier) recognises the domain. If the loss is low but ΔI is short, or the judge still says photo, the CLIP
+model was fooled.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ class Movement:
 
 
 def critic_report(model: str = "studio", samples: int = 100, smoke: bool = False) -> Iterator[str]:
-    """Two lines on how the critic reads attributes; a header, a line per domain as it is done; then how many domains
-    come near true renders, and how many of those the critic names rightly.
+    """Lines of the report: attribute reading, a table with a line per domain, and a summary.
+
+    The summary counts domains that come near true renders, and gives the CLIP model's zero-shot accuracy on renders.
 
     Adapted generators are runs of the default method with seed 0, from the library where they exist.
     """
@@ -77,13 +79,13 @@ def critic_report(model: str = "studio", samples: int = 100, smoke: bool = False
 
 @torch.no_grad()
 def domain_names(critic: Critic, subject: Subject) -> torch.Tensor:
-    """What the critic makes of “a photo of a” with the name of each of the subject's domains, (domains, D)."""
+    """The CLIP model's embeddings (domains, D) of “a photo of a” with the name of each of the subject's domains."""
     return critic.encode_texts([f"a photo of a {domain.name}" for domain in subject.domains])
 
 
 @torch.no_grad()
 def zero_shot(critic: Critic, names: torch.Tensor, pictures: torch.Tensor, place: int) -> float:
-    """Share of pictures (B, 3, H, W) to which the name in that place, of `domain_names`, is the nearest of all."""
+    """Zero-shot accuracy: the share of pictures (B, 3, H, W) whose nearest row of `domain_names` is the given one."""
     nearest = (critic.encode_images(pictures) @ names.T).argmax(1)
     return float((nearest == place).float().mean())
 
@@ -92,10 +94,10 @@ def zero_shot(critic: Critic, names: torch.Tensor, pictures: torch.Tensor, place
 def attribute_retrieval(
     critic: Critic, subject: Subject, photos: torch.Tensor, labels: torch.Tensor
 ) -> dict[str, tuple[float, float]]:
-    """For each trait the share of photos (B, 3, H, W) whose label (B, traits) is the one whose words are nearest.
+    """For each trait, the zero-shot accuracy on photos (B, 3, H, W) with labels (B, traits), and a baseline.
 
-    Beside it the share of the commonest label, which is what saying always the same would have. Labels that have no
-    words of their own, such as an everyday smile, are left out with their photos.
+    The baseline is the share of the commonest label. Photos whose label has no words of its own, such as an everyday
+    smile, are left out.
     """
     seen, found = critic.encode_images(photos), {}
     for i, trait in enumerate(subject.traits):

@@ -1,10 +1,10 @@
-"""Whether a critic's text directions follow the person: beside the true image directions of sitters nobody trained on.
+"""Compares text directions with the true image directions of held-out sitters.
 
-For each domain the same sitters are rendered as photo and in the domain, which gives each sitter's true ΔI. A method
-can lead there only if its ΔT does, so its cosine with the true ΔI says what to expect of it without any adaptation.
-One direction for everybody reaches "best" at most. The cosine alone isn't enough: a prompt can also point against the
-person, away from all that tells one from the others, so how far ΔT does so stands beside how far the true ΔI does.
-No generator is adapted, and the judge has no part in it.
+For each domain the same sitters are rendered as photo and in the domain, which gives each sitter's true ΔI. The cosine
+of a method's ΔT with the true ΔI predicts how well the method can work, without any adaptation. "best" is the highest
+cosine that a single direction for all sitters can reach. A prompt can also point against the person, away from what
+distinguishes one sitter from the others, so this component is reported for ΔT and for the true ΔI.
+No generator is adapted, and the judge isn't used.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What is left of a person after restyling: portraits of known sitters, inverted, then drawn by adapted generators.
+"""How well restyling preserves a person: portraits of known sitters are inverted and drawn by adapted generators.
 
-Every figure stands beside that of the inversion alone, before restyling, and beside that of a true picture of the
-same sitter in the domain, which is the most that can be expected: a charcoal drawing of a person has no eye colour.
+Every figure is given for the restyled picture, for the inversion before restyling, and for the renderer's own picture
+of the sitter in the domain. The last is the upper limit: a charcoal drawing of a person has no eye colour.
 """
 
 from __future__ import annotations
