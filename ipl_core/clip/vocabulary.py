@@ -134,7 +134,7 @@ def _phrase(form: str) -> Phrase:
     if len(words) > MAX_PHRASE or "{}" in behind or not (before + behind).strip():
         raise InputError(
             f"The vocabulary's phrase {quoted(words)} can't be used: give at most {MAX_PHRASE} characters, "
-            "and {} at most once, in the place of the noun."
+            "with {} once at most, where the noun stands."
         )
     return Phrase(before.strip(), behind.strip() if noun else "")
 
