@@ -15,6 +15,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..pictures.media import to_float, to_uint8
 from ..storage.folders import home
+from ..storage.space import keep_latest, used
 from ..storage.tensors import load_tensors, save_tensors
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 BATCH = 16  # pictures that are drawn and looked at together
 #: Larger pictures are averaged down to this many pixels a side: what published networks see, and CPUs can bear.
 LARGEST_SIDE = 256
+#: Features kept on disk, of about a thousand runs; what was not used for longest goes first.
+MOST_BYTES = 1_000_000_000
 
 
 class Network(Protocol):
@@ -159,6 +162,7 @@ def _read(path: Path, count: int) -> dict[str, Tensor] | None:
     except InputError as error:
         log.warning("Features at %s can't be used and are made anew: %s", path, error)
         return None
+    used(path)
     return {name: tensor.float() for name, tensor in rows.items()}
 
 
@@ -166,5 +170,6 @@ def _write(rows: dict[str, Tensor], path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_tensors(rows, path, {"format": "ipl-studio-features"})
+        keep_latest(path.parent, path.suffix, MOST_BYTES)
     except (OSError, InputError) as error:  # a disk that refuses costs time alone
         log.warning("Features can't be kept at %s: %s", path, error)

@@ -1,4 +1,5 @@
-"""Disk space: checks that a result will fit, and saves it to another folder if the disk is full after all."""
+"""Disk space: checks that a result will fit, saves it to another folder if the disk is full after all, and bounds
+folders of what can be made again."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from .folders import Full
+from .lru import LRU
 from .paths import as_path
 from .words import size_words
 
@@ -46,6 +48,32 @@ def check(needs: Sequence[tuple[Path, int]], what: str) -> None:
                 f"{what} will take about {size_words(size)} on the disk of {folder}, where "
                 f"{size_words(free)} are free: free some space, or choose a folder on another disk."
             )
+
+
+def keep_latest(folder: Path, ending: str, most: int) -> None:
+    """Deletes those files of a folder that were not used for longest, until the rest take at most `most` bytes.
+
+    ending: of the files' names, such as ".safetensors"; others stay. When a file was last used is its time of change,
+    so whoever reads one calls `used`. A file that another process holds or has deleted is passed over.
+    """
+    found: list[tuple[float, Path, int]] = []
+    for path in folder.glob(f"*{ending}"):
+        with suppress(OSError):
+            facts = path.stat()
+            found.append((facts.st_mtime, path, facts.st_size))
+    kept: LRU[Path, int] = LRU(most, int)
+    for _, path, size in sorted(found):
+        kept[path] = size
+    for _, path, _ in found:
+        if path not in kept:
+            with suppress(OSError):
+                path.unlink()
+
+
+def used(path: Path) -> None:
+    """Notes for `keep_latest` that a file was used now; a folder that can't be written to stays as it is."""
+    with suppress(OSError):
+        os.utime(path)
 
 
 def _existing(folder: Path) -> Path:

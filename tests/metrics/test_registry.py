@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -194,6 +196,25 @@ def test_damaged_features_are_made_anew(studio: Path, caplog: pytest.LogCaptureF
     Pictures("grey", 2, lambda places: torch.zeros(len(places), 3, 8, 8)).seen(network)
     assert network.looked == 4
     assert "made anew" in caplog.text
+
+
+def test_features_on_disk_are_bounded_and_those_unused_for_longest_go(studio: Path, monkeypatch: pytest.MonkeyPatch):
+    def look(key: str) -> set[str]:
+        before = {file.name for file in features_folder().glob("*")}
+        Pictures(key, 2, lambda places: torch.zeros(len(places), 3, 8, 8)).seen(network)
+        return {file.name for file in features_folder().iterdir()} - before
+
+    network = Brightness(kept=True)
+    (first,), (second,) = look("first"), look("second")
+    (features_folder() / "note.txt").write_text("of somebody else")
+    size = (features_folder() / first).stat().st_size
+    for age, name in ((200, first), (100, second)):
+        os.utime(features_folder() / name, (time.time() - age,) * 2)
+    assert look("first") == set()  # is read, and so used
+    monkeypatch.setattr("ipl_core.metrics.features.MOST_BYTES", 2 * size)
+    (third,) = look("third")
+    assert {file.name for file in features_folder().iterdir()} == {first, third, "note.txt"}
+    assert network.looked == 6
 
 
 def test_distances_of_some_are_taken_from_those_of_all():
