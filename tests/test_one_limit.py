@@ -40,7 +40,7 @@ def test_the_content_of_a_file_decides_and_not_its_name(name: str, tmp_path: Pat
         tensor.add_(0.01)
     save_rosinality(tiny_generator, tmp_path / "made.pt")
     file = shutil.move(tmp_path / "made.pt", tmp_path / name)
-    assert import_export.import_generator(file, "studio", "wolf").config.target == "wolf"
+    assert import_export.import_generator(file, "studio", "wolf").target == "wolf"
 
 
 def test_the_tabs_take_files_of_any_name(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from ipl_core.commands.main import main
 from ipl_core.generators.files import save_generator
 from ipl_core.generators.stylegan2.network import Generator
 from ipl_core.library import domain_folder, inversions, store
+from ipl_core.library.records import Imported
 from ipl_core.pictures.media import read_settings, save_png, save_webp
 from ipl_core.storage.files import atomic_path
 from ipl_core.storage.paths import as_path, exists, path_text
@@ -97,7 +98,7 @@ def test_no_encoding_ends_a_command(console: str, tmp_path: Path) -> None:
     assert "photo -> caf" in said
     assert len(list(tmp_path.glob("*/adapted.safetensors"))) == 3
     assert (tmp_path / "person" / "settings.json").read_text(encoding="utf-8").count("Zoë") == 1
-    assert {entry.config.target for entry in store.list_entries()} >= {"café λ", "naïve →"}
+    assert {entry.target for entry in store.list_entries()} >= {"café λ", "naïve →"}
 
 
 @pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&- <&-", "> /dev/full", "2> /dev/full", "| head -c 0"])
@@ -162,7 +163,7 @@ def test_a_picture_whose_name_is_no_text_is_inverted(tmp_path: Path, capsys: pyt
         ["library", "export", str(run), "--out", str(tmp_path / f"{JOSE} whole.safetensors")],
     ):
         assert main(request) == 0, request
-    imported = next(entry for entry in store.list_entries() if entry.imported)
+    imported = next(entry for entry in store.list_entries() if isinstance(entry.origin, Imported))
     assert "Jos\ufffd.pt" in imported.title
     imported.title.encode()
 

@@ -635,9 +635,11 @@ def test_augmentations_keep_shape_range_and_the_scene(change) -> None:
 
 def test_every_embedded_model_is_there_with_its_card() -> None:
     folder, known = catalog.pretrained_folder(), catalog.registry()
-    files = [facts["file"] for kind in ("generators", "judges", "encoders") for facts in known[kind].values()]
+    files = [
+        facts["file"] for kind in ("generators", "judges", "encoders", "readers") for facts in known[kind].values()
+    ]
     files += [f"{facts['dir']}/open_clip_model.safetensors" for facts in known["critics"].values()]
-    assert len(files) == len(set(files)) == 7
+    assert len(files) == len(set(files)) == 8
     for file in files:
         assert (folder / file).is_file(), f"{file} is missing"
         assert (folder / file).with_name("README.md").is_file(), f"{file} has no model card"
