@@ -1,43 +1,16 @@
-"""Which parameters of the generator stage 2 trains: a fixed group of layers, or an adaptive choice (NADA §4.2)."""
+"""The adaptive choice of the layers that stage 2 trains (NADA §4.2); fixed groups are the generator's `trainable`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from ..errors import InputError
 from ..generators.stylegan2.network import Generator
 from ..memory import pictures_at_once
 
 LAYER_CHOICE_LATENTS = 8  # latents that the adaptive choice looks at (NADA §4.2)
-#: Named groups by the resolution that a layer works at, as StyleGAN (CVPR 2019, §3.1) splits its styles.
-_GROUP_RESOLUTIONS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, math.inf)}
-
-
-def group_parameters(group: str, generator: Generator) -> list[str]:
-    """Names of the parameters that a fixed layer group trains.
-
-    "all" is the whole synthesis network: the learned constant, every layer, every toRGB. "coarse" (up to 8×8),
-    "middle" (16 and 32), "fine" (64 and up), and two of them joined by "+", are layers alone, as the adaptive choice
-    is. The mapping network is never trained. Raises InputError for a group that has no layer in this generator.
-    """
-    if group == "all":
-        return [f"synthesis.{name}" for name, _ in generator.synthesis.named_parameters()]
-    names: list[str] = []
-    for part in group.split("+"):
-        low, high = _GROUP_RESOLUTIONS[part]
-        layers = [k for k, layer in enumerate(generator.synthesis.layers) if low <= layer.resolution <= high]
-        if not layers:
-            size = generator.config.resolution
-            raise InputError(
-                f"This model has no {part} layers: it draws {size}×{size} pictures, and {part} layers work at "
-                f"{low}×{low} and up. Choose other layers."
-            )
-        names += [name for k in layers for name in generator.layer_parameters(k)]
-    return names
 
 
 def adaptive_parameters(kind: str, generator: Generator, w: Tensor, distance: Callable[[Tensor], Tensor]) -> list[str]:

@@ -14,7 +14,7 @@ from ..memory import pictures_at_once, saves_memory
 from ..running.modes import mixed
 from ..running.steps import Start, cpu_copies
 from .config import AdaptConfig
-from .layers import LAYER_CHOICE_LATENTS, group_parameters
+from .layers import LAYER_CHOICE_LATENTS
 
 # NADA's Adam: no first moment, and the second one shortened as for StyleGAN2's lazy regularisation.
 GENERATOR_BETAS = (0.0, 0.99**0.8)
@@ -40,7 +40,7 @@ class Student:
         self._noise = generator_from_seed(config.seed, "noise")
         self._choices = generator_from_seed(config.seed, "layer choice")
         if not config.adaptive_layers:
-            self.train_only(group_parameters(config.layers, source))
+            self.train_only(source.trainable(config.layers))
         # Adam passes over a tensor without gradient, so it may know them all.
         self.optimiser = torch.optim.Adam(
             self.network.synthesis.parameters(), lr=config.learning_rate, betas=GENERATOR_BETAS, foreach=True

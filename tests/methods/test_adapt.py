@@ -25,7 +25,7 @@ from ipl_core.methods import source_samples
 from ipl_core.methods.adapt import adapt_generator
 from ipl_core.methods.directions import normalise, text_direction
 from ipl_core.methods.guidance import Guide, generator_samples
-from ipl_core.methods.layers import choose_layers, group_parameters
+from ipl_core.methods.layers import choose_layers
 from ipl_core.methods.losses import adaptation_loss
 from ipl_core.methods.prompts import ManualPrompts, PromptScheme
 from ipl_core.methods.registry import make_prompts
@@ -249,7 +249,7 @@ def test_only_the_chosen_layers_change() -> None:
     source = catalog.load_generator("studio").state_dict()
     for layers in ("all", "coarse", "middle", "coarse+middle"):
         weights = last(tiny(method="nada", layers=layers)).weights
-        assert set(weights) == set(group_parameters(layers, catalog.load_generator("studio")))
+        assert set(weights) == set(catalog.load_generator("studio").trainable(layers))
         assert any(not torch.equal(weights[name], source[name]) for name in weights)
     assert not any(name.startswith("mapping") for name in weights)
 
@@ -261,14 +261,14 @@ def test_adaptive_layers_leave_mapping_and_rgb_alone() -> None:
 
 
 def test_layer_groups_split_the_layers_by_resolution(tiny_generator: Generator) -> None:
-    coarse, middle = (group_parameters(group, tiny_generator) for group in ("coarse", "middle"))
+    coarse, middle = (tiny_generator.trainable(group) for group in ("coarse", "middle"))
     assert not set(coarse) & set(middle)
     assert len(coarse) == 3 * 5  # layers of 4, 8 and 8 pixels, of five tensors each
-    assert group_parameters("coarse+middle", tiny_generator) == coarse + middle
+    assert tiny_generator.trainable("coarse+middle") == coarse + middle
     assert len(coarse + middle) == 5 * (tiny_generator.num_layers - 1)
-    assert set(group_parameters("all", tiny_generator)) > {*coarse, *middle, "synthesis.input"}
+    assert set(tiny_generator.trainable("all")) > {*coarse, *middle, "synthesis.input"}
     with pytest.raises(InputError, match="no fine layers: it draws 32×32"):
-        group_parameters("middle+fine", tiny_generator)
+        tiny_generator.trainable("middle+fine")
 
 
 def test_layers_are_chosen_by_the_rows_that_move(
