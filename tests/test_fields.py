@@ -15,7 +15,9 @@ from ipl_core.fields import earlier_values, field, key_settings, settings
 class Wobbling(AdaptConfig):
     """A run with one setting more."""
 
-    wobble: float = field(0.5, 0.0, 2.0, label="Wobble (wobble)", help="how much it wobbles", stage=2, earlier=0.5)
+    wobble: float = field(
+        0.5, 0.0, 2.0, label="Wobble (wobble)", help="how much it wobbles", stage=2, earlier=0.5, in_form=True
+    )
 
 
 def test_a_setting_that_is_added_is_checked_kept_and_part_of_the_key() -> None:
@@ -42,7 +44,7 @@ def test_a_form_finds_title_range_and_choices() -> None:
     declared = settings(Wobbling)
     wobble = declared["wobble"]
     assert (wobble.title, wobble.low, wobble.high, wobble.help) == ("Wobble", 0.0, 2.0, "how much it wobbles")
-    assert (declared["target"].title, declared["steps"].title) == ("Target", "Steps")
+    assert (declared["target"].title, declared["steps"].title) == ("Target", "Steps of stage 2")
     assert list(declared["method"].choices) == ["nada", "shared", "ipl", "described"]
     assert declared["lambda_domain"].option == "--lambda"
     assert declared["steps"].range == "1 to 5000"
