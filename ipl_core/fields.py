@@ -37,7 +37,8 @@ class Setting:
     optional: whether it may be None. left_out: what stands for it where a request leaves it out.
     stage: the stage that alone reads it; None for no single one. in_key: whether it decides the result, and so is part
         of a run's key. earlier: what runs kept before there was this setting mean; that is no part of their key.
-    option: its option on the command line, "" for none.
+    option: its option on the command line, "" for none. in_form: whether the app's forms offer it. titles: what a form
+        calls the choices whose names say too little.
     """
 
     label: str
@@ -55,6 +56,8 @@ class Setting:
     in_key: bool = True
     earlier: Any = _LACKING
     option: str | None = None
+    in_form: bool = False
+    titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
     name: str = ""
     default: Any = None
 

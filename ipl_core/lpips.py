@@ -195,7 +195,7 @@ def _files(name: str) -> tuple[Path, Path]:
         raise InputError(
             f"{published.title} needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not here: "
             f"get them from {_PAGES.format(published.backbones[0])} and put them into {home() / 'models'}, "
-            "or compare by the critic's view."
+            "or compare by the CLIP model’s features (critic)."
         )
     return backbone, weights
 

@@ -49,7 +49,7 @@ def enough_memory() -> Iterator[None]:
         where, instead = ("the GPU", ", or the device cpu") if on_gpu else ("this machine", "")
         raise OutOfMemory(
             f"The memory of {where} is not enough for this. Try a smaller batch, the memory setting “low”, a model "
-            f"that draws smaller pictures, a smaller critic{instead}; and close other programs that use it."
+            f"that draws smaller pictures, a smaller CLIP model{instead}; and close other programs that use it."
         ) from error
 
 

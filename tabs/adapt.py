@@ -15,6 +15,7 @@ import gradio as gr
 
 from ipl_core import AdaptConfig, AdaptResult, InputError, Step
 from ipl_core.clip.ensemble import members
+from ipl_core.fields import settings
 from ipl_core.library import store
 from ipl_core.methods.config import MAX_TEXT
 from ipl_core.models import catalog
@@ -27,6 +28,7 @@ from .forms.controls import Controls
 from .forms.fields import complaints
 from .forms.run_result import RunResult
 from .forms.run_settings import RunSettings
+from .forms.settings import setting_field
 from .forms.suggestions import OPEN_CRITIC, Suggestions, near, open_critic_words
 from .requests.adapting import critics_asked, find_or_run, go_on, make_config, wrong_fields
 from .requests.models import is_here, known_model, open_critics
@@ -60,8 +62,14 @@ class AdaptTab(Tab):
 
     def _build_request(self) -> None:
         model = next(iter(catalog.generators().values()))
-        self._target = gr.Textbox(
-            label="What should the people become?", placeholder="pencil sketch", max_lines=1, autofocus=True
+        declared = settings(AdaptConfig)
+        self._target = setting_field(
+            declared["target"],
+            label="What should the people become?",
+            info=None,
+            value="",
+            placeholder="pencil sketch",
+            autofocus=True,
         )
         self.suggestions = Suggestions()
         prompts = example_prompts(model, self._service.device)
@@ -74,12 +82,12 @@ class AdaptTab(Tab):
             visible=bool(prompts),
             elem_classes="chips",
         )
-        self._method = gr.Radio(
-            show.method_choices(),
+        self._method = setting_field(
+            declared["method"],
+            gr.Radio,
+            choices=show.method_choices(),
             value=catalog.suited_to(model.critic)["method"],
-            label="Method",
-            info="IPL learns a prompt for each picture; described, the prompt is what CLIP reads off the picture. "
-            "Shared prompt learns one for all; NADA’s words are fixed.",
+            info=show.method_ideas(),
         )
         self.controls = Controls(
             self._service, "", "Adapt", "Adapting …", stopping="Stopping; what has been reached is kept."
@@ -92,12 +100,12 @@ class AdaptTab(Tab):
     # --- listeners ----------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        settings, result, values = self.settings.named, self.result, list(self.fields.values())
+        named, result, values = self.settings.named, self.result, list(self.fields.values())
         self._chips.click(lambda sample: sample[0], self._chips, self._target, **AT_ONCE)
         self._listen_for_suggestions()
         filled, worded, suited = self.settings.listen()
-        described = settings["model"].input(
-            self._describe, settings["model"], [settings["source"], result.people, self._about, self._chips], **LOOK
+        described = named["model"].input(
+            self._describe, named["model"], [named["source"], result.people, self._about, self._chips], **LOOK
         )
         ended = self.controls.listen(
             self.run, values, result.outputs, [self.controls.start.click, self._target.submit], self._check
@@ -109,7 +117,7 @@ class AdaptTab(Tab):
         self._page.ended += [Ended(event.then, result.entry) for event in (ended, gone_on)]
         self._page.presses.append(Press(result.to_sample.click, result.entry))
         for name in ("mapper_steps", "steps", "batch"):
-            settings[name].input(self.say_time, values, self._time, **AT_ONCE)
+            named[name].input(self.say_time, values, self._time, **AT_ONCE)
         filled.then(self.say_time, values, self._time, **AT_ONCE)
         self._method.input(self.measure_time, values, self._time, **LOOK)
         for event in (suited, worded, described, ended, gone_on):

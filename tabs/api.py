@@ -194,8 +194,8 @@ class Endpoints:
         A step has stage, step, total, losses, diversity, seconds and remaining. What is left out comes from the preset.
         critic: one or several, such as "own+ViT-B-16@0.5", "own" being the model's. avoid: words for what it should not
         become. method: nada, shared, ipl or described. prompts: what ipl learns: vectors, words, or read, words from
-        what the critic reads. Both left out, they are what suits the critic. vocabulary: what prompts of words and
-        described prompts are made of: auto, faces, animals, or a list such as "smiling, frowning; bald, curly". The
+        what the CLIP model reads. Both left out, they are what suits the CLIP model. vocabulary: what prompts of words
+        and described prompts are made of: auto, faces, animals, or a list such as "smiling, frowning; bald, curly". The
         last dictionary has the stage "done" and the name of the library entry, which /sample takes; None if the run was
         stopped before the generator had changed. A run that exists already is given at once. /stop ends it early and
         keeps what has been reached; "stopped" then says why: asked, time (the most that this app allows one job), or
@@ -227,7 +227,7 @@ class Endpoints:
     def nearest(
         self, request: gr.Request, entry: str, seed: int, among: int = 256, count: int = 11, psi: float = 0.7
     ) -> list[dict]:
-        """Finds the people who look most like that of `seed` among the seeds from 0, in the eyes of the model's critic.
+        """Finds the people who look most like that of `seed` among the seeds from 0, as its CLIP model sees them.
 
         Gives a list of seed and likeness (−1 to 1), the nearest first. `entry` is a library entry whose source model
         draws them, by a name that /library gave, or "source NAME". /stop ends it early, with an empty list.

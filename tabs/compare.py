@@ -19,7 +19,7 @@ from ipl_core.drawing.sampling import draw
 from ipl_core.latents import MAX_SEED, parse_seeds
 from ipl_core.library import store
 from ipl_core.library.records import FIGURES
-from ipl_core.methods.config import MAX_PREVIEWS, PRESETS
+from ipl_core.methods.config import MAX_PREVIEWS
 from ipl_core.methods.registry import METHODS
 from ipl_core.metrics.side_by_side import Figures, SideBySide
 from ipl_core.models import catalog
@@ -31,12 +31,12 @@ from . import show
 from .access.files import handed_out, inside
 from .base import Event, Press, Tab
 from .forms.controls import Controls
-from .forms.fields import PRESET_CHOICES, complaints
-from .forms.wording import WordingFields
+from .forms.fields import complaints
+from .forms.run_settings import RunSettings
 from .requests.adapting import find_or_run, make_config, wrong_fields
 from .requests.drawing import known
 from .requests.library import finished_models, said
-from .requests.models import find_entry, is_slow, known_model, open_critic_choices, source_choices
+from .requests.models import find_entry, is_slow, known_model
 from .service.jobs import AT_ONCE, LOOK, PAGE_JOB, redraw
 from .service.running import Throttle
 from .show.comparison import SOURCE, Comparison, Row, row_name, run_words
@@ -44,7 +44,8 @@ from .show.record import Record
 
 SAMPLES, SAMPLES_OF_LARGE = 64, 8  # measured of each generator; a large one takes a CPU seconds a picture
 _PEOPLE = "0-5"
-_FROM_PRESET = ("mapper_steps", "steps", "learning_rate")
+#: Settings that each method takes from its preset, or that only a run by itself has.
+_NOT_OF_ALL = ("avoid", "lambda_domain", "batch", "layers", "preview_seeds", "keep_every", "keep_state")
 #: The methods that are ticked when the page loads.
 _FIRST_COMPARED = ("nada", "shared", "ipl")
 
@@ -68,8 +69,6 @@ class CompareTab(Tab):
 
     def _build_request(self) -> None:
         fields: dict[str, Any] = {}
-        models = catalog.generators()
-        model, preset = next(iter(models)), PRESETS["default"]
         fields["target"] = gr.Textbox(label="Compare methods on", placeholder="pencil sketch", max_lines=1)
         fields["methods"] = gr.CheckboxGroup(
             [(row_name(method), method) for method in METHODS], value=list(_FIRST_COMPARED), label="Methods"
@@ -78,28 +77,8 @@ class CompareTab(Tab):
         self._take = gr.Button("Take my favourites of Sample", size="sm")
         self._controls = Controls(self._service, "comparison", "Compare", "Comparing …")
         with gr.Accordion("Settings of all runs", open=False):
-            fields["source"] = gr.Textbox(models[model].source, label="What the model draws now")
-            fields["preset"] = gr.Dropdown(
-                PRESET_CHOICES, value="default", label="All from preset", info="For those below and those not shown."
-            )
-            with gr.Row():
-                fields["mapper_steps"] = gr.Number(preset["mapper_steps"], label="Stage 1, steps", min_width=120)
-                fields["steps"] = gr.Number(preset["steps"], label="Stage 2, steps", min_width=120)
-            with gr.Row():
-                fields["learning_rate"] = gr.Number(preset["learning_rate"], label="Rate of stage 2", min_width=120)
-                fields["seed"] = gr.Number(0, label="Random seed", min_width=120)
-            wording = WordingFields(
-                ("Prompts of IPL", "Words for people", "List of words"),
-                catalog.suited_to(models[model].critic)["prompts"],
-            )
-            fields.update(wording.named)
-            fields["model"] = gr.Dropdown(source_choices(), value=model, label="Source model")
-            fields["critic"] = gr.Dropdown(
-                [("The model’s own", ""), *open_critic_choices()],
-                value="",
-                label="CLIP model of all",
-                info="It compares pictures with words.",
-            )
+            self._settings = RunSettings(None, _NOT_OF_ALL, several=False)
+            fields.update(self._settings.named)
         self._fields = fields
 
     def _build_result(self) -> None:
@@ -146,12 +125,7 @@ class CompareTab(Tab):
             [self._fields["preview_seeds"], *self._controls.lines],
             **AT_ONCE,
         )
-        self._fields["preset"].input(
-            lambda preset: [PRESETS[choice(preset, "Preset", PRESETS)][known] for known in _FROM_PRESET],
-            self._fields["preset"],
-            [self._fields[known] for known in _FROM_PRESET],
-            **AT_ONCE,
-        )
+        self._settings.fill_by_preset()
         self._fields["model"].input(
             lambda model: catalog.generators()[known_model(model)].source,
             self._fields["model"],

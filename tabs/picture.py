@@ -15,6 +15,7 @@ import gradio as gr
 from torch import Tensor
 
 from ipl_core import InputError, InvertConfig, InvertResult, Step, lpips
+from ipl_core.fields import settings
 from ipl_core.library import inversions
 from ipl_core.methods.config import INVERT_PRESETS
 from ipl_core.models import catalog
@@ -30,6 +31,7 @@ from .forms.crop import CropForm
 from .forms.fields import complaints, plot
 from .forms.people import PeoplePanel
 from .forms.reading import ReadingRow
+from .forms.settings import sentence, setting_field
 from .requests.models import source_choices
 from .requests.pictures import MAX_NAME, align, called, chosen_crop, invert_config, seen_by
 from .service.jobs import AT_ONCE
@@ -90,12 +92,8 @@ class PictureTab(Tab):
         self._crop = CropForm(self._service)
         self._reading = ReadingRow(self._service)
         self._name = gr.Textbox(label="Name", max_lines=1, max_length=MAX_NAME, placeholder="what to call the result")
-        self._preset = gr.Radio(
-            [("Fast", "fast"), ("Good", "good"), ("Best", "best")],
-            value="good",
-            label="How long may it take?",
-            info="Good tunes the generator, too; Best takes several times as long.",
-        )
+        preset = settings(InvertConfig)["preset"]
+        self._preset = setting_field(preset, gr.Radio, label="How long may it take?", info=sentence(preset.note))
         self._keep = gr.Checkbox(
             self._service.policy.keeps_people, label="Keep this person on the server", info=_HOW_LONG
         )
@@ -106,41 +104,33 @@ class PictureTab(Tab):
             self._build_settings()
 
     def _build_settings(self) -> None:
-        preset, models = INVERT_PRESETS["good"], catalog.generators()
-        self._space = gr.Radio(
-            [("W+", "w+"), ("W", "w")],
-            value=preset["space"],
-            label="Latent space",
-            info="W+ has a latent for each layer and comes closer; W has one for all and stays easier to restyle.",
-        )
-        self._tune = gr.Checkbox(
-            preset["tune"], label="Pivotal tuning", info="Tunes the generator about the latent for the last likeness."
-        )
+        declared, preset = settings(InvertConfig), INVERT_PRESETS[InvertConfig.preset]
+        self._space = setting_field(declared["space"], gr.Radio, value=preset["space"])
+        self._tune = setting_field(declared["tune"], value=preset["tune"])
         with gr.Row():
-            self._steps = gr.Number(
-                preset["steps"], label="Steps of the latent", info="With the generator as it is.", min_width=120
+            self._steps, self._tune_steps = (
+                setting_field(declared[name], value=preset[name], min_width=120) for name in ("steps", "tune_steps")
             )
-            self._tune_steps = gr.Number(
-                preset["tune_steps"],
-                label="Steps of tuning",
-                info="More follow where it is still far off.",
-                min_width=120,
-            )
-        self._begin = gr.Radio(
-            [("An encoder’s guess", "auto"), ("The best of random latents", "random"), ("The mean latent", "mean")],
-            value="auto",
-            label="Where the search begins",
-            info="Random latents stand in where the model has no encoder here.",
+        start = declared["start"]
+        self._begin = setting_field(
+            start,
+            gr.Radio,
+            choices=[(words, name) for name, words in start.titles.items()],
+            info=None,
         )
         published = [(lpips.NETWORKS[name].title, name) for name in lpips.available()]
-        self._eyes = gr.Radio(
-            [("The CLIP model", "critic"), *published],
-            value="critic",
-            label="What compares the pictures",
+        view = declared["view"]
+        self._eyes = setting_field(
+            view,
+            gr.Radio,
+            choices=[(view.titles[InvertConfig.view], InvertConfig.view), *published],
+            info=None,
             visible=bool(published),
         )
-        self._seed = gr.Number(0, label="Seed of the search")
-        self._model = gr.Dropdown(source_choices(), value=next(iter(models)), label="Model to invert with")
+        self._seed = setting_field(declared["seed"], info=None)
+        self._model = setting_field(
+            declared["model"], gr.Dropdown, choices=source_choices(), value=next(iter(catalog.generators())), info=None
+        )
 
     def _build_inversion(self) -> None:
         self._controls.build_lines("Give a picture and press Invert.")

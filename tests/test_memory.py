@@ -349,7 +349,7 @@ def test_a_critic_that_memory_has_no_room_for_is_not_called_damaged(monkeypatch:
     monkeypatch.setattr(open_clip, "create_model", full)
     folder = catalog.pretrained_folder() / catalog.registry()["critics"]["studio"]["dir"]
     for read, what in ((clip._from_directory, folder), (clip._from_name, "ViT-B-32")):
-        with pytest.raises(OutOfMemory, match="a smaller critic"):
+        with pytest.raises(OutOfMemory, match="a smaller CLIP model"):
             read(what, torch.device("cpu"))
 
 

@@ -39,7 +39,7 @@ SPACES = ("w", "w+")
 AIMS = ("auto", "portrait", "pixels")
 #: Where an inversion begins: the model's encoder where it is here and else at random; or one of these and no other.
 STARTS = ("auto", "encoder", "random", "mean")
-#: What compares pictures as people see them: the critic's features, or LPIPS, whose files a person gets.
+#: What compares pictures as people see them: the CLIP model's features, or LPIPS, whose files a person gets.
 VIEWS = ("critic", "lpips-alex", "lpips-vgg")
 
 MAX_PREVIEWS = 64
@@ -170,11 +170,13 @@ def _seeds(value: Any, setting: Setting) -> tuple[int, ...]:
 # The settings
 
 # What both configurations have.
-_MODEL = dict(label="The model", hint="give the name of a model or the path of its file", kind="path", in_key=False)
+_MODEL = dict(
+    label="The model", hint="give the name of a model or the path of its file", kind="path", in_key=False, in_form=True
+)
 _CRITIC = dict(
-    label="The critic", hint="leave it out to take the model's own critic, or name one", check=_critic, optional=True
+    label="The CLIP model", hint="leave it out to take the model's own, or name one", check=_critic, optional=True
 ) | dict(left_out="the model's own", in_key=False)
-_SEED = dict(low=0, high=MAX_SEED, label="Seed", help="seed of all random numbers")
+_SEED = dict(low=0, high=MAX_SEED, label="Seed", help="seed of all random numbers", in_form=True)
 _DEVICE = dict(label="Device", help="what it computes on", check=_device, in_key=False)
 
 
@@ -211,14 +213,16 @@ class AdaptConfig:
         hint="name the domain to adapt to, such as “pencil sketch”",
         kind="words",
         option="",
+        in_form=True,
     )
     source: str = field(
         "photo",
         label="The source",
-        help="the domain that the model shows now",
+        help="what the model draws now, in words",
         hint="name the domain that the model shows now, such as “photo”",
         kind="words",
         left_out="what the list of models says, or photo",
+        in_form=True,
     )
     method: str = field(
         "ipl",
@@ -226,18 +230,26 @@ class AdaptConfig:
         label="Method",
         help="where the text directions come from",
         left_out="the one that suits the CLIP model: described or ipl",
+        in_form=True,
     )
     model: str = field("studio", help="name of a generator, path of its file, or an adapted domain's folder", **_MODEL)
     critic: str | None = field(
         None,
         help="name of a CLIP model or path of its folder",
         note="several, with weights: ViT-B-32+ViT-B-16@0.5",
+        in_form=True,
         **_CRITIC,
     )
     seed: int = field(0, **_SEED)
     device: str = field("cpu", **_DEVICE)
     preset: str = field(
-        "default", choices=PRESETS, label="Preset", help="where all settings left open come from", in_key=False
+        "default",
+        choices=PRESETS,
+        label="Preset",
+        help="fills in the settings that you don't choose yourself",
+        in_key=False,
+        in_form=True,
+        titles={"default": "Default: works best here", "paper": "As in the paper", "official": "As released"},
     )
     context: str = field(
         "a photo of a",
@@ -254,13 +266,20 @@ class AdaptConfig:
         kind="words",
         check=words_or_none,
         earlier="",
+        in_form=True,
     )
     templates: str | None = field(None, choices=TEMPLATE_SETS, label="Templates", help="manual templates")
     mapper_steps: int | None = field(
-        None, 1, 5000, label="Steps of stage 1 (mapper_steps)", help="steps of stage 1", stage=1
+        None,
+        1,
+        5000,
+        label="Steps of stage 1 (mapper_steps)",
+        help="steps of stage 1, in which prompts are learned",
+        stage=1,
+        in_form=True,
     )
     mapper_batch: int | None = field(
-        None, 2, 128, label="Batch of stage 1 (mapper_batch)", help="images a step in stage 1", stage=1
+        None, 2, 128, label="Pictures a step of stage 1 (mapper_batch)", help="pictures a step in stage 1", stage=1
     )
     mapper_lr: float | None = field(
         None, 1e-6, 1.0, label="Learning rate of stage 1 (mapper_lr)", help="Adam's rate in stage 1", stage=1
@@ -269,9 +288,10 @@ class AdaptConfig:
         None,
         0.0,
         1000.0,
-        label="λ (lambda_domain)",
-        help="weight of the domain term in stage 1",
+        label="Domain weight λ (lambda_domain)",
+        help="weight of the domain loss in stage 1",
         stage=1,
+        in_form=True,
         option="--lambda",
     )
     contrastive: str | None = field(
@@ -288,12 +308,35 @@ class AdaptConfig:
         help="what is added to a learned prompt's features",
         stage=1,
     )
-    steps: int | None = field(None, 1, 5000, label="Steps", help="steps of stage 2", stage=2)
-    batch: int | None = field(None, 1, 64, label="Batch", help="images a step in stage 2", stage=2)
-    learning_rate: float | None = field(
-        None, 1e-6, 0.1, label="Learning rate (learning_rate)", help="Adam's rate in stage 2", stage=2
+    steps: int | None = field(
+        None,
+        1,
+        5000,
+        label="Steps of stage 2 (steps)",
+        help="steps of stage 2, in which the generator is adapted",
+        stage=2,
+        in_form=True,
     )
-    layers: str | None = field(None, choices=LAYER_GROUPS, label="Layers", help="which layers stage 2 trains", stage=2)
+    batch: int | None = field(
+        None, 1, 64, label="Pictures a step (batch)", help="pictures a step in stage 2", stage=2, in_form=True
+    )
+    learning_rate: float | None = field(
+        None,
+        1e-6,
+        0.1,
+        label="Learning rate (learning_rate)",
+        help="Adam's rate in stage 2",
+        stage=2,
+        in_form=True,
+    )
+    layers: str | None = field(
+        None,
+        choices=LAYER_GROUPS,
+        label="Layers that learn (layers)",
+        help="which layers of the generator stage 2 trains",
+        stage=2,
+        in_form=True,
+    )
     layer_interval: int | None = field(
         None,
         1,
@@ -328,26 +371,32 @@ class AdaptConfig:
     prompts: str = field(
         "vectors",
         choices=PROMPTS,
-        label="Prompts",
-        help="what IPL's mapper gives",
+        label="IPL's prompts (prompts)",
+        help="what IPL learns",
+        note="prompts of words can be read",
         left_out="what suits the CLIP model",
         stage=1,
         earlier="vectors",
+        in_form=True,
+        titles={"vectors": "Free vectors", "words": "Words", "read": "Words, from what CLIP reads"},
     )
     vocabulary: str = field(
         "auto",
         label="The vocabulary",
-        help="words for people: auto, faces, animals, a list of your own, or a file with one",
+        help="words that describe people, for prompts that can be read",
+        note="auto, faces, animals, a list of your own, or a file with one",
         hint="write auto, faces or animals, or a list of your own, such as “smiling, frowning; bald, curly”",
         check=_vocabulary,
         earlier="auto",
+        in_form=True,
     )
     preview_seeds: tuple[int, ...] = field(
         tuple(range(8)),
-        label="Preview seeds",
-        help="the people that are watched during the run",
+        label="People to watch (preview_seeds)",
+        help="their seeds, such as 0-7 or 3, 14, 15",
         check=_seeds,
         in_key=False,
+        in_form=True,
         option="",
     )
     preview_psi: float = field(
@@ -355,7 +404,7 @@ class AdaptConfig:
         0.0,
         MAX_PSI,
         label="Preview truncation (preview_psi)",
-        help="truncation at which they are drawn",
+        help="truncation at which the people to watch are drawn",
         in_key=False,
         option="",
     )
@@ -379,17 +428,19 @@ class AdaptConfig:
         0,
         0,
         5000,
-        label="Steps between those kept (keep_every)",
+        label="Steps between kept weights (keep_every)",
         help="keep the weights of every n-th step too",
-        note="0 keeps the last alone",
+        note="0 keeps only the last",
         in_key=False,
+        in_form=True,
     )
     keep_state: bool = field(
         False,
-        label="Keep state",
-        help="keep the optimiser's state too, so that the run can be resumed exactly",
+        label="Keep the optimiser (keep_state)",
+        help="keep the optimiser's state, so that the run can be resumed exactly",
         kind="flag",
         in_key=False,
+        in_form=True,
     )
 
     def __post_init__(self) -> None:
@@ -482,9 +533,24 @@ class InvertConfig:
 
     model: str = field("studio", help="name of a generator or path of its file", **_MODEL)
     critic: str | None = field(None, help="name of a CLIP model or path of its folder", **_CRITIC)
-    preset: str = field("good", choices=INVERT_PRESETS, label="Preset", help="fewer or more steps", in_key=False)
+    preset: str = field(
+        "good",
+        choices=INVERT_PRESETS,
+        label="Preset",
+        help="how long it may take",
+        note="good tunes the generator too; best takes several times as long",
+        in_key=False,
+        in_form=True,
+        titles={"fast": "Fast", "good": "Good", "best": "Best"},
+    )
     space: str | None = field(
-        None, choices=SPACES, label="Space", help="one latent for all layers, or one for each layer"
+        None,
+        choices=SPACES,
+        label="Latent space (space)",
+        help="where the latent is sought",
+        note="w+ has a latent for each layer and comes closer; w has one for all and stays easier to restyle",
+        in_form=True,
+        titles={"w": "W", "w+": "W+"},
     )
     seed: int = field(0, **_SEED)
     device: str = field("cpu", **_DEVICE)
@@ -509,10 +575,16 @@ class InvertConfig:
     start: str = field(
         "auto",
         choices=STARTS,
-        label="Start",
+        label="Where the search begins (start)",
         help="where the search begins",
-        note="auto is the encoder where one is here",
+        note="auto is the encoder where one is here, else random",
         in_key=False,
+        in_form=True,
+        titles={
+            "auto": "An encoder’s guess, or random latents where none is here",
+            "random": "The best of random latents",
+            "mean": "The mean latent",
+        },
     )
     encoder: str | None = field(
         None,
@@ -525,7 +597,13 @@ class InvertConfig:
         in_key=False,
     )
     view: str = field(
-        "critic", choices=VIEWS, label="View", help="which features compare pictures", note="critic is the CLIP model"
+        "critic",
+        choices=VIEWS,
+        label="What compares the pictures (view)",
+        help="which features compare pictures",
+        note="critic is the CLIP model",
+        in_form=True,
+        titles={"critic": "The CLIP model"},
     )
     starts: int | None = field(
         None,
@@ -534,7 +612,14 @@ class InvertConfig:
         label="Starts",
         help="random latents to try beside the mean latent, when the start is random",
     )
-    steps: int | None = field(None, 1, 20_000, label="Steps", help="steps of the latent")
+    steps: int | None = field(
+        None,
+        1,
+        20_000,
+        label="Steps of the latent (steps)",
+        help="steps of the search, with the generator as it is",
+        in_form=True,
+    )
     learning_rate: float | None = field(
         None, 1e-5, 1.0, label="Learning rate (learning_rate)", help="Adam's rate for the latent"
     )
@@ -544,7 +629,7 @@ class InvertConfig:
         2.0,
         0.0,
         1000.0,
-        label="Weight of the critic's view (perceptual)",
+        label="Weight of the features' distance (perceptual)",
         help="weight of the distance of features, see --view",
     )
     mean_pull: float = field(0.002, 0.0, 1000.0, label="Pull to the mean (mean_pull)", help="pull to the mean latent")
@@ -557,9 +642,22 @@ class InvertConfig:
         label="Weight of the noise's own regulariser (noise_pull)",
         help="weight of the term that keeps noise maps noise",
     )
-    tune: bool | None = field(None, label="Tune", help="tune the generator after the search", kind="flag")
+    tune: bool | None = field(
+        None,
+        label="Pivotal tuning (tune)",
+        help="tune the generator after the search, for the last likeness",
+        kind="flag",
+        in_form=True,
+    )
     tune_steps: int | None = field(
-        None, 1, 5000, label="Steps of tuning (tune_steps)", help="steps of tuning", stage="tuning"
+        None,
+        1,
+        5000,
+        label="Steps of tuning (tune_steps)",
+        help="steps in which the generator is tuned",
+        note="more follow where the picture is still far off",
+        stage="tuning",
+        in_form=True,
     )
     tune_further: int | None = field(
         None,

@@ -156,7 +156,7 @@ class Roles:
         if self.is_admin():
             return
         if isinstance(config, AdaptConfig):
-            steps = max(config.steps, 0 if config.method == "nada" else config.mapper_steps)
+            steps = max(config.steps, config.mapper_steps if config.learns else 0)
         else:
             steps = max(config.steps, config.tune_steps if config.tune else 0)
         if steps > self.policy.steps:

@@ -14,8 +14,6 @@ from ..show.look import CURVES
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
-PRESET_CHOICES = [("Default: works best here", "default"), ("As in the paper", "paper"), ("As released", "official")]
-
 
 def refusing(handler: Handler) -> Handler:
     """A handler, a method, of which an InputError gives what `refuse` of its object gives."""

@@ -5,90 +5,86 @@ A tab puts them where there is room. This module starts no run.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from contextlib import nullcontext
 from typing import Any
 
 import gradio as gr
 
 from ipl_core import AdaptConfig, InputError
-from ipl_core.methods.config import LAYER_GROUPS, preset_settings
-from ipl_core.methods.registry import WORD_PROMPTS
+from ipl_core.fields import settings
+from ipl_core.methods.registry import METHODS
 from ipl_core.models import catalog
+from ipl_core.storage.values import choice
 
 from ..requests.adapting import critics_asked, preset_values
 from ..requests.models import OWN_CRITIC, known_model, open_critic_choices, source_choices
 from ..service.jobs import AT_ONCE
-from .fields import PRESET_CHOICES
+from .settings import setting_field
 from .wording import WordingFields
 
 KEEP_EVERY = 50
 _FROM_PRESET = ("mapper_steps", "steps", "lambda_domain", "batch", "learning_rate", "layers")
-_FROM_WORDS = tuple(name for name in _FROM_PRESET if name in WORD_PROMPTS)
-#: Numbers that stand two in a row, by setting.
-_NUMBERS = (
-    {"mapper_steps": "Steps of stage 1", "steps": "Steps of stage 2"},
-    {"lambda_domain": "λ (domain loss)", "batch": "Pictures a step"},
-    {"learning_rate": "Learning rate", "seed": "Seed"},
-)
+#: What a method has values of its own for, by what prompts are made of.
+_OWN = {name for method in METHODS.values() for own in method.defaults.values() for name in own}
+_FROM_WORDS = tuple(name for name in _FROM_PRESET if name in _OWN)
+#: Numbers that stand two in a row, and say what they are by their titles alone, so that they stand level.
+_NUMBERS = (("mapper_steps", "steps"), ("lambda_domain", "batch"), ("learning_rate", "seed"))
 
 
 class RunSettings:
-    """The fields of all settings but target and method; build it inside `gr.Blocks`.
+    """The fields of all settings that forms offer, but target and method; build it inside `gr.Blocks`.
 
-    method: the field of the method, which some settings follow. named: the fields by the setting that each stands for.
+    method: the field of the method, which some settings follow; None where several run. but: settings that are left
+    out. several: whether several CLIP models can be chosen. named: the fields by the setting that each stands for.
     """
 
-    def __init__(self, method: gr.Radio) -> None:
+    def __init__(self, method: gr.Radio | None, but: Collection[str] = (), several: bool = True) -> None:
         self._method = method
+        self._but = ("target", "method", *but)
         self.named: dict[str, Any] = {}
         first = next(iter(catalog.generators().values()))
-        prompts = catalog.suited_to(first.critic)["prompts"]
-        preset = preset_settings("default", "ipl", prompts)
-        self._build_words(first.source)
+        suited = catalog.suited_to(first.critic)
+        people = f"0-{AdaptConfig.preview_seeds[-1]}"
+        self._first = {**preset_values("default", **suited), "source": first.source, "model": first.name}
+        self._first.update(keep_every=KEEP_EVERY, preview_seeds=people)
+        for name in ("source", "avoid", "preset"):
+            self._build(name)
         for names in _NUMBERS:
-            with gr.Row():
-                for name, label in names.items():
-                    self.named[name] = gr.Number(preset.get(name, 0), label=label, min_width=120)
-        wording = WordingFields(("IPL’s prompts", "Vocabulary", "Words of your own"), prompts)
-        self.named.update(wording.named)
-        self.named["layers"] = gr.Dropdown(list(LAYER_GROUPS), value=preset["layers"], label="Layers that learn")
-        self._build_watching()
-        self._build_models(first.name)
+            self._build(*names, info=None)
+        self.named.update(WordingFields(suited["prompts"]).named)
+        for names in (("layers",), ("preview_seeds",), ("keep_every", "keep_state")):
+            self._build(*names)
+        for name, setting in settings(AdaptConfig).items():
+            if setting.in_form and name not in (*self.named, "model", "critic"):
+                self._build(name)
+        self._build(
+            "model", choices=source_choices(), component=gr.Dropdown, info="Others than the first may be large."
+        )
+        self._build_critic(several)
 
-    def _build_words(self, source: str) -> None:
-        self.named["source"] = gr.Textbox(source, label="Source words", info="What the model draws now.")
-        self.named["avoid"] = gr.Textbox(
-            label="Keep away from", placeholder="cartoon", max_lines=1, info="Words for what it should not become."
-        )
-        self.named["preset"] = gr.Dropdown(
-            PRESET_CHOICES,
-            value="default",
-            label="Preset",
-            info="Fills in the settings below, and those that aren’t shown.",
-        )
+    def _build(self, *names: str, **options: Any) -> None:
+        """Adds the fields of these settings, two in a row, without those that are left out."""
+        names = [name for name in names if name not in self._but]
+        with gr.Row() if len(names) > 1 else nullcontext():
+            for name in names:
+                setting = settings(AdaptConfig)[name]
+                first = {"value": self._first.get(name, setting.default), "min_width": 120}
+                self.named[name] = setting_field(setting, **{**first, **options})
 
-    def _build_watching(self) -> None:
-        self.named["preview_seeds"] = gr.Textbox(
-            f"0-{AdaptConfig.preview_seeds[-1]}", label="People to watch", info="Seeds, such as 0-7 or 3, 14, 15."
-        )
-        with gr.Row():
-            self.named["keep_every"] = gr.Number(
-                KEEP_EVERY, label="Keep a step every", info="So many; 0: the last.", min_width=120
-            )
-            self.named["keep_state"] = gr.Checkbox(
-                False, label="Keep the optimiser", info="To go on exactly later.", min_width=120
-            )
-
-    def _build_models(self, first: str) -> None:
-        self.named["model"] = gr.Dropdown(
-            source_choices(), value=first, label="Model", info="Others than the first may be large."
-        )
-        self.named["critic"] = gr.Dropdown(
-            [("The model’s own", OWN_CRITIC), *open_critic_choices()],
+    def _build_critic(self, several: bool) -> None:
+        own = {"choices": [("The model’s own", OWN_CRITIC), *open_critic_choices()], "component": gr.Dropdown}
+        if not several:
+            self._build("critic", value=OWN_CRITIC, info="It compares pictures with words.", **own)
+            return
+        self._build(
+            "critic",
+            label="CLIP models",
+            info="They compare pictures with words. To weigh one of several, type ViT-B-16@0.5.",
             value=[OWN_CRITIC],
             multiselect=True,
             allow_custom_value=True,
-            label="CLIP models",
-            info="They compare pictures with words. To weigh one of several, type ViT-B-16@0.5.",
+            **own,
         )
 
     def listen(self) -> tuple[Any, Any, Any]:
@@ -96,12 +92,7 @@ class RunSettings:
         and when another model or CLIP model has."""
         decide = [self.named["preset"], self._method, self.named["prompts"]]
         learned = [self.named[name] for name in _FROM_WORDS]
-        filled = self.named["preset"].input(
-            lambda *chosen: [preset_values(*chosen)[name] for name in _FROM_PRESET],
-            decide,
-            [self.named[name] for name in _FROM_PRESET],
-            **AT_ONCE,
-        )
+        filled = self.fill_by_preset()
         worded = self.named["prompts"].input(
             lambda *chosen: [preset_values(*chosen)[name] for name in _FROM_WORDS], decide, learned, **AT_ONCE
         )
@@ -115,20 +106,36 @@ class RunSettings:
         )
         return filled, worded, suited
 
+    def fill_by_preset(self) -> Any:
+        """Lets a preset fill in settings; gives what fires when it has."""
+        names = [name for name in _FROM_PRESET if name in self.named]
+
+        def values(preset: Any, prompts: Any, method: Any = AdaptConfig.method) -> list[Any]:
+            found = preset_values(preset, method, prompts)
+            return [found[name] for name in names]
+
+        decide = [self.named["preset"], self.named["prompts"], *([self._method] if self._method else [])]
+        return self.named["preset"].input(values, decide, [self.named[name] for name in names], **AT_ONCE)
+
     def suit(self, name: Any, critics: Any, preset: Any, method: Any) -> list[Any]:
-        """What suits the CLIP models in the place of IPL, whichever of its kinds was chosen, and stage 1 likewise."""
+        """What suits the CLIP models in the place of a method with a direction for each picture, and stage 1 likewise.
+
+        Another method stays chosen: it is there to be compared with.
+        """
         model = catalog.generators()[known_model(name)]
         try:
             named = critics_asked(critics, model) if critics else None
         except InputError:  # the form says why when it is sent
             return [gr.skip()] * (2 + len(_FROM_WORDS))
         suited = catalog.suited_to(named or model.critic)
-        filled = preset_values(preset, "ipl", suited["prompts"])
-        chosen = suited["method"] if method in ("ipl", "described") else gr.skip()
+        changes = METHODS[choice(method, "Method", METHODS)].per_image
+        filled = preset_values(preset, suited["method"] if changes else method, suited["prompts"])
+        chosen = suited["method"] if changes else gr.skip()
         return [chosen, suited["prompts"], *(filled[setting] for setting in _FROM_WORDS)]
 
     def fill_for_method(self, preset: Any, method: Any, prompts: Any) -> list[Any]:
-        """Stage 1 as suits the method where prompts of words are chosen, which IPL alone has."""
-        if prompts == "vectors":
+        """Stage 1 as suits the method, where a method has values of its own for these prompts."""
+        if not any(prompts in known.defaults for known in METHODS.values()):
             return [gr.skip()] * len(_FROM_WORDS)
-        return [preset_values(preset, method, prompts)[name] for name in _FROM_WORDS]
+        filled = preset_values(preset, method, prompts)
+        return [filled[name] for name in _FROM_WORDS]

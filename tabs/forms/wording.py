@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import gradio as gr
 
+from ipl_core import AdaptConfig
+from ipl_core.fields import settings
+
 from ..requests.adapting import OWN_WORDS
 from ..service.jobs import AT_ONCE
+from .settings import sentence, setting_field
 
-_PROMPTS = [("Free vectors", "vectors"), ("Words", "words"), ("Words, from what CLIP reads", "read")]
 _VOCABULARIES = [
     ("The one for this model", "auto"),
     ("Words for faces", "faces"),
@@ -22,20 +25,17 @@ _VOCABULARIES = [
 class WordingFields:
     """What IPL learns, the vocabulary, and a list of one's own, which is seen when it is chosen.
 
-    Build it inside `gr.Blocks`. labels: of the three fields. first: what IPL learns when the page loads. named: the
-    fields by the setting that each stands for.
+    Build it inside `gr.Blocks`. first: what IPL learns when the page loads. named: the fields by the setting that each
+    stands for.
     """
 
-    def __init__(self, labels: tuple[str, str, str], first: str) -> None:
-        prompts, vocabulary, own_words = labels
-        self.prompts = gr.Radio(
-            _PROMPTS, value=first, label=prompts, info="What IPL learns. Words can be read under each person."
-        )
-        self._vocabulary = gr.Dropdown(
-            _VOCABULARIES, value="auto", label=vocabulary, info="For prompts of words, and for “IPL, described”."
-        )
+    def __init__(self, first: str) -> None:
+        declared = settings(AdaptConfig)
+        self.prompts = setting_field(declared["prompts"], gr.Radio, value=first)
+        vocabulary = declared["vocabulary"]  # whose note lists the choices, which can be seen here
+        self._vocabulary = setting_field(vocabulary, gr.Dropdown, choices=_VOCABULARIES, info=sentence(vocabulary.help))
         self._own_words = gr.Textbox(
-            label=own_words,
+            label="Words of your own",
             placeholder="smiling, frowning; bald, curly",
             info="A comma between words that exclude each other; a semicolon or a new line between groups.",
             lines=3,

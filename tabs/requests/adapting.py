@@ -11,7 +11,7 @@ from ipl_core.clip.ensemble import members
 from ipl_core.latents import parse_seeds
 from ipl_core.library import store
 from ipl_core.methods.config import MAX_PREVIEWS, MAX_TEXT, PRESETS, preset_settings
-from ipl_core.methods.registry import vocabulary_of
+from ipl_core.methods.registry import METHODS, vocabulary_of
 from ipl_core.models import catalog
 from ipl_core.storage.values import choice
 from ipl_core.storage.words import clean_line
@@ -95,7 +95,8 @@ def preset_values(preset: Any, method: Any, prompts: Any) -> dict[str, Any]:
 
     A method without a stage 1 leaves the fields of stage 1 to IPL, so that they are right when it is chosen.
     """
-    return preset_settings(choice(preset, "Preset", PRESETS), "shared" if method == "shared" else "ipl", prompts)
+    learns = METHODS[choice(method, "Method", METHODS)].learns
+    return preset_settings(choice(preset, "Preset", PRESETS), method if learns else AdaptConfig.method, prompts)
 
 
 def wrong_fields(settings: Mapping[str, Any], device: str) -> dict[str, str]:

@@ -6,7 +6,16 @@ session and no model.
 
 from .ballot import invitation, question, tally, thanks
 from .curves import MAX_POINTS, Curve
-from .entries import cards, entry_facts, entry_method, entry_name, entry_title, method_choices, method_name
+from .entries import (
+    cards,
+    entry_facts,
+    entry_method,
+    entry_name,
+    entry_title,
+    method_choices,
+    method_ideas,
+    method_name,
+)
 from .pictures import before_and_after, collage, crop, examples, matrix, people
 from .runs import STAGE_NAMES, diversity, ended, forecast, frame_progress, progress, seen, waiting
 from .tables import figures, figures_remark, kept_diversity

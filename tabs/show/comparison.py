@@ -60,7 +60,7 @@ class Comparison:
 
 def run_words(entry: store.Entry) -> str:
     """How a run was made, in the few words that stand beside its row."""
-    of_words = "prompts of words, " if entry.config.method == "ipl" and entry.config.readable else ""
+    of_words = "prompts of words, " if entry.config.learns and entry.config.readable else ""
     return f"{of_words}{entry.run.generator_steps} steps, {duration(entry.run.seconds)}"
 
 

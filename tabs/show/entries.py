@@ -66,6 +66,11 @@ def method_choices() -> list[tuple[str, str]]:
     return [(METHODS[name].title, name) for name in names]
 
 
+def method_ideas() -> str:
+    """Where the directions of each method come from, a sentence a method."""
+    return " ".join(f"{title}: {METHODS[name].idea}." for title, name in method_choices())
+
+
 def cards(entries: Sequence[Entry]) -> str:
     """Library entries as cards: a button with what each draws and its name, and below it facts and a button to manage.
 

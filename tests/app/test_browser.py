@@ -81,7 +81,7 @@ def test_what_was_made_can_be_downloaded(visit: Visit, tmp_path: Path) -> None:
 def test_an_entry_is_managed_from_its_card(visit: Visit, tmp_path: Path) -> None:
     visitor = visit()
     page = visitor.page
-    visitor.field("Keep a step every").fill("2")
+    visitor.field("Steps between kept weights").fill("2")
     visitor.ask("pencil sketch", stage_2=4, seed=41)
     visitor.sees("Done: pencil sketch")
     visitor.open_tab("Sample")
@@ -180,7 +180,7 @@ def test_stop_in_stage_1_says_that_there_is_nothing_to_keep(visit: Visit) -> Non
 def test_earlier_steps_are_looked_at_and_the_run_goes_on(visit: Visit) -> None:
     visitor = visit()
     page = visitor.page
-    visitor.field("Keep a step every").fill("2")
+    visitor.field("Steps between kept weights").fill("2")
     visitor.ask("pencil sketch", stage_2=4, seed=43)
     visitor.sees("Done: pencil sketch")
     last = page.locator(".people img[alt$='pencil sketch, IPL']").first.get_attribute("src")
@@ -255,13 +255,13 @@ def test_bad_input_is_told_at_its_field_and_loses_nothing(visit: Visit) -> None:
     visitor.target.fill("pencil sketch")
     for label, value, words in (
         ("Steps of stage 1", "0", "Steps of stage 1 (mapper_steps) must be"),
-        ("Steps of stage 2", "99999", "Steps must be"),
-        ("λ (domain loss)", "-2", "λ (lambda_domain) must be"),
-        ("Pictures a step", "1.5", "Batch must be"),
+        ("Steps of stage 2", "99999", "Steps of stage 2 (steps) must be"),
+        ("Domain weight λ", "-2", "Domain weight λ (lambda_domain) must be"),
+        ("Pictures a step", "1.5", "Pictures a step (batch) must be"),
         ("Learning rate", "7", "Learning rate (learning_rate) must be"),
         ("Seed", "-1", "Seed must be"),
         ("People to watch", "zero", "Seeds are whole numbers"),
-        ("Source words", "quixotic", "never taught"),
+        ("Source", "quixotic", "never taught"),
     ):
         field = visitor.field(label)
         good = field.input_value()

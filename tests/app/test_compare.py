@@ -203,7 +203,7 @@ def test_what_is_wrong_is_told_at_its_field(tab: CompareTab) -> None:
     assert wrong() == []
     assert wrong(methods=[]) == ["Choose at least one method."]
     assert "blank" in wrong(target="")[0]
-    assert wrong(steps=0)[0].startswith("Settings of all runs: Steps must be")
+    assert wrong(steps=0)[0].startswith("Settings of all runs: Steps of stage 2 (steps) must be")
     assert "Seeds are whole numbers" in wrong(preview_seeds="one")[0]
     assert wrong(vocabulary="own")[0].startswith("Settings of all runs: The vocabulary is blank")
     assert wrong(vocabulary="own", own_words="smiling, frowning") == []

@@ -22,10 +22,8 @@ def compare(visitor: Visitor, target: str, stage_2: int, seed: int = 0) -> Any:
     page = visitor.page
     visitor.open_tab("Compare")
     page.get_by_label("Compare methods on").fill(target)
-    page.get_by_role("button", name="Settings of all runs").click()
-    page.get_by_label("Stage 1, steps").fill("2")
-    page.get_by_label("Stage 2, steps").fill(str(stage_2))
-    page.get_by_label("Random seed").fill(str(seed))
+    for label, value in (("Steps of stage 1", 2), ("Steps of stage 2", stage_2), ("Seed", seed)):
+        visitor.field(label, "Settings of all runs").fill(str(value))
     page.get_by_role("button", name="Compare", exact=True).click()
     return page
 

@@ -58,7 +58,7 @@ class Guest:
         field = self.page.get_by_label("Steps of the latent")
         expect(field).to_have_value("70")  # the preset has filled in its own
         field.fill(str(steps))
-        self.page.get_by_label("Seed of the search").fill(str(seed))
+        self.page.get_by_label("Seed", exact=True).filter(visible=True).fill(str(seed))
 
     def frame(self) -> dict[str, float]:
         return self.page.locator(".crop .frame").bounding_box()

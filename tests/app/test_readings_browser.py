@@ -60,9 +60,8 @@ def test_what_is_read_of_each_person_stands_under_it(visit: Visit, width: int, h
     for method in ("Shared prompt", "IPL"):
         page.get_by_role("checkbox", name=method, exact=True).uncheck()
     page.get_by_role("checkbox", name=re.compile("described")).check()
-    page.get_by_role("button", name="Settings of all runs").click()
-    page.get_by_label("Stage 2, steps").fill("40")
-    page.get_by_label("Random seed").fill(str(seed))
+    for label, value in (("Steps of stage 2", 40), ("Seed", seed)):
+        visitor.field(label, "Settings of all runs").fill(str(value))
     page.get_by_role("button", name="Compare", exact=True).click()
     visitor.sees("Done: zombie, 2 of 2 methods are complete")
     compared = page.locator(".matrix figcaption .reads")
@@ -81,14 +80,14 @@ def test_prompts_are_made_of_words_of_ones_own(visit: Visit) -> None:
     expect(page.get_by_label("Words of your own")).to_be_hidden()
     expect(page.get_by_role("radio", name="IPL, described")).to_be_checked()  # which suits the embedded CLIP
     expect(page.get_by_role("radio", name="Words, from what CLIP reads")).to_be_checked()
-    expect(visitor.field("λ (domain loss)")).to_have_value("0.3")
+    expect(visitor.field("Domain weight λ")).to_have_value("0.3")
     page.get_by_role("radio", name="Words", exact=True).check()
-    expect(visitor.field("λ (domain loss)")).to_have_value("0.3")
+    expect(visitor.field("Domain weight λ")).to_have_value("0.3")
     expect(visitor.field("Steps of stage 1")).to_have_value("150")
     page.get_by_role("radio", name="Shared prompt").check()
-    expect(visitor.field("λ (domain loss)")).to_have_value("3")
+    expect(visitor.field("Domain weight λ")).to_have_value("3")
     page.get_by_role("radio", name="IPL", exact=True).check()
-    expect(visitor.field("λ (domain loss)")).to_have_value("0.3")
+    expect(visitor.field("Domain weight λ")).to_have_value("0.3")
 
     visitor.field("Vocabulary").click()
     page.get_by_role("option", name="My own list").click()

@@ -39,11 +39,12 @@ class Visitor:
     def target(self) -> Any:
         return self.page.get_by_label("What should the people become?")
 
-    def field(self, label: str) -> Any:
-        """A field of the advanced settings, which are opened if need be."""
+    def field(self, label: str, folded: str = "Advanced settings") -> Any:
+        """A field of the settings of the tab that is open; they are opened if need be. folded: their title."""
         field = self.page.get_by_label(re.compile(rf"^\s*{re.escape(label)}"))  # hints and complaints follow
-        if not field.is_visible():
-            self.page.get_by_role("button", name="Advanced settings").click()
+        field = field.filter(visible=True)  # other tabs have settings of the same name
+        if not field.count():
+            self.page.get_by_role("button", name=folded).click()
             field.wait_for()
             self.page.wait_for_timeout(LOOK)
         return field

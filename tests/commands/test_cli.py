@@ -183,7 +183,7 @@ def test_evaluate_inversion_writes_a_table(tmp_path: Path, capsys: pytest.Captur
         (["invert", "nowhere.jpg"], "“nowhere.jpg” can't be read"),
         (["invert", __file__], "is no picture"),
         (["invert", "PHOTO", "--preset", "slow"], "one of fast, good, best, not “slow”"),
-        (["invert", "PHOTO", "--space", "z"], "Space must be one of w, w+, not “z”"),
+        (["invert", "PHOTO", "--space", "z"], "Latent space (space) must be one of w, w+, not “z”"),
         (["invert", "PHOTO", "--crop", "left"], "one of auto, center, none"),
         (["invert", "PHOTO", "--crop", "none"], "must be a square, not 60×40"),
         (["invert", "PHOTO", "--face", "2"], "no face 2"),
