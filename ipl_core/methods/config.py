@@ -563,6 +563,12 @@ class InvertConfig:
         option="--as",
         in_key=False,
         earlier="pixels",
+        in_form=True,
+        titles={
+            "auto": "What suits the picture",
+            "portrait": "A studio portrait",
+            "pixels": "As near as the pixels go",
+        },
     )
     sitter: str = field(
         "",
@@ -571,6 +577,7 @@ class InvertConfig:
         check=_sitter,
         in_key=False,
         earlier="",
+        in_form=True,
     )
     start: str = field(
         "auto",

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ipl_core import InputError, InvertConfig
+from ipl_core.fields import settings
 from ipl_core.generators.portrait import PortraitSearch, decide, portrait_of
 from ipl_core.methods.config import AIMS
 from ipl_core.models import catalog
@@ -21,9 +22,9 @@ from .. import show
 from ..requests.pictures import align
 from ..service.jobs import LOOK
 from ..service.service import Service
+from .settings import setting_field
 
 MENUS = 13  # traits that are shown, at most
-_AIMS = list(zip(("What suits the picture", "A studio portrait", "As near as the pixels go"), AIMS))
 
 
 class ReadingRow:
@@ -35,9 +36,9 @@ class ReadingRow:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self.aim = gr.Radio(
-            _AIMS,
-            value="auto",
+        self.aim = setting_field(
+            settings(InvertConfig)["aim"],
+            gr.Radio,
             label="What should it become?",
             info="A photo becomes the studio portrait of whom the model sees in it; its own pictures are followed.",
         )

@@ -36,7 +36,8 @@ API = {
     "/mix": ("domains parts strength title", ["dict(str, Any)"]),
     "/interpolate": ("model seeds to frames rate loop side_by_side space easing psi suffix", ["filepath"]),
     "/invert": (
-        "picture name model preset space crop steps tune_steps seed face right down zoom turn start view keep",
+        "picture name model preset space crop steps tune_steps seed face right down zoom turn start view keep aim "
+        "sitter",
         ["str | float | bool | list | dict", "filepath", "filepath"],
     ),
     "/restyle": ("person domains strength mix", ["filepath"]),
@@ -273,7 +274,7 @@ def test_a_visitor_who_leaves_frees_the_queue(connect: Callable[[], Client]) -> 
         ({"target": "pencil sketch", "steps": 0}, "Steps"),
         ({"target": "pencil sketch", "steps": 1e9}, "Steps"),
         ({"target": "pencil sketch", "steps": "many"}, "Steps"),
-        ({"target": "pencil sketch", "batch": 100_000}, "Batch"),
+        ({"target": "pencil sketch", "batch": 100_000}, "Pictures a step (batch)"),
         ({"target": "pencil sketch", "lambda_domain": -1}, "λ"),
         ({"target": "pencil sketch", "seed": -1}, "Seed"),
         ({"target": "pencil sketch", "method": "magic"}, "Method"),
@@ -282,7 +283,7 @@ def test_a_visitor_who_leaves_frees_the_queue(connect: Callable[[], Client]) -> 
         ({"target": "pencil sketch", "critic": "/etc"}, "CLIP model"),
         ({"target": "pencil sketch", "critic": "own@2"}, "nothing to be weighed against"),
         ({"target": "pencil sketch", "avoid": "quixotic"}, "never taught"),
-        ({"target": "pencil sketch", "prompts": "poems"}, "Prompts"),
+        ({"target": "pencil sketch", "prompts": "poems"}, "IPL's prompts"),
         ({"target": "pencil sketch", "vocabulary": "bald"}, "no group of two"),
         ({"target": "pencil sketch", "method": "described", "vocabulary": "quixotic, bald"}, "never taught"),
     ],
