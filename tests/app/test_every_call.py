@@ -205,6 +205,8 @@ def usual(app: App) -> dict[str, list[Any]]:
             "mean",
             "lpips-alex",  # not here
             None,
+            "pixels",
+            "",
         ],
         "restyle": [person.path.name, name, 1.0, ""],
         "rename": [name, "Zombies"],

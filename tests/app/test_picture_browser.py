@@ -126,6 +126,7 @@ def test_stop_in_the_middle_keeps_the_person(visit: Visit) -> None:
     guest = Guest(visit())
     guest.take(PHOTO)
     guest.visitor.sees("were found by OpenCV's cascades")
+    guest.page.get_by_label("As near as the pixels go").check()  # a portrait is there before one could stop
     guest.limit(20_000, seed=3)
     guest.start.click()
     guest.visitor.sees("inverted so far")
