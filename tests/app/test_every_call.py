@@ -335,7 +335,7 @@ TRUE_SENTENCES: list[tuple[str, int, Any, str]] = [
     ("adapt", 5, "300", "not “300”"),
     ("adapt", 6, [1], "not a list of 1"),
     ("adapt", 9, {"a": 1}, "not a dict of 1"),
-    ("adapt", 14, 1, "Keep the optimiser (keep_state) must be true or false"),
+    ("adapt", 14, 1, r"Keep the optimiser \(keep_state\) must be true or false"),
     ("delete", 0, 7, "no entry 7"),
 ]
 
