@@ -21,7 +21,8 @@ from ipl_core.library import store
 from ipl_core.library.records import FIGURES
 from ipl_core.methods.config import MAX_PREVIEWS
 from ipl_core.methods.registry import METHODS
-from ipl_core.metrics.side_by_side import Figures, SideBySide
+from ipl_core.metrics.registry import Measured
+from ipl_core.metrics.side_by_side import FIRST, METRIC_OF, OFFERED, SideBySide, allowed
 from ipl_core.models import catalog
 from ipl_core.pictures.media import enlarged, enlargement, grid, save_png, to_pictures, to_uint8
 from ipl_core.storage.values import choice, whole
@@ -79,6 +80,13 @@ class CompareTab(Tab):
         with gr.Accordion("Settings of all runs", open=False):
             self._settings = RunSettings(None, _NOT_OF_ALL, several=False)
             fields.update(self._settings.named)
+        with gr.Accordion("Metrics", open=False):
+            fields["metrics"] = gr.Dropdown(
+                **_metric_choices(next(iter(catalog.generators()))),
+                multiselect=True,
+                label="Measured by",
+                info="Those that the source model and the files here allow; the more, the longer it takes.",
+            )
         self._fields = fields
 
     def _build_result(self) -> None:
@@ -86,6 +94,7 @@ class CompareTab(Tab):
         self.outlined = gr.State(False)  # whether there is something in the place of the pictures
         self.pictures = gr.HTML()
         self._table = gr.HTML()
+        self._csv = gr.DownloadButton("Download the figures as CSV", size="sm", visible=False)
         self.entries: dict[str, gr.State] = {}
         self._kept: dict[str, tuple[gr.Row, gr.DownloadButton]] = {}
         for method in METHODS:
@@ -111,7 +120,7 @@ class CompareTab(Tab):
     def _listen(self) -> None:
         kept = [component for method in METHODS for component in (*self._kept[method], self.entries[method])]
         pair = [self._pair, self._left, self._right, self._who, self._slider, self._slider_words, self._sheet]
-        self._result = [self.pictures, self._table, *kept, *pair]
+        self._result = [self.pictures, self._table, self._csv, *kept, *pair]
         self._controls.listen(
             self._run,
             list(self._fields.values()),
@@ -127,9 +136,9 @@ class CompareTab(Tab):
         )
         self._settings.fill_by_preset()
         self._fields["model"].input(
-            lambda model: catalog.generators()[known_model(model)].source,
+            lambda model: (catalog.generators()[known_model(model)].source, gr.Dropdown(**_metric_choices(model))),
             self._fields["model"],
-            self._fields["source"],
+            [self._fields["source"], self._fields["metrics"]],
             **AT_ONCE,
         )
         gr.on(
@@ -155,12 +164,12 @@ class CompareTab(Tab):
             return
         scene = self._finished_scene(finished)
         (samples,) = {entry.measured.samples for entry in finished.values()}
-        kept = {method: scene.rows[method].figures.diversity for method in finished}
+        kept = {method: entry.measured.figures["diversity"] for method, entry in finished.items()}
         scene.remark = show.kept_diversity({row_name(method): share for method, share in kept.items()}, samples)
         by_diversity = sorted(kept, key=kept.__getitem__)
         with handed_out() as folder:
             changes: dict[Any, Any] = {self.outlined: True, self.pictures: scene.pictures()}
-            changes[self._table] = scene.table(show.figures_remark(samples, ""))
+            changes[self._table] = scene.table(show.figures_remark(samples, "", {}))
             for method, entry in finished.items():
                 changes.update(self._kept_changes(method, entry, folder))
             yield changes | self._pair_changes(scene, finished, (by_diversity[0], by_diversity[-1]), folder)
@@ -172,8 +181,7 @@ class CompareTab(Tab):
 
         def row(words: str, model: str, figures: Mapping[str, Any]) -> Row:
             pictures = draw(self._service.generators.get(model), scene.seeds, AdaptConfig.preview_psi)
-            measured = Figures(**{name: figures[name] for name in FIGURES})
-            return Row(words, to_uint8(pictures), figures=measured)
+            return Row(words, to_uint8(pictures), scores={METRIC_OF[name]: figures[name] for name in FIGURES})
 
         scene.rows[SOURCE] = row("", first.model, first.measured.source)
         for method, entry in finished.items():
@@ -208,15 +216,19 @@ class CompareTab(Tab):
 
     def _check(self, *values: Any) -> list[dict[str, Any]]:
         asked = dict(zip(self._fields, values))
-        methods = asked.pop("methods")
+        methods, metrics = asked.pop("methods"), asked.pop("metrics")
         wrong = wrong_fields(asked, self._service.device)
         if not methods:
             wrong["methods"] = "Choose at least one method."
-        return complaints(self._fields, wrong, "target", ("methods", "preview_seeds"), "Settings of all runs")
+        if not metrics:
+            wrong["metrics"] = "Choose at least one metric."
+        seen = ("target", "methods", "preview_seeds")
+        folded = "Metrics" if wrong.keys() - seen == {"metrics"} else "Settings of all runs"
+        return complaints(self._fields, wrong, "target", seen, folded)
 
     def _run(self, stop: threading.Event, *values: Any) -> Iterator[dict[Any, Any]]:
         asked = dict(zip(self._fields, values))
-        chosen = asked.pop("methods")
+        chosen, metrics = asked.pop("methods"), _known_metrics(asked.pop("metrics"))
         methods = [method for method in METHODS if method in (chosen or ())]
         if not methods:
             raise InputError("Choose at least one method.")
@@ -228,16 +240,14 @@ class CompareTab(Tab):
             return
         yield self._controls.say(show.note("Loading the models …"), f"Comparing {len(methods)} methods.")
         source = self._service.generators.get(first.model)
-        critic = catalog.load_critic(first.critic or catalog.critic_of(first.model), first.device)
         seeds, psi = first.preview_seeds, first.preview_psi
         scene = Comparison(first.target, first.source, seeds)
         scene.rows[SOURCE] = Row("", to_uint8(draw(source, seeds, psi)))
         scene.rows.update({method: Row("waits") for method in methods})
         yield self._cleared(scene)
         count = SAMPLES_OF_LARGE if is_slow(source, self._service.device) else SAMPLES
-        samples = SideBySide(first.model, first.target, source, critic, count)
-        scene.rows[SOURCE].figures = samples.measure()
-        remark = show.figures_remark(count, samples.no_judge)
+        samples = SideBySide(first.model, first.target, source, first.critic, count, device=first.device)
+        remark = _measure_beside(scene, samples, metrics)
         entries: dict[str, store.Entry] = {}
         for number, (method, config) in enumerate(configs.items(), start=1):
             if stop.is_set():
@@ -249,11 +259,13 @@ class CompareTab(Tab):
             entries[method] = entry
             adapted = self._service.generators.get(str(entry.path))
             row = scene.rows[method]
-            row.pictures, row.figures = to_uint8(draw(adapted, seeds, psi)), samples.measure(adapted)
+            row.pictures, row.scores = to_uint8(draw(adapted, seeds, psi)), samples.scores(metrics, adapted).scores
             row.readings = said(entry, seeds, psi)
             row.words = run_words(entry)
             with handed_out() as folder:
+                file = scene.write_csv(inside(folder, f"{first.target}-compared.csv"), count)
                 shown = {self.pictures: scene.pictures(), self._table: scene.table(remark)}
+                shown[self._csv] = gr.DownloadButton(value=str(file), visible=True)
                 yield shown | self._kept_changes(method, entry, folder)
         for method in configs.keys() - entries:
             row = scene.rows[method]
@@ -296,6 +308,7 @@ class CompareTab(Tab):
         changes: dict[Any, Any] = {
             self.pictures: scene.pictures(),
             self._table: "",
+            self._csv: gr.DownloadButton(visible=False),
             self._pair: gr.Column(visible=False),
         }
         for method in METHODS:
@@ -370,3 +383,32 @@ class CompareTab(Tab):
         large = [enlarged(picture, enlargement(picture.width)) for picture in pictures]
         words = f"Seed {seed}: {row_name(left)} on the left, {row_name(right)} on the right; drag the line between."
         return {self._slider: tuple(large), self._slider_words: show.note(words)}
+
+
+def _metric_choices(model: str) -> dict[str, Any]:
+    """Choices and value of the field of metrics for a source model."""
+    names = allowed(model)
+    choices = [(show.metric_title(name), name) for name in names]
+    return {"choices": choices, "value": [name for name in FIRST if name in names]}
+
+
+def _known_metrics(asked: Any) -> list[str]:
+    metrics = [choice(name, "A metric", OFFERED) for name in asked or ()]
+    if not metrics:
+        raise InputError("Choose at least one metric.")
+    return metrics
+
+
+def _measure_beside(scene: Comparison, samples: SideBySide, metrics: Sequence[str]) -> str:
+    """Measures the source, floor and ceiling of a comparison; gives the remark for its table."""
+    source = samples.scores(metrics)
+    scene.rows[SOURCE].scores = source.scores
+    beside: Mapping[str, Measured] = {}
+    count = len(samples.seeds)
+    try:
+        beside = samples.beside(metrics)
+        words = show.beside_remark(count, bool(beside))
+    except InputError as error:
+        words = f"There is neither floor nor ceiling: {error}"
+    scene.beside = {name: measured.scores for name, measured in beside.items()}
+    return show.figures_remark(count, samples.no_judge, source.lacking, words)

@@ -123,11 +123,13 @@ class Networks:
     """The networks for one source model; each is loaded when it is asked for, which raises InputError if it can't be.
 
     model: the source. critic: the CLIP that adaptation follows, None for the model's own. judge_clip: one that it
-    doesn't follow, None for none.
+    doesn't follow, None for none. device: of the first CLIP; the other networks look on the CPU.
     """
 
-    def __init__(self, model: str, critic: str | None = None, judge_clip: str | None = None) -> None:
-        self._model, self._critic, self._judge_clip = model, critic, judge_clip
+    def __init__(
+        self, model: str, critic: str | None = None, judge_clip: str | None = None, device: str = "cpu"
+    ) -> None:
+        self._model, self._critic, self._judge_clip, self._device = model, critic, judge_clip, device
 
     @cached_property
     def judge(self) -> JudgeReadings:
@@ -149,7 +151,7 @@ class Networks:
     def clip(self) -> ClipEmbeddings:
         """The CLIP that adaptation follows."""
         name = self._critic or catalog.critic_of(self._model)
-        return ClipEmbeddings(catalog.load_critic(name), catalog.critic_digest(name))
+        return ClipEmbeddings(catalog.load_critic(name, self._device), catalog.critic_digest(name))
 
     @cached_property
     def judge_clip(self) -> ClipEmbeddings:

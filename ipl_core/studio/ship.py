@@ -89,8 +89,7 @@ def _shipped(entry: store.Entry, path: Path, bits: int, samples: int, psi: float
     source, exact = catalog.load_generator(config.model), catalog.load_adapted(entry.path)
     own = source.state_dict()
     changes = {name: tensor - own[name] for name, tensor in catalog.changed_weights(entry.path).items()}
-    critic = catalog.load_critic(entry.record.critic)
-    measured = SideBySide(config.model, config.target, source, critic, samples, psi)
+    measured = SideBySide(config.model, config.target, source, entry.record.critic, samples, psi)
     near = catalog.load_generator(config.model)
     domain_folder.apply_weights(
         near, {name: own[name] + change for name, change in shipped.as_kept(changes, bits).items()}

@@ -18,5 +18,5 @@ from .entries import (
 )
 from .pictures import before_and_after, collage, crop, examples, matrix, people
 from .runs import STAGE_NAMES, diversity, ended, forecast, frame_progress, progress, seen, waiting
-from .tables import figures, figures_remark, kept_diversity
+from .tables import BESIDE, beside_remark, figures, figures_remark, kept_diversity, metric_title
 from .text import duration, facts, heading, masthead, note, roughly, spoken, trouble

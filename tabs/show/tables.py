@@ -5,28 +5,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from ipl_core.metrics.side_by_side import Figures
+from ipl_core.metrics.reports.measured import CEILING, FLOOR
+from ipl_core.metrics.side_by_side import OFFERED
 
 from .text import note, percent
 
-_FIGURES = {
-    "Judge": lambda row: percent(row.judge),
-    "Diversity": lambda row: f"{row.diversity:.2f}",
-    "Attributes kept": lambda row: percent(row.attributes),
-    "Identity": lambda row: "–" if row.identity is None else f"{row.identity:.2f}",
-    "CLIP distance": lambda row: f"{row.distance:.3f}",
-}
+_BETTER = {True: " ↑", False: " ↓", None: ""}
+#: What floor and ceiling are, above their columns.
+BESIDE = {FLOOR: "Floor: others, rendered", CEILING: "Ceiling: these people, rendered"}
 
 
-def figures(measured: Mapping[str, Figures], remark: str) -> str:
-    """What was measured, a row a name, as a table with a remark below."""
-    head = "".join(f'<th scope="col">{title}</th>' for title in ("", *_FIGURES))
+def metric_title(name: str) -> str:
+    """A metric as a person reads it, with an arrow that says what is better."""
+    metric = OFFERED[name]
+    return metric.title[:1].upper() + metric.title[1:] + _BETTER[metric.higher]
+
+
+def figures(measured: Mapping[str, Mapping[str, float]], remark: str) -> str:
+    """What was measured as a table with a remark below: a line a metric, a column a name.
+
+    measured: scores by the names of metrics, for each column; a dash stands where one has none.
+    """
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("", *measured))
     body = ""
-    for name, row in measured.items():
-        cells = "".join(f"<td>{words(row)}</td>" for words in _FIGURES.values())
-        body += f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
+    for metric in OFFERED:
+        if any(metric in scores for scores in measured.values()):
+            cells = "".join(f"<td>{_score(metric, scores.get(metric))}</td>" for scores in measured.values())
+            body += f'<tr><th scope="row">{escape(metric_title(metric))}</th>{cells}</tr>'
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f'<div class="figures">{table}{note(remark)}</div>'
+
+
+def _score(metric: str, value: float | None) -> str:
+    form = OFFERED[metric].form
+    return percent(value) if value is None or form.endswith("%") else format(value, form)
 
 
 def kept_diversity(kept: Mapping[str, float], samples: int) -> str:
@@ -43,12 +55,33 @@ def kept_diversity(kept: Mapping[str, float], samples: int) -> str:
     )
 
 
-def figures_remark(samples: int, no_judge: str) -> str:
-    """What the figures are of, and why a judge's are missing, if they are."""
-    words = f"Measured on {samples} fresh samples; the distance is to the target’s words, smaller is nearer."
+def figures_remark(samples: int, no_judge: str, unmeasured: Mapping[str, str], beside: str = "") -> str:
+    """What the figures are of, and why some are missing, if they are.
+
+    unmeasured: why metrics could not measure, by their names. beside: of floor and ceiling, or why they are missing.
+    """
+    words = [f"Measured on {samples} fresh samples; ↑ higher is better, ↓ lower is."]
     if no_judge:
-        return f"{words} Diversity: how varied the CLIP model finds them, the source being 1. {no_judge}"
+        words.append(no_judge)
+    else:
+        words.append(
+            "The domain score is the share of samples that the judge, a classifier of domains and attributes, calls "
+            "the target. The spread of identities is how varied people are, the source being 1."
+        )
+    if beside:
+        words.append(beside)
+    for why in dict.fromkeys(unmeasured.values()):
+        names = [OFFERED[name].title for name, reason in unmeasured.items() if reason == why]
+        if why != no_judge:
+            words.append(f"Not measured ({', '.join(names)}): {why}")
+    return " ".join(words)
+
+
+def beside_remark(samples: int, floor_and_ceiling: bool) -> str:
+    """What floor and ceiling are, or why there are none."""
+    if not floor_and_ceiling:
+        return "There is neither floor nor ceiling, since nobody can render true pictures of this domain by this model."
     return (
-        f"{words} Judge: a classifier of domains and attributes; the share of samples that it calls the target. "
-        "Diversity: how varied they are, the source being 1."
+        f"Floor and ceiling are the renderer’s own {samples} pictures in the domain: of other people, which keep "
+        "nobody, and of the same people, which is as good as it gets; those people are drawn without truncation."
     )

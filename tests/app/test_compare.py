@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import html
+import io
 import re
 import threading
 from collections.abc import Iterator
@@ -12,13 +15,17 @@ import gradio as gr
 import pytest
 import torch
 
-from ipl_core import AdaptResult
+from ipl_core import AdaptResult, InputError
+from ipl_core.clip.model import Critic
 from ipl_core.library import find_or_run, store
 from ipl_core.metrics.clip_distance import clip_distance
-from ipl_core.metrics.side_by_side import SideBySide
-from ipl_core.models.catalog import load_critic, load_generator
+from ipl_core.metrics.side_by_side import FIRST, FOLLOWED, SideBySide, allowed
+from ipl_core.models import catalog
+from ipl_core.models.catalog import load_generator
 from ipl_core.running.steps import Pictures
 from ipl_core.storage import folders
+from ipl_core.studio.judge import Judge
+from tabs import show
 from tabs.base import Page
 from tabs.compare import CompareTab
 from tabs.service.service import Service
@@ -39,6 +46,7 @@ ASKED = {
     "own_words": "",
     "model": "studio",
     "critic": "",
+    "metrics": list(FIRST),
 }
 
 
@@ -114,13 +122,13 @@ def test_before_any_comparison_its_people_and_ideas_are_shown_once(tab: CompareT
 def test_every_method_is_run_kept_measured_and_shown(tab: CompareTab) -> None:
     seen = list(updates(tab))
     assert {entry.config.method for entry in store.list_entries()} == {"ipl", "nada"}
-    html = last(seen, tab.pictures)
-    alts = re.findall('alt="(.*?)"', html)
+    pictures = last(seen, tab.pictures)
+    alts = re.findall('alt="(.*?)"', pictures)
     assert len(alts) == 3 * 3
     assert {"seed 0, photo", "seed 2, zombie, IPL", "seed 1, zombie, NADA"} <= set(alts)
-    assert "3 steps" in html
+    assert "3 steps" in pictures
     table = last(seen, tab._table)
-    assert re.findall('<th scope="row">(.*?)</th>', table) == ["Source", "NADA", "IPL"]
+    assert re.findall('<th scope="col">(.*?)</th>', table) == ["", "Source", "NADA", "IPL"]
     assert "64 fresh samples" in table
     assert "Done: zombie, 2 of 2 methods are complete" in last(seen, tab._controls.status)
     for method in ("ipl", "nada"):
@@ -134,6 +142,101 @@ def test_every_method_is_run_kept_measured_and_shown(tab: CompareTab) -> None:
     one, other = last(seen, tab._slider)
     assert one.size == other.size == (256, 256)
     assert one.tobytes() != other.tobytes()
+
+
+def columns(table: str) -> list[str]:
+    return re.findall('<th scope="col">(.*?)</th>', table)
+
+
+def cells(table: str, metric: str) -> list[str]:
+    """The cells of the line of a metric."""
+    (line,) = [line for line in table.split("<tr>") if f'"row">{html.escape(metric)}' in line]
+    return re.findall("<td>(.*?)</td>", line)
+
+
+@pytest.mark.usefixtures("studio_of_sitters")
+def test_floor_and_ceiling_stand_beside_and_all_of_it_is_a_file(tab: CompareTab) -> None:
+    metrics = ["attributes", "direction_spread", "scs", "kid", "sifid"]
+    texts = []
+    for update in updates(tab, methods=["nada"], metrics=metrics):
+        if tab._csv in update and "value" in update[tab._csv].constructor_args:
+            file = Path(update[tab._csv].constructor_args["value"])
+            texts.append((file.name, file.read_text(encoding="utf-8")))
+    ((name, text),) = texts
+    assert name == "zombie-compared.csv"
+    rows = {row["metric"]: row for row in csv.DictReader(io.StringIO(text))}
+    assert set(metrics) < set(rows)
+    assert {"attributes.smile", "sifid.R1"} <= set(rows)
+    assert list(rows["kid"]) == [
+        *("target", "metric", "title", "better", "samples"),
+        *("source", "nada", "floor", "ceiling"),
+    ]
+    assert (rows["kid"]["samples"], rows["kid"]["better"], rows["scs"]["better"]) == ("64", "lower", "higher")
+    assert rows["direction_spread"]["source"] == "", "the source moves nowhere"
+    assert float(rows["scs"]["source"]) == 1 > float(rows["scs"]["ceiling"]) > float(rows["scs"]["floor"])
+
+
+@pytest.mark.usefixtures("studio_of_sitters")
+def test_the_chosen_metrics_are_the_lines_of_the_table(tab: CompareTab) -> None:
+    table = last(list(updates(tab, methods=["nada"], metrics=["scs", "attributes"])), tab._table)
+    assert columns(table) == ["", "Source", "NADA", *show.BESIDE.values()]
+    assert len(re.findall('scope="row"', table)) == 2
+    assert cells(table, "SCS")[0] == "1.000"
+    assert cells(table, "Attributes kept")[0] == "100 %"
+    assert "which is as good as it gets" in table
+    with pytest.raises(InputError, match="Choose at least one metric"):
+        list(updates(tab, metrics=[]))
+    with pytest.raises(InputError, match="A metric must be one of"):
+        list(updates(tab, metrics=["beauty"]))
+
+
+def test_where_nobody_renders_the_table_has_no_floor_and_says_why(tab: CompareTab) -> None:
+    narrow = last(list(updates(tab, methods=["nada"])), tab._table)
+    assert columns(narrow) == ["", "Source", "NADA"]
+    assert "There is neither floor nor ceiling: " in narrow  # latents that are too narrow for sitters
+    words = show.beside_remark(64, False)
+    assert "neither floor nor ceiling, since nobody can render" in words
+    remark = show.figures_remark(4, "No judge.", {"kid": "No truth.", "frechet": "No truth."}, words)
+    assert remark.endswith(
+        "Not measured (KID to true pictures, judge's features, "
+        "Fréchet distance to true pictures, judge's features): No truth."
+    )
+
+
+def test_metrics_are_offered_whose_networks_are_here(tab: CompareTab, monkeypatch: pytest.MonkeyPatch) -> None:
+    field = tab._fields["metrics"]
+    offered = [name for _, name in field.choices]
+    assert field.value == list(FIRST)
+    assert set(FIRST) < set(offered)
+    assert {"kid", "sifid", "vendi"} <= set(offered)
+    assert not {"is_imagenet", "scs_hed", "id_arcface", "clip_distance"} & set(offered)
+    monkeypatch.setattr(catalog, "own_judge", lambda model: None)
+    assert allowed("studio") == ["scs", "direction_spread", "clip_diversity", FOLLOWED.name]
+    monkeypatch.setattr(catalog, "find_network", lambda name: Path(__file__))
+    assert {"is_imagenet", "scs_hed", "id_arcface"} <= set(allowed("studio"))
+
+
+def test_each_network_looks_once_at_each_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: dict[str, int] = {}
+
+    def counted(kind: type, name: str) -> None:
+        usual = getattr(kind, name)
+
+        def count(self: Any, pictures: torch.Tensor, *rest: Any) -> Any:
+            looked[name] = looked.get(name, 0) + len(pictures)
+            return usual(self, pictures, *rest)
+
+        monkeypatch.setattr(kind, name, count)
+
+    counted(Judge, "read")
+    counted(Critic, "encode_images")
+    source = load_generator("studio")
+    samples = SideBySide("studio", "zombie", source, samples=6)
+    metrics = [*FIRST, "vendi", "effective_number", "is"]
+    samples.scores(metrics)
+    samples.scores(metrics, source)
+    samples.measure(source)
+    assert looked == {"read": 12, "encode_images": 12}
 
 
 def test_kept_runs_are_not_made_again(tab: CompareTab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,6 +304,7 @@ def test_what_is_wrong_is_told_at_its_field(tab: CompareTab) -> None:
         return [answer["message"] for answer in answers if not answer["is_valid"]]
 
     assert wrong() == []
+    assert wrong(metrics=[]) == ["Metrics: Choose at least one metric.", "Choose at least one metric."]
     assert wrong(methods=[]) == ["Choose at least one method."]
     assert "blank" in wrong(target="")[0]
     assert wrong(steps=0)[0].startswith("Settings of all runs: Steps of stage 2 (steps) must be")
@@ -213,8 +317,8 @@ def test_what_is_wrong_is_told_at_its_field(tab: CompareTab) -> None:
 
 
 def test_figures_of_the_source_are_where_everything_starts() -> None:
-    source, critic = load_generator("studio"), load_critic("studio")
-    samples = SideBySide("studio", "zombie", source, critic, samples=4)
+    source = load_generator("studio")
+    samples = SideBySide("studio", "zombie", source, "studio", samples=4)
     figures = samples.measure()
     assert samples.no_judge == ""
     assert (figures.diversity, figures.attributes) == (1.0, 1.0)
@@ -223,8 +327,8 @@ def test_figures_of_the_source_are_where_everything_starts() -> None:
 
 
 def test_without_a_judge_the_critic_says_how_varied_they_are() -> None:
-    source, critic = load_generator("studio"), load_critic("studio")
-    samples = SideBySide("studio", "submarine", source, critic, samples=4)
+    source = load_generator("studio")
+    samples = SideBySide("studio", "submarine", source, "studio", samples=4)
     figures = samples.measure()
     assert "submarine" in samples.no_judge
     assert (figures.judge, figures.attributes, figures.identity, figures.diversity) == (None, None, None, 1.0)

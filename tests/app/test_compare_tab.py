@@ -35,9 +35,11 @@ def test_three_methods_with_one_click(visit: Visit, tmp_path: Path, width: int, 
     visitor.sees("Done: zombie, 3 of 3 methods are complete")
     for method in ("NADA", "Shared prompt", "IPL"):
         assert page.locator(f".matrix img[alt$='zombie, {method}']").count() == 6
+    columns = page.locator(".figures thead th").all_inner_texts()
+    assert columns[1:5] == ["Source", "NADA", "Shared prompt", "IPL"]
     rows = page.locator(".figures tbody tr").all_inner_texts()
-    assert [row.split("\t")[0] for row in rows] == ["Source", "NADA", "Shared prompt", "IPL"]
-    assert all(re.search(r"\t\d+ %\t\d\.\d\d\t", row) for row in rows)
+    assert any(re.search(r"Domain score ↑(\t\d+ %){4}", row) for row in rows)
+    assert any(re.search(r"Spread of ΔI ↑\t–(\t\d\.\d{3}){3}", row) for row in rows)
     visitor.sees("Seed 0: Shared prompt on the left, IPL on the right")
     page.get_by_role("combobox", name="On the left", exact=True).click()
     page.get_by_role("option", name="Source").click()
@@ -47,7 +49,7 @@ def test_three_methods_with_one_click(visit: Visit, tmp_path: Path, width: int, 
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
         "the page is wider than its window"
     )
-    for button in ("Settings of IPL", "Download all as one picture"):
+    for button in ("Settings of IPL", "Download all as one picture", "Download the figures as CSV"):
         with page.expect_download() as coming:
             page.get_by_role("button", name=button).click()
         coming.value.save_as(tmp_path / coming.value.suggested_filename)

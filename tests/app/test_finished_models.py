@@ -156,7 +156,7 @@ def test_what_is_said_of_collapse_is_what_was_measured(service: Service) -> None
     }
     nada, shared, ipl = (f"{100 * share:.0f} %" for share in shares.values())
     assert f"NADA keeps {nada}, Shared prompt {shared} and IPL {ipl}, as the judge" in opened[tab.pictures]
-    assert all(f"<td>{share:.2f}</td>" in opened[tab._table] for share in shares.values())
+    assert all(f"<td>{share:.3f}</td>" in opened[tab._table] for share in shares.values())
     assert "in 4 samples of each" in opened[tab.pictures]
     assert "Measured on 4 fresh samples" in opened[tab._table]
     left, right = min(shares, key=shares.get), max(shares, key=shares.get)

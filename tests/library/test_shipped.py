@@ -79,7 +79,7 @@ def test_one_small_file_holds_all_that_is_shown_of_the_run(finished: Path) -> No
 
 def test_its_figures_are_those_of_what_it_draws(finished: Path) -> None:
     model = finished_model("zombie", finished, bits=3)
-    samples = SideBySide("studio", "zombie", catalog.load_generator("studio"), catalog.load_critic("studio"), 4)
+    samples = SideBySide("studio", "zombie", catalog.load_generator("studio"), "studio", 4)
     told = model.settings["shipped"]
     assert told["figures"] == pytest.approx(vars(samples.measure(catalog.load_adapted(model.path))))
     assert told["source"] == pytest.approx(vars(samples.measure()))

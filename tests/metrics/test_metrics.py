@@ -157,11 +157,11 @@ def test_a_method_of_the_table_is_the_settings_it_stands_for():
 
 @pytest.mark.usefixtures("studio")
 def test_side_by_side_asks_the_models_own_judge():
-    source, critic = catalog.load_generator("studio-dogs"), catalog.load_critic("studio")
-    figures = SideBySide("studio-dogs", "cartoon", source, critic, samples=4).measure()
+    source = catalog.load_generator("studio-dogs")
+    figures = SideBySide("studio-dogs", "cartoon", source, "studio", samples=4).measure()
     assert (figures.attributes, figures.diversity) == (1.0, 1.0)
     assert 0 <= figures.judge <= 1
-    samples = SideBySide("studio-dogs", "werewolf", source, critic, samples=4)
+    samples = SideBySide("studio-dogs", "werewolf", source, "studio", samples=4)
     assert "doesn't portray dogs" in samples.no_judge
     assert samples.measure(source).judge is None
-    assert SideBySide("studio", "werewolf", catalog.load_generator("studio"), critic, samples=4).no_judge == ""
+    assert SideBySide("studio", "werewolf", catalog.load_generator("studio"), "studio", samples=4).no_judge == ""

@@ -180,7 +180,7 @@ def compared(settings: Mapping[str, Any], measuring: Measuring, entry: Entry | N
     digest = generator_digest(model)
     networks = _networks(model, digest, changes.get("critic"), measuring.judge_clip)
     source = _source(model, digest, measuring.samples, measuring.psi)
-    studio = _Studio.of(model, target)
+    studio = Studio.of(model, target)
     truth = _given(measuring.truth, target) if studio is None else studio.true("true pictures", measuring.true)
     references = _given(measuring.references, target) if studio is None else studio.references()
     domain = None if studio is None else studio.domain
@@ -257,19 +257,19 @@ def _square(file: Path) -> Tensor:
 
 def is_rendered(model: str, target: str) -> bool:
     """Whether true pictures of a target are known for a model, and so a floor and a ceiling."""
-    return _Studio.of(model, target) is not None
+    return Studio.of(model, target) is not None
 
 
 @dataclass(frozen=True)
-class _Studio:
-    """A model whose sitters the renderer knows, and one of their domains."""
+class Studio:
+    """A model whose sitters the renderer knows, and one of their domains: what floors and ceilings are drawn from."""
 
     model: str
     subject: Subject
     domain: Domain
 
     @classmethod
-    def of(cls, model: str, target: str) -> _Studio | None:
+    def of(cls, model: str, target: str) -> Studio | None:
         """None for a model without a judge, or words that are no domain of its subject."""
         judge = own_judge(model)
         if judge is None:
