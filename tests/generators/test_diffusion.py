@@ -9,6 +9,7 @@ import pytest
 import torch
 from fakes import diffae_oracle as oracle
 from fakes import foreign_files as foreign
+from fakes.small_diffusion import EMBEDDED
 from torch import Tensor
 
 from ipl_core.errors import InputError
@@ -16,7 +17,6 @@ from ipl_core.generators.diffusion.model import (
     DiffusionAutoencoder,
     DiffusionConfig,
     LatentNetConfig,
-    MLPConfig,
 )
 from ipl_core.generators.diffusion.network import UNetConfig, time_features
 from ipl_core.generators.diffusion.released import released_config, released_names
@@ -30,7 +30,6 @@ from ipl_core.generators.diffusion.schedule import (
     strided,
     up_to,
 )
-from ipl_core.generators.encoder import EncoderConfig
 
 # What phizaz/diffae (00c57d3) computed on the CPU with PyTorch 2.14 and the recipe's weights (diffae_oracle.weight) for
 # BeatGANsAutoencConfig(image_size=32, model_channels=32, channel_mult=(1, 1, 2), enc_channel_mult=(1, 1, 2, 2),
@@ -64,17 +63,6 @@ GOLDEN = {
     ],
 }  # fmt: skip
 LINEAR_BETAS = [1e-4 + (0.02 - 1e-4) * t / 999 for t in range(1000)]
-EMBEDDED = DiffusionConfig(
-    resolution=16,
-    unet=UNetConfig((8, 16), (1,), down_blocks=1, up_blocks=2, groups=4, unshuffle=2, time_features=8, time_width=16),
-    encoder=EncoderConfig(rows=1, w_dim=12, resolution=16, widths=(4, 8), features=8),
-    schedule=Schedule(cosine_alphas(100, -1.0), "v_prediction"),
-    mapping=MLPConfig(width=16, layers=2),
-    z_dim=6,
-    w_dim=12,
-    steps=10,
-    encode_steps=20,
-)
 
 
 def close(found: Tensor, wanted: Tensor | list[float], atol: float = 1e-4) -> None:

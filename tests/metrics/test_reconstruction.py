@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_diffusion import EMBEDDED
+from fakes.small_diffusion import EMBEDDED
 from torch import Tensor, nn
 
 from ipl_core.errors import InputError
